@@ -1,0 +1,1 @@
+"""Arrays that cross process borders: shared, remote, packed; and boxes of arrays."""

@@ -1,0 +1,193 @@
+"""Arrays in memory that processes share."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterTypeError
+from tilecore.geometry.axes import as_shape
+from tilecore.memory.segments import Segment
+
+__all__ = ["SharedArray", "as_shared_dtype"]
+
+# Slabs of this size stay in the processor's cache between being gathered and being written.
+_SLAB_BYTES = 2**21
+
+
+class SharedArray:
+    """An array in shared memory, which reaches other processes as a small descriptor.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        [voxel]; axes may be empty.
+    dtype : dtype_like
+        Any dtype of fixed size; not ``object``.
+    backend : {"memfd", "shm", "mmap"}, optional
+        Where the bytes live, see `Segment`; default: the best this system has.
+
+    Raises
+    ------
+    SharedMemoryError
+        If the memory cannot be had.
+    ParameterTypeError
+        If the dtype holds Python objects.
+
+    Notes
+    -----
+    Process-safety: pickles as a descriptor, for the initializer or the arguments of a
+    worker process of any start method, and for any process of this user while this one
+    lives. All processes see the same voxels; who writes which is for them to agree on.
+    Nothing is left behind: the memory goes when the last process that uses it ends.
+    Views stay valid after `close`; the memory goes when the last of them goes.
+
+    Examples
+    --------
+    >>> with SharedArray.from_array(np.arange(6).reshape(2, 3)) as shared:
+    ...     int(shared.view()[1].sum())
+    12
+    """
+
+    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> None:
+        kind = as_shared_dtype(dtype)
+        # A dtype such as (float, 3) adds axes; spelling them out keeps shape and dtype true.
+        self.shape: tuple[int, ...] = as_shape(shape) + kind.shape
+        self.dtype: np.dtype[Any] = kind.base
+        self._segment: Segment | None = Segment(self.nbytes, backend)
+        self._view: npt.NDArray[Any] | None = None
+        self._readonly = False
+
+    @classmethod
+    def create(cls, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> Self:
+        """Make an array of zeros; parameters as of the class."""
+        return cls(shape, dtype, backend=backend)
+
+    @classmethod
+    def from_array(cls, array: npt.ArrayLike, *, backend: str | None = None) -> Self:
+        """Copy an array into shared memory, once.
+
+        Parameters
+        ----------
+        array : array_like
+            Of any layout; the shared array is in C order.
+        backend : {"memfd", "shm", "mmap"}, optional
+            As of the class.
+        """
+        source = np.asarray(array)
+        shared = cls(source.shape, source.dtype, backend=backend)
+        if source.size:
+            shared._fill(source)
+        return shared
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the voxels [byte]."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def segment(self) -> Segment:
+        """The shared bytes."""
+        if self._segment is None:
+            raise ValueError("the shared array is closed")
+        return self._segment
+
+    def view(self, *, readonly: bool = False) -> npt.NDArray[Any]:
+        """See the shared voxels as an ndarray.
+
+        Parameters
+        ----------
+        readonly : bool
+            Whether the view refuses to be written; it cannot be made writable again.
+        """
+        if readonly or self._readonly:
+            return self._over(self.segment.map("read"))
+        if self._view is None:
+            self._view = self._over(self.segment.map("write"))
+        return self._view
+
+    def private_view(self) -> npt.NDArray[Any]:
+        """See the voxels as they are now; what is written into this view stays in it."""
+        return self._over(self.segment.map("private"))
+
+    def readonly(self) -> SharedArray:
+        """Descriptor of the same voxels that gives read-only views, here and in other processes."""
+        return _attach(self.segment, self.shape, self.dtype, True)
+
+    def close(self) -> None:
+        """Let go of the memory; it is freed once no view and no other process uses it."""
+        self._view = None
+        self._segment = None
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.view(), dtype=dtype, copy=copy)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.view()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.view()[index] = value
+
+    def __len__(self) -> int:
+        return len(self.view())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _attach, (self.segment, self.shape, self.dtype, self._readonly)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._segment is None else self._segment.backend
+        return f"SharedArray(shape={self.shape}, dtype={self.dtype}, {state})"
+
+    def _over(self, buffer: Any) -> npt.NDArray[Any]:
+        return np.ndarray(self.shape, self.dtype, buffer=buffer)
+
+    def _fill(self, source: npt.NDArray[Any]) -> None:
+        if source.flags.c_contiguous:
+            self.segment.fill([_as_bytes(source)])
+            return
+        rows = max(1, _SLAB_BYTES * len(source) // self.nbytes)
+        offset = 0
+        for first in range(0, len(source), rows):
+            offset = self.segment.fill([_as_bytes(np.ascontiguousarray(source[first : first + rows]))], offset)
+
+
+def as_shared_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Accept a dtype whose voxels are plain bytes, which is all that processes can share."""
+    kind = np.dtype(dtype)
+    if kind.hasobject:
+        raise ParameterTypeError.of("dtype", kind, "Python objects cannot be shared; use numbers or fixed-size text")
+    return kind
+
+
+def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """See a C-contiguous array as bytes, also where its dtype has no buffer format (datetime64)."""
+    return array.reshape(-1).view(np.uint8) if array.dtype.itemsize else np.empty(0, dtype=np.uint8)
+
+
+def _attach(segment: Segment, shape: tuple[int, ...], dtype: np.dtype[Any], readonly: bool) -> SharedArray:
+    shared = SharedArray.__new__(SharedArray)
+    shared.shape, shared.dtype = shape, dtype
+    shared._segment, shared._view, shared._readonly = segment, None, readonly
+    return shared

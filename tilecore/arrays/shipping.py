@@ -1,0 +1,211 @@
+"""Parcels: Python objects packed once and opened in many processes.
+
+Functions of any kind go by cloudpickle. Arrays that other processes can reach (shared,
+memory-mapped) go as descriptors, in whatever they are wrapped; the bytes of other
+arrays lie in one shared segment that every process maps instead of copying.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import mmap
+import os
+import pickle
+import sys
+import types
+from typing import Any, Generic, TypeVar
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.arrays.containers import SharedArr
+from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.errors import ShippingError
+from tilecore.memory.segments import Access, Mapping, Segment
+
+__all__ = ["Parcel", "is_reachable"]
+
+Item = TypeVar("Item")
+
+# Buffers start at multiples of this, so that arrays over them are aligned for any instruction.
+_ALIGNMENT = 64
+
+
+class Parcel(Generic[Item]):
+    """An object packed for other processes.
+
+    Parameters
+    ----------
+    item : object
+        Anything cloudpickle can pack.
+
+    Raises
+    ------
+    ShippingError
+        If a part of it cannot be packed; the message names the part.
+
+    Notes
+    -----
+    Process-safety: pickles as a descriptor; `open` gives each process its own copy, in
+    which arrays are private: what one process writes into them no other sees, except for
+    arrays that were shared or memory-mapped to begin with.
+    """
+
+    def __init__(self, item: Item) -> None:
+        self._item: Item | None = item
+        self._pack(item)
+
+    def open(self) -> Item:
+        """Unpack; in the process that packed, and in its forks, this is the object itself."""
+        if self._item is not None:
+            return self._item
+        content = memoryview(self._content.map("private"))
+        buffers = [content[first:last] for first, last in self._spans]
+        item: Item = _Unpickler(io.BytesIO(buffers[0]), buffers[1:], self._segments).load()
+        return item
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._content, self._segments, self._spans)
+
+    def _pack(self, item: Item) -> None:
+        stream = io.BytesIO()
+        pickler = _Pickler(stream)
+        try:
+            pickler.dump(item)
+        except Exception as error:
+            raise ShippingError(f"{_name(item)} cannot be sent to worker processes: {error}") from error
+        parts = [np.frombuffer(stream.getbuffer(), dtype=np.uint8)]
+        parts += [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in pickler.buffers]
+        self._segments = pickler.segments
+        self._spans = []
+        offset = 0
+        for part in parts:
+            self._spans.append((offset, offset + part.size))
+            offset += -(-part.size // _ALIGNMENT) * _ALIGNMENT
+        self._content = Segment(offset)
+        for part, (first, _) in zip(parts, self._spans, strict=True):
+            self._content.fill([part], first)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle, with arrays as descriptors or as buffers beside the pickle."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.segments: list[Segment] = []
+        super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
+
+    def persistent_id(self, item: Any) -> int | None:
+        if not isinstance(item, Segment):
+            return None
+        if item not in self.segments:
+            self.segments.append(item)
+        return self.segments.index(item)
+
+    def reducer_override(self, item: Any) -> Any:
+        if isinstance(item, np.ndarray):
+            reduced = _reduce_reachable(item)
+        elif isinstance(item, types.FunctionType):
+            reduced = _reduce_with_globals(item)
+        else:
+            reduced = None
+        return super().reducer_override(item) if reduced is None else reduced
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, buffers: list[memoryview], segments: list[Segment]) -> None:
+        super().__init__(stream, buffers=buffers)
+        self._segments = segments
+
+    def persistent_load(self, number: int) -> Segment:
+        return self._segments[number]
+
+
+def is_reachable(array: npt.NDArray[Any]) -> bool:
+    """Whether other processes can reach an array's voxels: it lies in shared memory or in a mapped file."""
+    return _reduce_reachable(array) is not None
+
+
+def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
+    """Describe an array over a segment or a mapped file; None for any other array."""
+    chain = _bases(array)
+    root, owner = chain[-2:] if len(chain) > 1 else (array, None)
+    layout = (array.shape, array.dtype, array.strides)
+    if isinstance(owner, Mapping) and owner.access != "private":
+        offset = array.ctypes.data - np.frombuffer(owner, dtype=np.uint8).ctypes.data
+        return _view_segment, (owner.segment, offset, *layout, "write" if array.flags.writeable else "read")
+    if isinstance(owner, mmap.mmap) and isinstance(root, np.memmap) and root.mode != "c":
+        offset = root.offset + array.ctypes.data - root.ctypes.data
+        path = root.filename
+        if path is not None and os.path.exists(path):
+            mode = "r+" if array.flags.writeable else "r"
+            return _view_file, (os.path.abspath(path), os.path.getsize(path), offset, *layout, mode)
+    return None
+
+
+def _bases(array: Any) -> list[Any]:
+    """An array, what it is a view of, and so on, down to what owns the bytes."""
+    chain = [array]
+    while isinstance(chain[-1], np.ndarray) and chain[-1].base is not None:
+        chain.append(chain[-1].base)
+    if isinstance(chain[-1], memoryview):
+        chain.append(chain[-1].obj)
+    return chain
+
+
+def _view_segment(
+    segment: Segment,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strides: tuple[int, ...],
+    access: Access,
+) -> npt.NDArray[Any]:
+    return np.ndarray(shape, dtype, buffer=segment.map(access), offset=offset, strides=strides)
+
+
+def _view_file(
+    path: str, size: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...], mode: Any
+) -> npt.NDArray[Any]:
+    if os.path.getsize(path) != size:
+        raise ShippingError(f"{path} has changed its size since it was mapped")
+    whole: npt.NDArray[Any] = np.memmap(path, dtype=np.uint8, mode=mode, shape=(size,))
+    return np.ndarray(shape, dtype, buffer=whole, offset=offset, strides=strides)
+
+
+def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None:
+    """Describe an importable function that uses shared arrays at its module's level.
+
+    The importing process would make new arrays of its own; these travel with the function.
+    """
+    module = sys.modules.get(function.__module__)
+    if module is None or module.__name__ == "__main__" or getattr(module, function.__name__, None) is not function:
+        return None
+    used = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    shared = {name: value for name, value in used.items() if _is_shared(value)}
+    return (_import_function, (module.__name__, function.__name__, shared)) if shared else None
+
+
+def _is_shared(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return isinstance(_bases(value)[-1], Mapping)
+    return isinstance(value, (SharedArray, SharedMemory, SharedArr))
+
+
+def _import_function(module: str, name: str, shared: dict[str, Any]) -> Any:
+    function = getattr(importlib.import_module(module), name)
+    function.__globals__.update(shared)
+    return function
+
+
+def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, int]]) -> Parcel[Any]:
+    parcel: Parcel[Any] = Parcel.__new__(Parcel)
+    parcel._item, parcel._content, parcel._segments, parcel._spans = None, content, segments, spans
+    return parcel
+
+
+def _name(item: Any) -> str:
+    return str(getattr(item, "__qualname__", None) or type(item).__name__)

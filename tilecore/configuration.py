@@ -1,0 +1,118 @@
+"""Process-wide defaults: how many workers, how they start, how long they live."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.machine import usable_cores
+
+__all__ = ["START_METHODS", "Settings", "settings"]
+
+START_METHODS = ("fork", "forkserver", "spawn")
+
+_ENVIRONMENT = {
+    "workers": "TILECORE_WORKERS",
+    "start_method": "TILECORE_START_METHOD",
+    "max_tasks": "TILECORE_MAX_TASKS",
+}
+
+
+@dataclass
+class Settings:
+    """Defaults for everything that starts worker processes.
+
+    A value is looked up in the argument of the call, then here, then in the
+    environment (``TILECORE_WORKERS``, ``TILECORE_START_METHOD``,
+    ``TILECORE_MAX_TASKS``), then tilecore chooses.
+
+    Attributes
+    ----------
+    workers : int or None
+        Number of worker processes; None: one for each usable core.
+    start_method : {"fork", "forkserver", "spawn"} or None
+        How worker processes start; None: the platform's default.
+    max_tasks : int or None
+        Tasks a worker may run before a fresh one takes its place; None: no limit.
+
+    Examples
+    --------
+    >>> from tilecore import settings
+    >>> with settings.override(workers=2):
+    ...     settings.resolve_workers()
+    2
+    """
+
+    workers: int | None = None
+    start_method: str | None = None
+    max_tasks: int | None = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _ENVIRONMENT:
+            raise AttributeError(f"settings has no {name!r}; it has {', '.join(_ENVIRONMENT)}")
+        object.__setattr__(self, name, None if value is None else _checked(name, value))
+
+    @contextlib.contextmanager
+    def override(self, **values: int | str | None) -> Iterator[Settings]:
+        """Change settings inside a ``with`` block; the old values come back after it."""
+        before = asdict(self)
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+            yield self
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+    def resolve_workers(self, workers: int | None = None) -> int:
+        """Number of worker processes: the argument, these settings, the environment, or the cores."""
+        return _as_count("workers", self._resolve("workers", workers)) or usable_cores()
+
+    def resolve_start_method(self, start_method: str | None = None) -> str | None:
+        """Start method asked for by the argument, these settings or the environment, if any."""
+        method = self._resolve("start_method", start_method)
+        return None if method is None else str(method)
+
+    def resolve_max_tasks(self, max_tasks: int | None = None) -> int | None:
+        """Tasks per worker asked for by the argument, these settings or the environment, if any."""
+        return _as_count("max_tasks", self._resolve("max_tasks", max_tasks))
+
+    def _resolve(self, name: str, argument: int | str | None) -> int | str | None:
+        if argument is not None:
+            return _checked(name, argument)
+        value: int | str | None = getattr(self, name)
+        if value is not None:
+            return value
+        variable = _ENVIRONMENT[name]
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            return None
+        return _checked(variable, int(text) if text.lstrip("+-").isdigit() else text)
+
+
+def _checked(name: str, value: object) -> int | str:
+    if name in ("start_method", _ENVIRONMENT["start_method"]):
+        if value not in START_METHODS:
+            raise ParameterError.of(name, value, f"one of {', '.join(START_METHODS)}")
+        return str(value)
+    return _as_count(name, value) or 0
+
+
+def _as_count(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ParameterTypeError.of(name, value, "a whole number, at least 1") from None
+    if number < 1:
+        raise ParameterError.of(name, value, "a whole number, at least 1")
+    return number
+
+
+#: The settings of this process.
+settings = Settings()

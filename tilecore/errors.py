@@ -1,0 +1,149 @@
+"""The errors tilecore raises, each also the built-in error a caller would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+__all__ = [
+    "AlignmentError",
+    "BoundsError",
+    "JournalError",
+    "MemoryBudgetError",
+    "MissingDependencyError",
+    "MissingFileError",
+    "OutputExistsError",
+    "ParameterError",
+    "ParameterTypeError",
+    "SharedMemoryError",
+    "ShippingError",
+    "TileError",
+    "TileFailure",
+    "TilecoreError",
+    "UnreadableFileError",
+    "WorkerError",
+]
+
+
+class TilecoreError(Exception):
+    """Base of every error that tilecore raises on purpose."""
+
+    @classmethod
+    def of(cls, parameter: str, value: object, allowed: str) -> Self:
+        """Build the error from the parameter's name, the value given and what is allowed."""
+        return cls(f"{parameter}={_short(value)}: {allowed}")
+
+
+class ParameterError(TilecoreError, ValueError):
+    """A parameter has the right type and a value that is not allowed."""
+
+
+class ParameterTypeError(TilecoreError, TypeError):
+    """A parameter has the wrong type."""
+
+
+class BoundsError(TilecoreError, IndexError):
+    """A box or an index lies outside the volume."""
+
+
+class AlignmentError(TilecoreError, ValueError):
+    """Two tiles would write one storage unit (chunk or shard)."""
+
+
+class MissingFileError(TilecoreError, FileNotFoundError):
+    """An input file does not exist."""
+
+
+class OutputExistsError(TilecoreError, FileExistsError):
+    """An output exists already and overwriting was not asked for."""
+
+
+class UnreadableFileError(TilecoreError, OSError):
+    """A file exists and cannot be read as what it should be."""
+
+
+class MissingDependencyError(TilecoreError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+class SharedMemoryError(TilecoreError, MemoryError):
+    """Shared memory could not be had; the message says how much is needed and free."""
+
+
+class MemoryBudgetError(TilecoreError, MemoryError):
+    """Not even the smallest tile fits into the memory allowed."""
+
+
+class ShippingError(TilecoreError, TypeError):
+    """A function or an array cannot be sent to a worker process."""
+
+
+class WorkerError(TilecoreError, RuntimeError):
+    """Workers cannot be started, or die more often than the run allows."""
+
+
+class JournalError(TilecoreError, ValueError):
+    """A journal is damaged, in use, or belongs to another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileFailure:
+    """What is known of one tile that failed.
+
+    Attributes
+    ----------
+    tile : object
+        The tile (its ``write`` and ``read`` boxes) or, outside a grid, the task.
+    reason : str
+        One line: the exception's type and text, or how the worker died.
+    attempts : int
+        How often the tile was tried.
+    exitcode : int or None
+        The worker's exit code if it died (``-9``: killed by SIGKILL).
+    traceback : str
+        The worker's traceback as text; empty if there is none.
+    """
+
+    tile: Any
+    reason: str
+    attempts: int = 1
+    exitcode: int | None = None
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        times = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        return f"{self.tile}: {self.reason} ({times})"
+
+
+class TileError(TilecoreError, RuntimeError):
+    """One or more tiles failed.
+
+    Attributes
+    ----------
+    failures : tuple of TileFailure
+        Every tile that failed, in the order in which they failed.
+    """
+
+    def __init__(self, failures: Sequence[TileFailure] | str = ()) -> None:
+        self.failures = () if isinstance(failures, str) else tuple(failures)
+        super().__init__(failures if isinstance(failures, str) else self._message())
+
+    def _message(self) -> str:
+        n_failed = len(self.failures)
+        head = f"{n_failed} tile{'s' * (n_failed != 1)} failed"
+        lines = [f"  {failure}" for failure in self.failures[:20]]
+        if n_failed > len(lines):
+            lines.append(f"  and {n_failed - len(lines)} more (see .failures)")
+        traces = [failure.traceback for failure in self.failures if failure.traceback]
+        if traces:
+            lines.append("Traceback in the worker (first failure):\n" + traces[0].rstrip())
+        return "\n".join([head, *lines])
+
+    def __reduce__(self) -> tuple[type[TileError], tuple[tuple[TileFailure, ...]]]:
+        return type(self), (self.failures,)
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

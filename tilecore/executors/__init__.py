@@ -1,0 +1,1 @@
+"""Who runs tasks: the calling thread, threads, or supervised processes."""

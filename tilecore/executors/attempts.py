@@ -1,0 +1,54 @@
+"""One attempt at a task: call the job, time it, turn whatever it raises into a failure."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from tilecore.executors.base import Failure, Outcome
+
+__all__ = ["attempt", "failure_of"]
+
+
+def attempt(
+    function: Callable[[Any], Any], task: Any, worker: int, *, passing: tuple[type[BaseException], ...] = ()
+) -> Outcome:
+    """Call `function` with `task`.
+
+    Parameters
+    ----------
+    function : callable
+    task : Task
+    worker : int
+        Place of the worker, for the outcome.
+    passing : tuple of type
+        Exceptions that are not the task's: they are raised.
+
+    Notes
+    -----
+    ``SystemExit`` and its like, raised by a task, are failures of the task: they must
+    not end a worker as if it had finished.
+    """
+    start = time.perf_counter()
+    try:
+        value = function(task)
+    except passing:
+        raise
+    except BaseException as error:
+        return Outcome(task, None, failure_of(error), time.perf_counter() - start, worker)
+    return Outcome(task, value, None, time.perf_counter() - start, worker)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Describe an exception, without the frames of the attempt itself."""
+    trace = error.__traceback__
+    text = "".join(traceback.format_exception(type(error), error, trace.tb_next if trace else None))
+    return Failure(describe(error), text, error)
+
+
+def describe(error: BaseException) -> str:
+    """Write an exception's type and text in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

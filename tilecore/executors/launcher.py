@@ -1,0 +1,185 @@
+"""Starting worker processes, by each start method, without running the user's script again."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from multiprocessing import context
+from typing import Any
+
+from tilecore.executors.base import Job
+from tilecore.executors.channel import open_channel
+from tilecore.executors.supervised import SupervisedWorker
+from tilecore.executors.worker import BOARD_BYTES, Tools, run_worker, thread_environment
+from tilecore.memory.descriptors import Descriptor
+from tilecore.memory.segments import Segment
+
+__all__ = ["Launcher"]
+
+# Imported by the fork server if this process has imported them: they start no threads, so that
+# forking after them is sound, and every worker gets them for nothing.
+_PRELOADED = ("cloudpickle", "numcodecs", "numpy", "scipy", "skimage", "threadpoolctl", "tifffile", "tilecore", "zarr")
+
+_lock = threading.Lock()
+
+
+class Launcher:
+    """Starts the workers of one executor.
+
+    Parameters
+    ----------
+    job : Job
+        What the workers open.
+    places : int
+        How many workers there are at once, at most.
+    start_method : {"fork", "forkserver", "spawn"}
+    threads : int
+        Threads that numerical libraries may use in a worker.
+    """
+
+    def __init__(self, job: Job, places: int, *, start_method: str, threads: int) -> None:
+        self._job, self._threads = job, threads
+        self._context: context.BaseContext = multiprocessing.get_context(start_method)
+        self._start_method = start_method
+        self._board = Segment(places * BOARD_BYTES)
+        self._lines = memoryview(self._board.map()).cast("B").cast("d")
+        self._parent = _open_self()
+        self._lifeline, self._lifeline_end = _open_lifeline()
+
+    def launch(self, place: int, others: list[SupervisedWorker]) -> SupervisedWorker:
+        """Start a worker; `others` are those whose open files a fork must close."""
+        line = self._lines[2 * place : 2 * place + 2]
+        line[0] = line[1] = 0.0
+        near, far = open_channel()
+        crash_log = Segment(0)
+        tools = Tools(
+            channel=far,
+            board=self._board,
+            place=place,
+            crash_log=crash_log,
+            parent=self._parent,
+            lifeline=self._lifeline,
+            inherited=self._to_close(near, others),
+            threads=self._threads,
+        )
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=run_worker, args=(tools, self._job), name=f"tilecore-worker-{place}", daemon=True
+        )
+        try:
+            self._start(process)
+        except BaseException:
+            near.close()
+            raise
+        finally:
+            far.close()
+        return SupervisedWorker(process, near, line, crash_log, place)
+
+    def close(self) -> None:
+        """Let go of everything; workers that still live end by it."""
+        self._lines.release()
+        for descriptor in (self._parent, self._lifeline, self._lifeline_end):
+            if descriptor is not None:
+                descriptor.close()
+        self._board.close()
+
+    def _to_close(self, near: Any, others: list[SupervisedWorker]) -> list[Any]:
+        if self._start_method != "fork":
+            return []
+        return [end for end in (near, self._lifeline_end, *others) if end is not None]
+
+    def _start(self, process: Any) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_lock)
+            stack.enter_context(_sigint_blocked())
+            stack.enter_context(_not_daemonic())
+            if self._start_method != "fork":
+                stack.enter_context(_main_hidden())
+                stack.enter_context(_environment(thread_environment(self._threads)))
+            if self._start_method == "forkserver":
+                self._context.set_forkserver_preload(_modules_to_preload())
+            process.start()
+
+
+def _open_self() -> Descriptor | None:
+    """A descriptor that becomes readable when this process ends, however it ends."""
+    return Descriptor(os.pidfd_open(os.getpid())) if hasattr(os, "pidfd_open") else None
+
+
+def _open_lifeline() -> tuple[Descriptor | None, Descriptor | None]:
+    """A pipe that nobody writes to: it breaks when this process, which holds one end, ends."""
+    if not sys.platform.startswith("linux"):
+        return None, None
+    far, near = os.pipe()
+    return Descriptor(far), Descriptor(near)
+
+
+def _modules_to_preload() -> list[str]:
+    public = (name for name in sys.modules if name.partition(".")[0] in _PRELOADED and "._" not in name)
+    return [*sorted(public), run_worker.__module__, "threadpoolctl"]
+
+
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    """Start a worker deaf to Ctrl-C, so that it has no moment to print a traceback of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _not_daemonic() -> Iterator[None]:
+    """Allow workers in processes that Python forbids children, such as those of a pool.
+
+    The ban is there because children would outlive such a process; tilecore's end with it.
+    """
+    process = multiprocessing.current_process()
+    if not process.daemon:
+        yield
+        return
+    process.daemon = False
+    try:
+        yield
+    finally:
+        process.daemon = True
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep the new process from importing the user's script.
+
+    What it needs of the script travels with the job, so a script without an
+    ``if __name__ == "__main__"`` guard works, and its first lines are not run again.
+    """
+    main = sys.modules["__main__"]
+    stand_in = types.ModuleType("__main__")
+    stand_in.__spec__ = None
+    sys.modules["__main__"] = stand_in
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

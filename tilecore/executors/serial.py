@@ -1,0 +1,70 @@
+"""The executor that runs tasks one by one in the calling thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
+
+from tilecore.errors import ParameterError
+from tilecore.executors.attempts import attempt
+from tilecore.executors.base import Job, Outcome
+
+__all__ = ["SerialExecutor"]
+
+
+class SerialExecutor:
+    """Runs tasks in the calling thread, in the order in which they come.
+
+    Parameters
+    ----------
+    timeout : float, optional
+        Not possible here, and refused: a thread cannot be stopped from outside.
+    **options
+        Of the other executors; accepted and not used.
+    """
+
+    workers = 1
+
+    def __init__(self, *, timeout: float | None = None, **options: Any) -> None:
+        refuse_timeout(timeout, "serial")
+        self._tasks: deque[Any] = deque()
+        self._function: Callable[[Any], Any] | None = None
+
+    def start(self, job: Job) -> None:
+        """Open the job."""
+        self._function = job.open()
+
+    def room(self) -> int:
+        """One task at a time."""
+        return 1 - len(self._tasks)
+
+    def submit(self, task: Any) -> None:
+        """Take a task; it runs in the next `wait`."""
+        self._tasks.append(task)
+
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """Run the next task."""
+        if not self._tasks or self._function is None:
+            return []
+        return [attempt(self._function, self._tasks.popleft(), 0, passing=(KeyboardInterrupt,))]
+
+    def restrict(self, workers: int) -> None:
+        """There is one worker already."""
+
+    def stop(self) -> None:
+        """Forget the tasks that are left."""
+        self._tasks.clear()
+        self._function = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def refuse_timeout(timeout: float | None, name: str) -> None:
+    """Refuse a timeout where no task can be stopped."""
+    if timeout is not None:
+        raise ParameterError.of("timeout", timeout, f"executor={name!r} cannot stop a tile; use executor='processes'")

@@ -1,0 +1,280 @@
+"""What a worker process does: protect itself, open the job, run tasks, report, end with its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from typing import Any
+
+from tilecore.executors.attempts import attempt, describe, failure_of
+from tilecore.executors.base import Failure, Job, Outcome
+from tilecore.executors.channel import MESSAGE_BYTES, Channel
+from tilecore.executors.mailbox import Letter, Outbox
+from tilecore.memory.descriptors import Descriptor
+from tilecore.memory.segments import Segment
+
+__all__ = ["BOARD_BYTES", "Assignment", "Hello", "Report", "Result", "Tools", "run_worker", "thread_environment"]
+
+#: Each worker's line on the board: tasks begun, and when the last of them began (two float64).
+BOARD_BYTES = 16
+
+# Results are sent at least this often, so that a batch that takes longer than expected shows progress.
+_REPORT_SECONDS = 0.01
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+
+
+@dataclass
+class Tools:
+    """What the parent gives a worker beside the job.
+
+    Attributes
+    ----------
+    channel : Channel
+        The worker's end.
+    board : Segment
+        Where the worker notes what it does, in line `place`, for the parent to read after its death.
+    place : int
+    crash_log : Segment
+        Where the interpreter writes its stacks if it crashes.
+    parent : Descriptor or None
+        Readable when the parent has ended (Linux).
+    lifeline : Descriptor or None
+        A pipe that breaks when the parent ends (Linux).
+    inherited : list
+        Open files of the parent, closed here (fork).
+    threads : int
+        Threads that numerical libraries may use.
+    """
+
+    channel: Channel
+    board: Segment
+    place: int
+    crash_log: Segment
+    parent: Descriptor | None
+    lifeline: Descriptor | None
+    inherited: list[Any]
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The worker is ready, or (with a failure) could not open the job."""
+
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Tasks for a worker, and letters it need not keep any longer."""
+
+    tasks: list[Any]
+    released: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one task.
+
+    Attributes
+    ----------
+    seconds : float
+    letter : Letter or None
+        The packed value; of a failure, the packed exception if it can travel.
+    failure : Failure or None
+    """
+
+    seconds: float
+    letter: Letter | None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The results of a worker's next tasks, in the order in which it got them.
+
+    Attributes
+    ----------
+    results : list of Result
+    trays : dict of Segment
+        New trays that letters lie in.
+    """
+
+    results: list[Result]
+    trays: dict[int, Segment] = field(default_factory=dict)
+
+
+def run_worker(tools: Tools, job: Job) -> None:
+    """Run tasks until the parent says stop, closes the channel, or ends."""
+    _protect(tools)
+    try:
+        function = job.open()
+    except BaseException as error:
+        tools.channel.send(Hello(_short(failure_of(error))))
+        return
+    tools.channel.send(Hello())
+    with contextlib.suppress(EOFError, BrokenPipeError), _limited_threads(tools.threads):
+        _serve(tools, function)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _serve(tools: Tools, function: Any) -> None:
+    board = memoryview(tools.board.map()).cast("B")[tools.place * BOARD_BYTES :].cast("d")
+    outbox = Outbox()
+    while (assignment := tools.channel.receive()) is not None:
+        outbox.release(assignment.released)
+        report = _Draft(tools.channel, outbox)
+        for task in assignment.tasks:
+            board[1] = report.send_if_due()
+            board[0] += 1
+            report.add(attempt(function, task, tools.place))
+        report.send()
+
+
+class _Draft:
+    """A report in the making."""
+
+    def __init__(self, channel: Channel, outbox: Outbox) -> None:
+        self._channel, self._outbox = channel, outbox
+        self._results: list[Result] = []
+        self._n_bytes = 0
+        self._due = time.monotonic() + _REPORT_SECONDS
+
+    def add(self, outcome: Outcome) -> None:
+        result = _packed(outcome, self._outbox)
+        self._results.append(result)
+        self._n_bytes += _length(result)
+
+    def send_if_due(self) -> float:
+        """Send if the report is old or long; return the time."""
+        now = time.monotonic()
+        if now > self._due or self._n_bytes > MESSAGE_BYTES:
+            self.send()
+            self._due = now + _REPORT_SECONDS
+        return now
+
+    def send(self) -> None:
+        if self._results:
+            trays, self._outbox.fresh = self._outbox.fresh, {}
+            self._channel.send(Report(self._results, trays))
+            self._results, self._n_bytes = [], 0
+
+
+def _packed(outcome: Outcome, outbox: Outbox) -> Result:
+    failure = outcome.failure
+    if failure is None:
+        try:
+            return Result(outcome.seconds, outbox.pack(outcome.value))
+        except Exception as error:
+            kind = type(outcome.value).__name__
+            return Result(
+                outcome.seconds, None, Failure(f"the result, a {kind}, cannot be sent back: {describe(error)}")
+            )
+    return Result(outcome.seconds, _pack_exception(failure.exception, outbox), _short(failure))
+
+
+def _pack_exception(exception: BaseException | None, outbox: Outbox) -> Letter | None:
+    """Pack an exception if it survives the journey: some can be packed and not unpacked."""
+    try:
+        letter = outbox.pack(exception)
+        if letter.tray >= 0:
+            outbox.release([letter.tray])
+            return None
+        pickle.loads(letter.text)
+    except Exception:  # whatever its own code does; it travels as text alone
+        return None
+    return letter
+
+
+def _short(failure: Failure) -> Failure:
+    """Cut a failure's text to what fits into a message; its exception travels beside it."""
+    text, half = failure.traceback, MESSAGE_BYTES // 8
+    if len(text) > 2 * half:
+        text = text[:half] + "\n  ...\n" + text[-half:]
+    return Failure(failure.reason[:1000], text)
+
+
+def _length(result: Result) -> int:
+    n_bytes = 64 + (len(result.letter.text) if result.letter else 0)
+    return n_bytes + (len(result.failure.traceback) + len(result.failure.reason) if result.failure else 0)
+
+
+def _protect(tools: Tools) -> None:
+    """Set up a worker so that it neither outlives its parent nor gets its Ctrl-C."""
+    for opened in tools.inherited:
+        opened.close()
+    if hasattr(os, "setsid"):
+        with contextlib.suppress(PermissionError):  # leads a group already
+            os.setsid()
+    # What the parent does on a signal is not for a fork of it to do.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable(file=tools.crash_log.fileno())
+    os.environ.update(thread_environment(tools.threads))
+    if tools.lifeline is not None:
+        _die_with(tools.lifeline)
+    threading.Thread(target=_watch, args=(tools.parent,), name="tilecore-watch", daemon=True).start()
+
+
+def _die_with(lifeline: Descriptor) -> None:
+    """Have the kernel kill this worker and what it started when the pipe breaks.
+
+    A thread could not: it waits for an interpreter lock that a compiled function may hold for hours.
+    """
+    import fcntl
+
+    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETFL, os.O_ASYNC)
+    ready, _, _ = select.select([lifeline.fileno()], [], [], 0)
+    if ready:  # it broke before anybody listened
+        _end_group()
+
+
+def _watch(parent: Descriptor | None) -> None:
+    if parent is not None:
+        select.select([parent.fileno()], [], [])
+    else:
+        process = parent_process()
+        if process is None:
+            return
+        process.join()
+    _end_group()
+
+
+def _end_group() -> None:
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment that limits the threads of libraries loaded under it."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+@contextlib.contextmanager
+def _limited_threads(threads: int) -> Iterator[None]:
+    """Limit the threads of libraries that are loaded already."""
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(threads):
+        yield

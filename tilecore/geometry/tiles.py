@@ -1,0 +1,329 @@
+"""Tiles: the units of work, and the grid that cuts a volume into them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import BoundsError, ParameterError
+from tilecore.geometry.axes import Halo, HaloLike, as_halo, as_integers, as_shape, as_tile_shape
+from tilecore.geometry.boxes import Box
+
+__all__ = ["Tile", "TileGrid", "chunk_coordinates", "chunk_dims", "filter_ghosted_points"]
+
+
+#: What to do with tiles that do not fit the volume.
+Ragged: TypeAlias = Literal["keep", "balance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The unit of work: a box that its result owns, and a box that is read for it.
+
+    ::
+
+        pad                                read
+        +----+-----------------------------------------------+
+        :    |  halo before   +-----------+    halo after    |
+        :    |                |   write   |                  |
+        :    |                +-----------+                  |
+        +----+-----------------------------------------------+
+             ^ edge of the volume
+
+    Attributes
+    ----------
+    number : int
+        Position in the grid's order (last axis fastest).
+    index : tuple of int
+        Position in the grid, per axis.
+    write : Box
+        What the tile's result owns; the write boxes of a grid partition the volume.
+    read : Box
+        The write box and its halo, clipped to the volume.
+    pad : tuple of (int, int)
+        Voxels of the halo, before and after per axis, that lie outside the volume.
+    """
+
+    number: int
+    index: tuple[int, ...]
+    write: Box
+    read: Box
+    pad: Halo
+
+    @property
+    def inner(self) -> Box:
+        """The write box in coordinates of the read box: cuts the halo off a result."""
+        return self.write.translated([-first for first in self.read.start])
+
+    def __str__(self) -> str:
+        return f"tile {self.index} (write {_span(self.write)}, read {_span(self.read)})"
+
+
+@dataclass(frozen=True, init=False)
+class TileGrid(Sequence[Tile]):
+    """A volume cut into tiles: a lazy sequence that holds no tile.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the volume [voxel]; an axis may be empty, then the grid has no tile.
+    tile_shape : int or sequence of int
+        Shape of a write box [voxel]; where it is larger than the volume there is one tile.
+    halo : int, sequence of int, or sequence of (int, int)
+        Context read before and after a tile, per axis [voxel].
+    ragged : {"keep", "balance"}
+        What to do where the tiles do not fit: keep a smaller last tile, or make all
+        tiles of an axis as equal as can be, none larger than `tile_shape`.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If a length is negative, a tile length is zero, a halo is negative, the numbers
+        of axes differ, or a number is not whole.
+
+    Notes
+    -----
+    Immutable and picklable. Memory is the same for one tile and for 10**9.
+
+    Examples
+    --------
+    >>> grid = TileGrid((10, 10), (4, 5), halo=1)
+    >>> len(grid), grid.counts
+    (6, (3, 2))
+    >>> grid[0].write, grid[0].read
+    (Box(start=(0, 0), stop=(4, 5)), Box(start=(0, 0), stop=(5, 6)))
+    >>> grid[-1].inner.slices
+    (slice(1, 3, None), slice(1, 6, None))
+    """
+
+    shape: tuple[int, ...]
+    tile_shape: tuple[int, ...]
+    halo: Halo
+    ragged: Ragged
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        tile_shape: int | Sequence[int],
+        halo: HaloLike = 0,
+        *,
+        ragged: Ragged = "keep",
+    ) -> None:
+        lengths = as_shape(shape)
+        if ragged not in ("keep", "balance"):
+            raise ParameterError.of("ragged", ragged, "'keep' or 'balance'")
+        object.__setattr__(self, "shape", lengths)
+        object.__setattr__(self, "tile_shape", as_tile_shape(tile_shape, len(lengths)))
+        object.__setattr__(self, "halo", as_halo(halo, len(lengths)))
+        object.__setattr__(self, "ragged", ragged)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Number of tiles along each axis."""
+        return tuple([-(-length // step) for length, step in zip(self.shape, self.tile_shape, strict=True)])
+
+    @cached_property
+    def size(self) -> int:
+        """Number of tiles; as ``len``, for any number of them."""
+        return math.prod(self.counts)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def volume(self) -> Box:
+        """Box of the whole volume."""
+        return Box.of_shape(self.shape)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self._tile(index) for index in product(*map(range, self.counts)))
+
+    @overload
+    def __getitem__(self, number: int) -> Tile: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Tile]: ...
+    def __getitem__(self, number: int | slice) -> Tile | list[Tile]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self.size))]
+        position = number + self.size if number < 0 else number
+        if not 0 <= position < self.size:
+            raise BoundsError.of("number", number, f"the grid has {self.size} tiles")
+        index = []
+        for count in reversed(self.counts):
+            position, remainder = divmod(position, count)
+            index.append(remainder)
+        return self._tile(tuple(reversed(index)))
+
+    def __contains__(self, tile: object) -> bool:
+        return isinstance(tile, Tile) and 0 <= tile.number < self.size and self[tile.number] == tile
+
+    def at(self, index: Sequence[int]) -> Tile:
+        """Tile at a position per axis; negative positions count from the end.
+
+        Raises
+        ------
+        BoundsError
+            If a position lies outside the grid.
+        """
+        position = as_integers(index, "index", ndim=self.ndim)
+        position = tuple([i + count if i < 0 else i for i, count in zip(position, self.counts, strict=True)])
+        if not all(0 <= i < count for i, count in zip(position, self.counts, strict=True)):
+            raise BoundsError.of("index", tuple(index), f"the grid has {self.counts} tiles along its axes")
+        return self._tile(position)
+
+    def tiles_touching(self, box: Box) -> Iterator[Tile]:
+        """Tiles whose write boxes share a voxel with `box`, in the grid's order.
+
+        Only the tiles asked for are visited, however large the grid.
+        """
+        inside = box.clipped(self.volume)
+        if inside.size == 0:
+            return iter(())
+        first = [self._axis_index(axis, start) for axis, start in enumerate(inside.start)]
+        last = [self._axis_index(axis, stop - 1) for axis, stop in enumerate(inside.stop)]
+        ranges = [range(low, high + 1) for low, high in zip(first, last, strict=True)]
+        return (self._tile(index) for index in product(*ranges))
+
+    def _tile(self, index: tuple[int, ...]) -> Tile:
+        number = 0
+        write_start, write_stop, read_start, read_stop, pad = [], [], [], [], []
+        for axis, position in enumerate(index):
+            number = number * self.counts[axis] + position
+            length, (before, after) = self.shape[axis], self.halo[axis]
+            start, stop = self._axis_bounds(axis, position)
+            low, high = start - before, stop + after
+            write_start.append(start)
+            write_stop.append(stop)
+            read_start.append(max(low, 0))
+            read_stop.append(min(high, length))
+            pad.append((max(-low, 0), max(high - length, 0)))
+        write = Box.trusted(tuple(write_start), tuple(write_stop))
+        read = Box.trusted(tuple(read_start), tuple(read_stop))
+        return Tile(number, index, write, read, tuple(pad))
+
+    def _axis_bounds(self, axis: int, position: int) -> tuple[int, int]:
+        length, step = self.shape[axis], self.tile_shape[axis]
+        if self.ragged == "keep":
+            return position * step, min((position + 1) * step, length)
+        count = self.counts[axis]
+        return position * length // count, (position + 1) * length // count
+
+    def _axis_index(self, axis: int, coordinate: int) -> int:
+        """Position, along one axis, of the tile that owns a coordinate."""
+        if self.ragged == "keep":
+            return coordinate // self.tile_shape[axis]
+        # The largest position p with floor(p * length / count) <= coordinate.
+        return ((coordinate + 1) * self.counts[axis] - 1) // self.shape[axis]
+
+
+def chunk_dims(img_shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
+    """Count the chunks needed to cover an image, per axis.
+
+    Parameters
+    ----------
+    img_shape : sequence of int
+        Shape of the image [voxel].
+    chunk_shape : sequence of int
+        Shape of one chunk [voxel].
+
+    Returns
+    -------
+    tuple of int
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+
+    Examples
+    --------
+    >>> chunk_dims((10, 10), (4, 5))
+    (3, 2)
+    """
+    return TileGrid(img_shape, chunk_shape).counts
+
+
+def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArray[np.intp]:
+    """List the first voxel of each chunk, last axis fastest.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the image [voxel].
+    chunks : sequence of int
+        Shape of one chunk [voxel].
+
+    Returns
+    -------
+    ndarray of int, shape (n_chunks, ndim)
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+
+    Examples
+    --------
+    >>> chunk_coordinates((4, 6), (2, 3)).tolist()
+    [[0, 0], [0, 3], [2, 0], [2, 3]]
+    """
+    grid = TileGrid(shape, chunks)
+    numbers = np.indices(grid.counts, dtype=np.intp).reshape(grid.ndim, -1).T
+    return np.ascontiguousarray(numbers * np.asarray(grid.tile_shape, dtype=np.intp))
+
+
+def filter_ghosted_points(
+    start_ghosted: Any, start_coord: Any, centers_local: npt.ArrayLike, chunks: Any, overlap: Any
+) -> npt.NDArray[Any]:
+    """Keep the points, found in a chunk with its overlap, that the chunk itself owns.
+
+    Parameters
+    ----------
+    start_ghosted : sequence of int, shape (ndim,)
+        First voxel of the chunk with its overlap [voxel].
+    start_coord : sequence of int, shape (ndim,)
+        First voxel of the chunk [voxel].
+    centers_local : array_like, shape (n_points, >= ndim)
+        Points in coordinates of the chunk with its overlap [voxel].
+    chunks : sequence of int, shape (ndim,)
+        Shape of the chunk [voxel].
+    overlap : int or sequence of int
+        Overlap on both sides of the chunk, less where the image ends [voxel].
+
+    Returns
+    -------
+    ndarray, shape (n_kept, n_columns)
+        Still in coordinates of the chunk with its overlap.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
+    """
+    start = as_integers(start_coord, "start_coord")
+    ghosted = as_integers(start_ghosted, "start_ghosted", ndim=len(start))
+    as_halo(overlap, len(start), "overlap")
+    points = np.asarray(centers_local)
+    if points.ndim != 2 or points.shape[1] < len(start):
+        raise ParameterError.of("centers_local", points.shape, f"shape (n_points, at least {len(start)}) is needed")
+    own = np.ones(len(points), dtype=bool)
+    for axis, length in enumerate(as_tile_shape(chunks, len(start), "chunks")):
+        first = start[axis] - ghosted[axis]  # the overlap, or less of it near the edge of the image
+        column = points[:, axis]
+        own &= column < first + length
+        if first > 0:
+            own &= column >= first
+    return points[own]
+
+
+def _span(box: Box) -> str:
+    return "[" + ", ".join(f"{first}:{last}" for first, last in zip(box.start, box.stop, strict=True)) + "]"

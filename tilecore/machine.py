@@ -1,0 +1,129 @@
+"""What this machine lets us use: cores and memory, as its cgroup and mounts limit them."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+__all__ = ["available_memory", "free_space", "usable_cores"]
+
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use: its affinity mask, cut by its cgroup's quota.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        cores = os.cpu_count() or 1
+    quota = _cgroup_cpu_quota()
+    return max(1, min(cores, math.ceil(quota)) if quota else cores)
+
+
+def available_memory() -> int:
+    """Estimate the memory that can still be taken without swapping or being killed.
+
+    Returns
+    -------
+    int
+        The smaller of what the kernel calls available and what the cgroup's limit leaves [byte].
+    """
+    limits = [_system_available_memory()]
+    for limit_path, usage_path, cache_path in _cgroup_memory_files():
+        limit = _read_number(limit_path)
+        if limit is not None and limit < 2**62:  # cgroup v1 writes "no limit" as nearly 2**63
+            usage = _read_number(usage_path) or 0
+            limits.append(max(0, limit - usage + _reclaimable(cache_path)))
+    return min(limits)
+
+
+def free_space(path: str | os.PathLike[str]) -> int:
+    """Free space of the file system that holds `path` [byte]."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+def _system_available_memory() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux: ask for the physical memory instead
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**33
+
+
+def _cgroup_paths() -> dict[str, str]:
+    """Map each cgroup v1 controller, and ``""`` for v2, to this process's path in it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {}
+    fields = [line.split(":", 2) for line in lines if line.count(":") >= 2]
+    return {name: path for _, names, path in fields for name in names.split(",")}
+
+
+def _up_to_root(base: Path, path: str) -> list[Path]:
+    """The cgroup's folder and its parents': any of them may set the tighter limit."""
+    folder = base / path.lstrip("/")
+    folders = [folder, *folder.parents]
+    return [each for each in folders if each == base or base in each.parents]
+
+
+def _cgroup_memory_files() -> list[tuple[Path, Path, Path]]:
+    paths = _cgroup_paths()
+    files = []
+    if "memory" in paths:
+        files += [
+            (folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes", folder / "memory.stat")
+            for folder in _up_to_root(_CGROUP_ROOT / "memory", paths["memory"])
+        ]
+    if "" in paths:
+        files += [
+            (folder / "memory.max", folder / "memory.current", folder / "memory.stat")
+            for folder in _up_to_root(_CGROUP_ROOT, paths[""])
+        ]
+    return files
+
+
+def _cgroup_cpu_quota() -> float | None:
+    paths = _cgroup_paths()
+    quotas = []
+    for folder in _up_to_root(_CGROUP_ROOT / "cpu", paths["cpu"]) if "cpu" in paths else []:
+        quota, period = _read_number(folder / "cpu.cfs_quota_us"), _read_number(folder / "cpu.cfs_period_us")
+        if quota and period and quota > 0:
+            quotas.append(quota / period)
+    for folder in _up_to_root(_CGROUP_ROOT, paths[""]) if "" in paths else []:
+        words = _read_words(folder / "cpu.max")
+        if len(words) == 2 and words[0] != "max":
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
+
+
+def _reclaimable(stat_path: Path) -> int:
+    """File cache that the kernel gives back before it kills: it counts as usage but is free."""
+    words = _read_words(stat_path)
+    names = dict(zip(words[::2], words[1::2], strict=False))
+    return int(names.get("total_inactive_file", names.get("inactive_file", 0)))
+
+
+def _read_number(path: Path) -> int | None:
+    words = _read_words(path)
+    return int(words[0]) if words and words[0].lstrip("-").isdigit() else None
+
+
+def _read_words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []  # the controller is not mounted here: no limit from it

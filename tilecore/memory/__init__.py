@@ -1,0 +1,1 @@
+"""Bytes that processes share or reach: segments without a name, other processes' memory."""

@@ -1,0 +1,274 @@
+"""Segments: spans of bytes that processes share and that cannot be left behind.
+
+A segment is an open file without a name. Another process gets it by its file
+descriptor, and the kernel frees the bytes when the last process lets go of them:
+nothing has to be unlinked, whatever dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import secrets
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
+from multiprocessing import context, reduction
+from pathlib import Path
+from typing import Any, Literal
+
+from tilecore.bytesize import format_bytes
+from tilecore.errors import ParameterError, SharedMemoryError
+from tilecore.machine import available_memory, free_space
+
+__all__ = ["Access", "Mapping", "Segment", "default_backend"]
+
+Access = Literal["write", "read", "private"]
+
+_LINUX = sys.platform.startswith("linux")
+_SHM_FOLDER = "/dev/shm"
+# Below this size nobody is killed for want of memory, and asking the kernel costs more than the allocation.
+_PREFLIGHT_BYTES = 2**24
+_ACCESS = {"write": mmap.ACCESS_WRITE, "read": mmap.ACCESS_READ, "private": mmap.ACCESS_COPY}
+
+
+class Mapping(mmap.mmap):
+    """A segment's bytes in this process's address space.
+
+    An array over a mapping keeps it, and with it the segment, alive; that is how an
+    array, given as an array, can still travel as a descriptor.
+    """
+
+    segment: Segment
+    access: Access
+
+
+class Segment:
+    """A span of shared bytes.
+
+    Parameters
+    ----------
+    size : int
+        [byte]; an empty segment holds one byte.
+    backend : {"memfd", "shm", "mmap"}, optional
+        ``"memfd"`` (Linux): memory without a file system. ``"shm"`` (Linux): a nameless
+        file in ``/dev/shm``, which can be given a path. ``"mmap"``: an unlinked temporary
+        file, for every other system. Default: the first of them that this system has.
+
+    Raises
+    ------
+    SharedMemoryError
+        If there is not enough memory, or not enough room in ``/dev/shm`` or in the
+        temporary folder. Never a SIGBUS later: the bytes are reserved here.
+
+    Notes
+    -----
+    Process-safety: pickles to a descriptor, at any time, for any process of this user on
+    this machine that unpickles it while this process lives. Processes that write the
+    same bytes must agree among themselves who does.
+    """
+
+    def __init__(self, size: int, backend: str | None = None) -> None:
+        name = backend or default_backend()
+        if name not in _CREATE:
+            raise ParameterError.of("backend", backend, f"one of {', '.join(_CREATE)}")
+        self.size = size
+        self.backend = name
+        self._path: str | None = None
+        self._check_memory()
+        self._descriptor = self._reserved(_CREATE[name])
+
+    @classmethod
+    def _attached(cls, descriptor: int, size: int, backend: str, path: str | None = None) -> Segment:
+        segment = cls.__new__(cls)
+        segment.size, segment.backend, segment._descriptor, segment._path = size, backend, descriptor, path
+        return segment
+
+    def map(self, access: Access = "write") -> Mapping:
+        """Map the bytes into this process.
+
+        Parameters
+        ----------
+        access : {"write", "read", "private"}
+            ``"private"``: reads the shared bytes; what is written stays in this mapping.
+        """
+        mapping = Mapping(self.fileno(), max(self.size, 1), access=_ACCESS[access])
+        mapping.segment, mapping.access = self, access
+        return mapping
+
+    def fill(self, parts: Sequence[Any], offset: int = 0) -> int:
+        """Copy buffers into the segment, one behind the other; return the offset behind them.
+
+        Twice as fast as copying into a mapping while the pages are fresh: the kernel fills
+        them as it makes them, without a page fault for each.
+        """
+        for part in parts:
+            rest = memoryview(part).cast("B")
+            while rest:
+                written = os.pwrite(self.fileno(), rest, offset)
+                rest, offset = rest[written:], offset + written
+        return offset
+
+    def fileno(self) -> int:
+        """The open file's descriptor."""
+        if self._descriptor < 0:
+            raise ValueError("the segment is closed")
+        return self._descriptor
+
+    @property
+    def path(self) -> str:
+        """A path by which any process of this user can open the bytes while this process lives.
+
+        With the ``"shm"`` backend a name is made in ``/dev/shm`` when it is first asked
+        for, and removed with the segment.
+        """
+        if self._path is None:
+            self._path = self._link() if self.backend == "shm" else self._descriptor_path()
+        return self._path
+
+    def close(self) -> None:
+        """Let go of the descriptor; mappings made before stay valid until they are dropped."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", -1) >= 0:
+            self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.backend == "mmap" and os.name != "posix":
+            return _attach_path, (self.path, None, self.size, self.backend)
+        if context.get_spawning_popen() is not None or not _LINUX:
+            return _attach_descriptor, (reduction.DupFd(self.fileno()), self.size, self.backend)
+        status = os.fstat(self.fileno())
+        return _attach_path, (self._descriptor_path(), (status.st_dev, status.st_ino), self.size, self.backend)
+
+    def _descriptor_path(self) -> str:
+        if not _LINUX:
+            raise SharedMemoryError("shared memory has no path on this system; send the array itself")
+        return f"/proc/{os.getpid()}/fd/{self.fileno()}"
+
+    def _check_memory(self) -> None:
+        if self.size < _PREFLIGHT_BYTES or self.backend == "mmap":
+            return
+        free = available_memory()
+        if self.size > free:
+            raise SharedMemoryError(
+                f"{format_bytes(self.size)} of shared memory are needed and {format_bytes(free)} are free: "
+                "use smaller arrays, or a memory-mapped file"
+            )
+
+    def _reserved(self, create: Callable[[Segment], int]) -> int:
+        try:
+            descriptor = create(self)
+        except OSError as error:
+            raise self._no_room(error) from error
+        try:
+            _reserve(descriptor, max(self.size, 1))
+        except OSError as error:
+            os.close(descriptor)
+            raise self._no_room(error) from error
+        return descriptor
+
+    def _no_room(self, error: OSError) -> SharedMemoryError:
+        folder = {"shm": _SHM_FOLDER, "mmap": tempfile.gettempdir()}.get(self.backend)
+        text = f"{format_bytes(self.size)} of shared memory could not be had ({error.strerror})"
+        if error.errno == errno.ENOSPC and folder:
+            text += f": {folder} has {format_bytes(free_space(folder))} free; use backend='memfd' or enlarge it"
+        elif error.errno == errno.EMFILE:
+            text += ": too many files are open; raise the limit (ulimit -n) or close shared arrays"
+        return SharedMemoryError(text)
+
+    def _link(self) -> str:
+        _remove_orphaned_names()
+        name = f"tilecore-{os.getpid()}-{_start_time(os.getpid())}-{secrets.token_hex(8)}.shm"
+        folder = os.open(_SHM_FOLDER, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # linkat(AT_SYMLINK_FOLLOW), the only way to name a file opened without a name.
+            os.link(f"/proc/self/fd/{self.fileno()}", name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
+        path = f"{_SHM_FOLDER}/{name}"
+        weakref.finalize(self, _unlink_own, path, os.getpid())
+        return path
+
+
+def default_backend() -> str:
+    """The backend this system offers: memory without a file where there is such a thing."""
+    return "memfd" if hasattr(os, "memfd_create") else "mmap"
+
+
+def _create_memfd(_: Segment) -> int:
+    return os.memfd_create("tilecore", os.MFD_CLOEXEC)
+
+
+def _create_shm(_: Segment) -> int:
+    return os.open(_SHM_FOLDER, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _create_mmap(segment: Segment) -> int:
+    descriptor, path = tempfile.mkstemp(prefix="tilecore-", suffix=".shm")
+    if os.name == "posix":
+        os.unlink(path)
+    else:  # Windows cannot remove a file in use, nor pass descriptors: the file keeps its name
+        segment._path = path
+        weakref.finalize(segment, _unlink_own, path, os.getpid())
+    return descriptor
+
+
+_CREATE: dict[str, Callable[[Segment], int]] = {"memfd": _create_memfd, "shm": _create_shm, "mmap": _create_mmap}
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Give a file its length and its bytes now, so that no later write finds the disk full."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    zeros = bytes(min(size, 2**20))
+    for offset in range(0, size, len(zeros)):
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        os.write(descriptor, zeros[: size - offset])
+
+
+def _attach_descriptor(duplicate: Any, size: int, backend: str) -> Segment:
+    return Segment._attached(duplicate.detach(), size, backend)
+
+
+def _attach_path(path: str, identity: tuple[int, int] | None, size: int, backend: str) -> Segment:
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        raise SharedMemoryError(f"the process that shared {path} is gone or forbids access ({error})") from error
+    status = os.fstat(descriptor)
+    if identity is not None and identity != (status.st_dev, status.st_ino):
+        os.close(descriptor)
+        raise SharedMemoryError(f"the process that shared {path} has closed it")
+    return Segment._attached(descriptor, size, backend, path if identity is None else None)
+
+
+def _unlink_own(path: str, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child inherits this finalizer and must not run it
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _remove_orphaned_names() -> None:
+    """Remove the names of processes that were killed before they could do it themselves."""
+    for entry in Path(_SHM_FOLDER).glob("tilecore-*-*-*.shm"):
+        _, owner, started, _ = entry.name.split("-", 3)
+        if owner.isdigit() and _start_time(int(owner)) != started:
+            with contextlib.suppress(OSError):  # another user's, or gone already
+                entry.unlink()
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, which tells it from a later one with its number; empty if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
