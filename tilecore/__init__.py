@@ -1,12 +1,12 @@
 """Run any function over an image volume larger than memory, tile by tile, on every core.
 
-Every public name can be imported from here; the module that holds it is loaded when
-the name is first used, so that ``import tilecore`` costs numpy and no more.
+Every public name can be had from here. ``__init__.pyi`` lists them; the module that
+holds a name is imported when the name is first used, so that ``import tilecore`` costs
+numpy and no more.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import TYPE_CHECKING, Any
+__version__ = "0.1.0"
 
-from tilecore._version import __version__
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -28,7 +28,7 @@ class RemoteArray:
     Notes
     -----
     Process-safety: pickles as the array's address. The process that made it must live,
-    and must have called `permit_descendants` where the system asks for that.
+    and `is_reachable_by_workers` must have said that it can be reached.
     A box is copied once, from one address space into the other.
     """
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import ParameterTypeError
+from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.axes import as_shape
-from tilecore.memory.segments import Segment
+from tilecore.memory.segments import Access, Segment
 
 __all__ = ["SharedArray", "as_shared_dtype"]
 
@@ -30,6 +30,8 @@ class SharedArray:
         Any dtype of fixed size; not ``object``.
     backend : {"memfd", "shm", "mmap"}, optional
         Where the bytes live, see `Segment`; default: the best this system has.
+    reserve : bool
+        Whether to take the memory now; False only if `fill` is called before anything else.
 
     Raises
     ------
@@ -53,13 +55,13 @@ class SharedArray:
     12
     """
 
-    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> None:
+    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None, reserve: bool = True) -> None:
         kind = as_shared_dtype(dtype)
         # A dtype such as (float, 3) adds axes; spelling them out keeps shape and dtype true.
         self.shape: tuple[int, ...] = as_shape(shape) + kind.shape
         self.dtype: np.dtype[Any] = kind.base
-        self._segment: Segment | None = Segment(self.nbytes, backend)
-        self._view: npt.NDArray[Any] | None = None
+        self._segment: Segment | None = Segment(self.nbytes, backend, reserve=reserve)
+        self._views: dict[Access, npt.NDArray[Any]] = {}
         self._readonly = False
 
     @classmethod
@@ -79,10 +81,24 @@ class SharedArray:
             As of the class.
         """
         source = np.asarray(array)
-        shared = cls(source.shape, source.dtype, backend=backend)
-        if source.size:
-            shared._fill(source)
+        shared = cls(source.shape, source.dtype, backend=backend, reserve=False)
+        shared.fill(source)
         return shared
+
+    def fill(self, array: npt.ArrayLike) -> None:
+        """Copy an array of the same shape and dtype into the shared one; fastest while that is fresh."""
+        source = np.asarray(array)
+        if (source.shape, source.dtype) != (self.shape, self.dtype):
+            raise ParameterError.of("array", (source.shape, source.dtype), f"{self.shape} of {self.dtype} is needed")
+        if self.nbytes == 0:
+            return
+        if source.flags.c_contiguous:
+            self.segment.fill([_as_bytes(source)])
+            return
+        rows = max(1, _SLAB_BYTES * len(source) // self.nbytes)
+        offset = 0
+        for first in range(0, len(source), rows):
+            offset = self.segment.fill([_as_bytes(np.ascontiguousarray(source[first : first + rows]))], offset)
 
     @property
     def ndim(self) -> int:
@@ -114,14 +130,13 @@ class SharedArray:
         readonly : bool
             Whether the view refuses to be written; it cannot be made writable again.
         """
-        if readonly or self._readonly:
-            return self._over(self.segment.map("read"))
-        if self._view is None:
-            self._view = self._over(self.segment.map("write"))
-        return self._view
+        access: Access = "read" if readonly or self._readonly else "write"
+        if access not in self._views:
+            self._views[access] = self._over(self.segment.map(access))
+        return self._views[access]
 
     def private_view(self) -> npt.NDArray[Any]:
-        """See the voxels as they are now; what is written into this view stays in it."""
+        """See the voxels in a view of their own: what is written into it stays in it."""
         return self._over(self.segment.map("private"))
 
     def readonly(self) -> SharedArray:
@@ -130,7 +145,7 @@ class SharedArray:
 
     def close(self) -> None:
         """Let go of the memory; it is freed once no view and no other process uses it."""
-        self._view = None
+        self._views = {}
         self._segment = None
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -163,15 +178,6 @@ class SharedArray:
     def _over(self, buffer: Any) -> npt.NDArray[Any]:
         return np.ndarray(self.shape, self.dtype, buffer=buffer)
 
-    def _fill(self, source: npt.NDArray[Any]) -> None:
-        if source.flags.c_contiguous:
-            self.segment.fill([_as_bytes(source)])
-            return
-        rows = max(1, _SLAB_BYTES * len(source) // self.nbytes)
-        offset = 0
-        for first in range(0, len(source), rows):
-            offset = self.segment.fill([_as_bytes(np.ascontiguousarray(source[first : first + rows]))], offset)
-
 
 def as_shared_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """Accept a dtype whose voxels are plain bytes, which is all that processes can share."""
@@ -189,5 +195,5 @@ def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _attach(segment: Segment, shape: tuple[int, ...], dtype: np.dtype[Any], readonly: bool) -> SharedArray:
     shared = SharedArray.__new__(SharedArray)
     shared.shape, shared.dtype = shape, dtype
-    shared._segment, shared._view, shared._readonly = segment, None, readonly
+    shared._segment, shared._views, shared._readonly = segment, {}, readonly
     return shared

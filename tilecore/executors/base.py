@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from tilecore.errors import ParameterError
 
-__all__ = ["EXECUTORS", "Executor", "Failure", "Job", "Outcome", "Task", "create_executor"]
+__all__ = ["EXECUTORS", "Executor", "Failure", "Job", "Outcome", "Reach", "Task", "create_executor"]
+
+#: Workers share this process's memory, have inherited a copy of it, or start empty.
+Reach = Literal["same", "forked", "shipped"]
 
 #: A task is anything small that can be pickled: executors do not look into it.
 Task = Hashable
 
 
 class Job(Protocol):
-    """What workers do with tasks: opened once in each worker, then called for each task."""
+    """What workers do with tasks, in a form that travels: opened once in each worker.
 
-    def open(self) -> Callable[[Any], Any]:
-        """Return the function of a task."""
+    Opened, it is a function of a task; one that is sent notes has a method ``receive``.
+    """
+
+    def open(self) -> Any:
+        """Return the function of a task, or the content of a note."""
         ...
 
 
@@ -87,8 +93,20 @@ class Executor(Protocol):
         """How many tasks run at once."""
         ...
 
+    @property
+    def reach(self) -> Reach:
+        """How the job, and the arrays in it, get to the workers."""
+        ...
+
     def start(self, job: Job) -> None:
         """Start the workers; does not wait until they are ready."""
+        ...
+
+    def tell(self, note: Job) -> None:
+        """Open a note in every worker, also in later ones, and pass it to the function's ``receive``.
+
+        Tasks submitted afterwards find it received.
+        """
         ...
 
     def room(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Iterator
 from multiprocessing import context
 from typing import Any
@@ -25,6 +27,8 @@ __all__ = ["Launcher"]
 # Imported by the fork server if this process has imported them: they start no threads, so that
 # forking after them is sound, and every worker gets them for nothing.
 _PRELOADED = ("cloudpickle", "numcodecs", "numpy", "scipy", "skimage", "threadpoolctl", "tifffile", "tilecore", "zarr")
+
+_log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 
@@ -98,7 +102,9 @@ class Launcher:
             stack.enter_context(_lock)
             stack.enter_context(_sigint_blocked())
             stack.enter_context(_not_daemonic())
-            if self._start_method != "fork":
+            if self._start_method == "fork":
+                stack.enter_context(_fork_warning_off())
+            else:
                 stack.enter_context(_main_hidden())
                 stack.enter_context(_environment(thread_environment(self._threads)))
             if self._start_method == "forkserver":
@@ -121,7 +127,7 @@ def _open_lifeline() -> tuple[Descriptor | None, Descriptor | None]:
 
 def _modules_to_preload() -> list[str]:
     public = (name for name in sys.modules if name.partition(".")[0] in _PRELOADED and "._" not in name)
-    return [*sorted(public), run_worker.__module__, "threadpoolctl"]
+    return [*sorted(public), run_worker.__module__, "tilecore.executors.frozen"]
 
 
 @contextlib.contextmanager
@@ -135,6 +141,16 @@ def _sigint_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _fork_warning_off() -> Iterator[None]:
+    """Keep Python quiet about threads that libraries such as OpenBLAS keep, and stop before a fork."""
+    if threading.active_count() > 1:
+        _log.warning("forking while %d threads run may deadlock the workers", threading.active_count())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 @contextlib.contextmanager

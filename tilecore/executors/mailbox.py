@@ -111,7 +111,7 @@ class Outbox:
                 return number
         # Trays grow with what is kept, so that their number, and that of open files, stays small.
         total = sum(tray.segment.size for tray in self._trays.values())
-        segment = Segment(max(n_bytes, min(max(total, _SMALLEST_TRAY), _LARGEST_TRAY)))
+        segment = Segment(max(n_bytes, min(max(total, _SMALLEST_TRAY), _LARGEST_TRAY)), reserve=False)
         self._n_trays += 1
         self._trays[self._n_trays] = _Tray(segment)
         self.fresh[self._n_trays] = segment

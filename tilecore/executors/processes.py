@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.errors import WorkerError
-from tilecore.executors.base import Job, Outcome
+from tilecore.executors.base import Job, Outcome, Reach
 from tilecore.executors.launcher import Launcher
 from tilecore.executors.start_method import default_start_method, usable_start_method
 from tilecore.executors.supervised import SupervisedWorker
@@ -83,6 +83,7 @@ class ProcessExecutor:
         self._launcher: Launcher | None = None
         self._live: list[SupervisedWorker] = []
         self._waiting: deque[Any] = deque()
+        self._notes: list[Job] = []
         self._seconds: float | None = None
         self._n_successes = self._n_deaths = self._n_false_starts = 0
         self._finalizer = weakref.finalize(self, _kill_all, self._live, os.getpid())
@@ -92,6 +93,15 @@ class ProcessExecutor:
         self._launcher = Launcher(job, self.workers, start_method=self._start_method, threads=self._threads)
         for place in range(self.workers):
             self._launch(place)
+
+    @property
+    def reach(self) -> Reach:
+        """Forks inherit the job; others are sent it."""
+        return "forked" if self._start_method == "fork" else "shipped"
+
+    def tell(self, note: Job) -> None:
+        """Send a note with the next tasks of each worker."""
+        self._notes.append(note)
 
     def room(self) -> int:
         """Tasks that would keep every worker busy until its next report."""
@@ -152,7 +162,7 @@ class ProcessExecutor:
                 continue
             n_tasks = min(depth - n_held, len(self._waiting), self._lifetime(worker))
             if n_tasks > 0:
-                worker.assign([self._waiting.popleft() for _ in range(int(n_tasks))])
+                worker.assign([self._waiting.popleft() for _ in range(int(n_tasks))], self._notes)
 
     def _lifetime(self, worker: SupervisedWorker) -> float:
         """How many more tasks a worker may be given before it is replaced."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Self
 
 from tilecore.errors import ParameterError
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Job, Outcome
+from tilecore.executors.base import Job, Outcome, Reach
 
 __all__ = ["SerialExecutor"]
 
@@ -25,15 +24,20 @@ class SerialExecutor:
     """
 
     workers = 1
+    reach: Reach = "same"
 
     def __init__(self, *, timeout: float | None = None, **options: Any) -> None:
         refuse_timeout(timeout, "serial")
         self._tasks: deque[Any] = deque()
-        self._function: Callable[[Any], Any] | None = None
+        self._function: Any = None
 
     def start(self, job: Job) -> None:
         """Open the job."""
         self._function = job.open()
+
+    def tell(self, note: Job) -> None:
+        """Pass a note to the function."""
+        self._function.receive(note.open())
 
     def room(self) -> int:
         """One task at a time."""

@@ -5,13 +5,21 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.pool import Pool
 from typing import Any
 
 from tilecore.configuration import settings
 
-__all__ = ["default_start_method", "get_mp_pool", "is_fork", "set_mp_start_method", "usable_start_method"]
+__all__ = [
+    "default_start_method",
+    "familiar_start_method",
+    "get_mp_pool",
+    "is_fork",
+    "set_mp_start_method",
+    "usable_start_method",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +27,16 @@ _log = logging.getLogger(__name__)
 def default_start_method() -> str:
     """Start method of tilecore's own workers: forkserver on Linux, spawn elsewhere."""
     return "forkserver" if sys.platform.startswith("linux") else "spawn"
+
+
+def familiar_start_method() -> str:
+    """Start method of functions that once used a plain pool: as ``multiprocessing`` is set.
+
+    A fork copies a lock that another thread holds at that moment, and nobody in the child
+    ever opens it: where other threads run, the fork server takes the place of fork.
+    """
+    method = settings.resolve_start_method() or _current_method()
+    return "forkserver" if method == "fork" and threading.active_count() > 1 else method
 
 
 def usable_start_method(wanted: str | None, default: str) -> str:

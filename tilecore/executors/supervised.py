@@ -10,7 +10,7 @@ from collections import deque
 from multiprocessing import connection
 from typing import Any
 
-from tilecore.executors.base import Failure, Outcome
+from tilecore.executors.base import Failure, Job, Outcome
 from tilecore.executors.channel import Channel
 from tilecore.executors.mailbox import Inbox, Letter
 from tilecore.executors.worker import Assignment, Hello, Report, Result
@@ -44,18 +44,20 @@ class SupervisedWorker:
         self.started = time.monotonic()
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
+        self._n_notes = 0
         self._death = _open_process(process.pid)
 
     def signals(self) -> list[Any]:
         """What to wait on: its messages, and its death."""
         return [self._channel, self._process.sentinel if self._death is None else self._death]
 
-    def assign(self, tasks: list[Any]) -> None:
-        """Send tasks; a worker that is gone does not mind, its death will be seen."""
+    def assign(self, tasks: list[Any], notes: list[Job]) -> None:
+        """Send tasks, and of all `notes` those not sent yet; if it is gone, that will be seen."""
         self.tasks.extend(tasks)
+        fresh, self._n_notes = notes[self._n_notes :], len(notes)
         released, self._inbox.released[:] = self._inbox.released[:], []
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._channel.send(Assignment(tasks, released))
+            self._channel.send(Assignment(tasks, fresh, released))
 
     def messages(self) -> tuple[Hello | None, list[Outcome]]:
         """Take everything it has said by now, as a greeting and as outcomes."""

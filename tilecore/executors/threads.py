@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Job, Outcome
+from tilecore.executors.base import Job, Outcome, Reach
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
@@ -35,21 +35,30 @@ class ThreadExecutor:
     result is dropped.
     """
 
+    reach: Reach = "same"
+
     def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: Any) -> None:
         refuse_timeout(timeout, "threads")
-        self._n_threads = self.workers = settings.resolve_workers(workers)
+        self.workers = settings.resolve_workers(workers)
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._function: Any = None
         self._n_open = 0
         self._threads: list[threading.Thread] = []
 
     def start(self, job: Job) -> None:
         """Open the job and start the threads."""
-        function = job.open()
+        self._function = job.open()
         for place in range(self.workers):
-            thread = threading.Thread(target=self._work, args=(function, place), name=f"tilecore-{place}", daemon=True)
+            thread = threading.Thread(
+                target=self._work, args=(self._function, place), name=f"tilecore-{place}", daemon=True
+            )
             thread.start()
             self._threads.append(thread)
+
+    def tell(self, note: Job) -> None:
+        """Pass a note to the function, which all threads share."""
+        self._function.receive(note.open())
 
     def room(self) -> int:
         """One running and one waiting task for each thread."""

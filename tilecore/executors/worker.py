@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import pickle
 import select
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from typing import Any
+
+import threadpoolctl
 
 from tilecore.executors.attempts import attempt, describe, failure_of
 from tilecore.executors.base import Failure, Job, Outcome
@@ -82,9 +85,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Tasks for a worker, and letters it need not keep any longer."""
+    """Tasks for a worker, notes to be received before them, and trays whose letters have been read."""
 
     tasks: list[Any]
+    notes: list[Job] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
 
 
@@ -122,6 +126,7 @@ class Report:
 
 def run_worker(tools: Tools, job: Job) -> None:
     """Run tasks until the parent says stop, closes the channel, or ends."""
+    gc.freeze()  # what a fork has inherited is not its garbage: looking at it would copy it
     _protect(tools)
     try:
         function = job.open()
@@ -133,6 +138,7 @@ def run_worker(tools: Tools, job: Job) -> None:
         _serve(tools, function)
     sys.stdout.flush()
     sys.stderr.flush()
+    os._exit(0)  # what the interpreter would tidy up now, the kernel takes back faster
 
 
 def _serve(tools: Tools, function: Any) -> None:
@@ -140,6 +146,8 @@ def _serve(tools: Tools, function: Any) -> None:
     outbox = Outbox()
     while (assignment := tools.channel.receive()) is not None:
         outbox.release(assignment.released)
+        for note in assignment.notes:
+            function.receive(note.open())
         report = _Draft(tools.channel, outbox)
         for task in assignment.tasks:
             board[1] = report.send_if_due()
@@ -239,7 +247,7 @@ def _die_with(lifeline: Descriptor) -> None:
 
     A thread could not: it waits for an interpreter lock that a compiled function may hold for hours.
     """
-    import fcntl
+    import fcntl  # not on Windows
 
     fcntl.fcntl(lifeline.fileno(), fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)
@@ -274,7 +282,5 @@ def thread_environment(threads: int) -> dict[str, str]:
 @contextlib.contextmanager
 def _limited_threads(threads: int) -> Iterator[None]:
     """Limit the threads of libraries that are loaded already."""
-    import threadpoolctl
-
     with threadpoolctl.threadpool_limits(threads):
         yield

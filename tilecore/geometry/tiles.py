@@ -196,22 +196,40 @@ class TileGrid(Sequence[Tile]):
         ranges = [range(low, high + 1) for low, high in zip(first, last, strict=True)]
         return (self._tile(index) for index in product(*ranges))
 
+    def part(self, tile: Tile, write: Box) -> Tile:
+        """A part of a tile as a tile of its own: it owns `write`, with the grid's halo around it.
+
+        Raises
+        ------
+        BoundsError
+            If `write` reaches beyond the tile's write box.
+        """
+        if not tile.write.contains(write):
+            raise BoundsError.of("write", write, f"must lie inside {tile.write}")
+        return self._tile_owning(tile.number, tile.index, write.start, write.stop)
+
+    def around(self, write: Box) -> Tile:
+        """Any box as a tile of number -1, with the grid's halo around it."""
+        return self._tile_owning(-1, (), write.start, write.stop)
+
     def _tile(self, index: tuple[int, ...]) -> Tile:
         number = 0
-        write_start, write_stop, read_start, read_stop, pad = [], [], [], [], []
+        bounds = []
         for axis, position in enumerate(index):
             number = number * self.counts[axis] + position
-            length, (before, after) = self.shape[axis], self.halo[axis]
-            start, stop = self._axis_bounds(axis, position)
-            low, high = start - before, stop + after
-            write_start.append(start)
-            write_stop.append(stop)
+            bounds.append(self._axis_bounds(axis, position))
+        start, stop = zip(*bounds, strict=True) if bounds else ((), ())
+        return self._tile_owning(number, index, start, stop)
+
+    def _tile_owning(self, number: int, index: tuple[int, ...], start: tuple[int, ...], stop: tuple[int, ...]) -> Tile:
+        read_start, read_stop, pad = [], [], []
+        for first, last, length, (before, after) in zip(start, stop, self.shape, self.halo, strict=True):
+            low, high = first - before, last + after
             read_start.append(max(low, 0))
             read_stop.append(min(high, length))
             pad.append((max(-low, 0), max(high - length, 0)))
-        write = Box.trusted(tuple(write_start), tuple(write_stop))
         read = Box.trusted(tuple(read_start), tuple(read_stop))
-        return Tile(number, index, write, read, tuple(pad))
+        return Tile(number, index, Box.trusted(start, stop), read, tuple(pad))
 
     def _axis_bounds(self, axis: int, position: int) -> tuple[int, int]:
         length, step = self.shape[axis], self.tile_shape[axis]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Direction", "can_reach", "permit_descendants", "transfer"]
+__all__ = ["Direction", "is_reachable_by_workers", "transfer"]
 
 Direction = Literal["read", "write"]
 
@@ -41,7 +40,7 @@ def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], loca
     Raises
     ------
     PermissionError
-        If this system forbids it (see `permit_descendants`).
+        If this system forbids it (see `is_reachable_by_workers`).
     ProcessLookupError
         If the other process is gone.
     OSError
@@ -60,28 +59,30 @@ def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], loca
         spans = _behind(spans, moved)
 
 
-def can_reach(pid: int, address: int) -> bool:
-    """Whether the memory of another process can be read from here; reads one byte at `address`."""
-    if not sys.platform.startswith("linux"):
-        return False
+@cache
+def is_reachable_by_workers() -> bool:
+    """Whether processes started by this one can reach its memory; arranges for it where it must be asked for.
+
+    Whether the kernel has the calls and lets them through is tried on this process itself;
+    beyond that, the Yama security module may restrict them to parents (1) or forbid them (2, 3).
+    """
+    probe = np.zeros(1, dtype=np.uint8)
+    span = np.array([[probe.ctypes.data, 1]], dtype=np.uint64)
     try:
-        transfer("read", pid, np.array([[address, 1]], dtype=np.uint64), np.empty(1, dtype=np.uint8))
+        transfer("read", os.getpid(), span, np.empty_like(probe))
     except (OSError, AttributeError):
         return False
-    return True
-
-
-def permit_descendants() -> None:
-    """Let this process's descendants, and no other process, reach its memory.
-
-    Only needed, and only done, where the Yama security module restricts that to parents.
-    """
-    try:
-        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
-    except OSError:
-        return  # no Yama here: nothing restricts it
-    if scope == "1":
+    scope = _yama_scope()
+    if scope == 1:  # allow descendants, and nobody else
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(os.getpid()), 0, 0, 0)
+    return scope <= 1
+
+
+def _yama_scope() -> int:
+    try:
+        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text())
+    except (OSError, ValueError):
+        return 0  # no Yama here
 
 
 @cache

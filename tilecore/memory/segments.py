@@ -57,12 +57,15 @@ class Segment:
         ``"memfd"`` (Linux): memory without a file system. ``"shm"`` (Linux): a nameless
         file in ``/dev/shm``, which can be given a path. ``"mmap"``: an unlinked temporary
         file, for every other system. Default: the first of them that this system has.
+    reserve : bool
+        Whether to take the bytes from the system now. False only where `fill` writes each
+        byte before a mapping shows it: then `fill` takes them, and it is done once.
 
     Raises
     ------
     SharedMemoryError
         If there is not enough memory, or not enough room in ``/dev/shm`` or in the
-        temporary folder. Never a SIGBUS later: the bytes are reserved here.
+        temporary folder; here or from `fill`, and never a SIGBUS later.
 
     Notes
     -----
@@ -71,7 +74,7 @@ class Segment:
     same bytes must agree among themselves who does.
     """
 
-    def __init__(self, size: int, backend: str | None = None) -> None:
+    def __init__(self, size: int, backend: str | None = None, *, reserve: bool = True) -> None:
         name = backend or default_backend()
         if name not in _CREATE:
             raise ParameterError.of("backend", backend, f"one of {', '.join(_CREATE)}")
@@ -79,7 +82,7 @@ class Segment:
         self.backend = name
         self._path: str | None = None
         self._check_memory()
-        self._descriptor = self._reserved(_CREATE[name])
+        self._descriptor = self._created(_CREATE[name], reserve=reserve)
 
     @classmethod
     def _attached(cls, descriptor: int, size: int, backend: str, path: str | None = None) -> Segment:
@@ -105,11 +108,14 @@ class Segment:
         Twice as fast as copying into a mapping while the pages are fresh: the kernel fills
         them as it makes them, without a page fault for each.
         """
-        for part in parts:
-            rest = memoryview(part).cast("B")
-            while rest:
-                written = os.pwrite(self.fileno(), rest, offset)
-                rest, offset = rest[written:], offset + written
+        try:
+            for part in parts:
+                rest = memoryview(part).cast("B")
+                while rest:
+                    written = os.pwrite(self.fileno(), rest, offset)
+                    rest, offset = rest[written:], offset + written
+        except OSError as error:
+            raise self._no_room(error) from error
         return offset
 
     def fileno(self) -> int:
@@ -162,13 +168,16 @@ class Segment:
                 "use smaller arrays, or a memory-mapped file"
             )
 
-    def _reserved(self, create: Callable[[Segment], int]) -> int:
+    def _created(self, create: Callable[[Segment], int], *, reserve: bool) -> int:
         try:
             descriptor = create(self)
         except OSError as error:
             raise self._no_room(error) from error
         try:
-            _reserve(descriptor, max(self.size, 1))
+            if reserve:
+                _reserve(descriptor, max(self.size, 1))
+            else:
+                os.ftruncate(descriptor, max(self.size, 1))
         except OSError as error:
             os.close(descriptor)
             raise self._no_room(error) from error

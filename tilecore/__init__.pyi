@@ -1,0 +1,33 @@
+from .arrays.boxed import extract_box, extract_ghosted_chunk, insert_box
+from .arrays.containers import SharedArr, SharedArrsContainer, init_shared_container
+from .arrays.shared import SharedArray
+from .arrays.shared_memory import SharedMemory
+from .configuration import Settings, settings
+from .engine.chunks import pmap_chunks
+from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles
+from .engine.mapping import map_tiles
+from .engine.stacks import get_split_stack_total_shape, merge_split_stack, merge_split_stack2, stack_splitter
+from .errors import (
+    AlignmentError,
+    BoundsError,
+    JournalError,
+    MemoryBudgetError,
+    MissingDependencyError,
+    MissingFileError,
+    OutputExistsError,
+    ParameterError,
+    ParameterTypeError,
+    SharedMemoryError,
+    ShippingError,
+    TilecoreError,
+    TileError,
+    TileFailure,
+    UnreadableFileError,
+    WorkerError,
+)
+from .executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+from .geometry.boxes import Box, box_slice_idx, filter_points_in_box
+from .geometry.planning import TileCosts, TilePlan, plan_tiles
+from .geometry.tiles import Tile, TileGrid, chunk_coordinates, chunk_dims, filter_ghosted_points
+
+__version__: str

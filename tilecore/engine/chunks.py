@@ -1,0 +1,180 @@
+"""SCOUT's way of mapping: a function of the whole array and the place of a chunk in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shipping import is_reachable
+from tilecore.configuration import settings
+from tilecore.engine.execution import packed
+from tilecore.engine.progress import ProgressBar
+from tilecore.engine.running import Plan, Run
+from tilecore.errors import TileError
+from tilecore.executors.base import create_executor
+from tilecore.executors.start_method import familiar_start_method
+from tilecore.geometry.axes import as_integer, as_shape
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["pmap_chunks"]
+
+
+def pmap_chunks(
+    f: Callable[..., Any],
+    arr: Any,
+    chunks: Sequence[int] | None = None,
+    nb_workers: int | None = None,
+    use_imap: bool = False,
+    unordered: bool = False,
+    chunksize: int | None = None,
+) -> list[Any]:
+    """Map a function over the chunks of an array, in parallel.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(arr, start_coord, chunks)``: gets the array, the first voxel of a chunk (ndarray
+        of int, shape (ndim,)) and the shape of the chunks. It cuts out of the array what it
+        wants, also beyond the chunk. With `use_imap` it gets one tuple of the three.
+    arr : array_like or SharedMemory
+        An ndarray is inherited by forked processes, and copied into shared memory, once, for
+        others; each call sees it as it was, whatever other calls write into it. Memmaps, zarr
+        arrays, `SharedArray` and `SharedMemory` are used where they are, by all workers.
+    chunks : sequence of int, optional
+        Shape of a chunk [voxel]. Default: ``arr.chunks``, else one chunk.
+    nb_workers : int, optional
+        Number of processes; 1: no process is started. Default: settings, environment, cores.
+    use_imap : bool
+        Hand over one tuple, and show a progress bar.
+    unordered : bool
+        List results in the order in which they finish.
+    chunksize : int, optional
+        Accepted for the sake of its callers; short calls are sent in batches in any case.
+
+    Returns
+    -------
+    list
+        One result per chunk, last axis fastest. Large arrays in them lie in memory shared
+        with the workers, which they were written into once.
+
+    Raises
+    ------
+    Exception
+        What `f` raised, with a note that names the chunk.
+    TileError
+        If a worker died in a chunk, each time it was tried.
+
+    Notes
+    -----
+    Processes start as ``multiprocessing`` is set (see `set_mp_start_method`), unless
+    `settings` or ``TILECORE_START_METHOD`` say otherwise; if it would fork while other
+    threads run, the fork server is used instead.
+
+    Process-safety: the function may be a lambda or a closure, under any start method.
+    Arrays shared by `SharedMemory` or `SharedArray` that it finds in its module are those
+    of this process.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tilecore import pmap_chunks
+    >>> def total(arr, start_coord, chunks):
+    ...     z, y = start_coord
+    ...     return int(arr[z : z + chunks[0], y : y + chunks[1]].sum())
+    >>> pmap_chunks(total, np.ones((4, 6), dtype=int), chunks=(2, 6), nb_workers=1)
+    [12, 12]
+    """
+    shape = as_shape(arr.shape, "arr.shape")
+    if chunks is None:
+        chunks = getattr(arr, "chunks", None) or [max(length, 1) for length in shape]
+    if chunksize is not None:
+        as_integer(chunksize, "chunksize", minimum=1)
+    grid = TileGrid(shape, chunks)
+    workers = settings.resolve_workers(nb_workers)
+    name = "processes" if min(workers, grid.size) > 1 else "serial"
+    executor = create_executor(name, workers=workers, start_method=familiar_start_method())
+    plan = Plan(tasks=range(grid.size), tile_of=grid.__getitem__, n_tiles=grid.size, n_voxels=grid.volume.size)
+    announce = ProgressBar("chunks") if use_imap else None
+    # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
+    ordinary = executor.reach != "same" and type(arr) is np.ndarray and not is_reachable(arr)
+    shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
+    with executor, ThreadPoolExecutor(1) as copier:
+        job = _ChunkJob(f, arr if shared is None else shared, grid, tuple(chunks), use_imap, ordinary)
+        filled = None if shared is None else copier.submit(shared.fill, arr)  # while the workers start
+        executor.start(packed(job, executor.reach))
+        if filled is not None:
+            filled.result()
+        try:
+            results = list(Run(plan, executor, announce=announce).results())
+        except TileError as error:
+            raise _original(error) from error.__cause__
+    if not unordered:
+        results.sort(key=lambda result: result[0])
+    return [value for _, value in results]
+
+
+@dataclass
+class _ChunkJob:
+    """Calls the function for a chunk."""
+
+    function: Callable[..., Any]
+    array: Any
+    grid: TileGrid
+    chunks: tuple[int, ...]
+    as_tuple: bool
+    protected: bool
+    _writes: bool = False
+
+    def open(self) -> _ChunkJob:
+        """The job itself is the function of a task."""
+        return self
+
+    def __call__(self, number: int) -> Any:
+        """Work on a chunk."""
+        start = np.array(self.grid[number].write.start)
+        if not self.protected:
+            return self._call(self.array, start)
+        if not self._writes:
+            try:
+                return self._call(_readonly(self.array), start)
+            except ValueError as error:
+                if "read-only" not in str(error):
+                    raise
+            self._writes = True
+        # It writes into the array: give each call an array of its own, which no other call sees.
+        return self._call(_private(self.array), start)
+
+    def _call(self, array: Any, start: Any) -> Any:
+        arguments = (array, start, self.chunks)
+        return self.function(arguments) if self.as_tuple else self.function(*arguments)
+
+
+def _readonly(array: Any) -> npt.NDArray[Any]:
+    if isinstance(array, SharedArray):
+        return array.view(readonly=True)
+    view: npt.NDArray[Any] = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _private(array: Any) -> npt.NDArray[Any]:
+    return array.private_view() if isinstance(array, SharedArray) else array.copy()
+
+
+def _original(error: TileError) -> BaseException:
+    """What the function itself raised, if it is known."""
+    cause = error.__cause__
+    if not isinstance(cause, Exception):
+        return error
+    cause.add_note(str(error.failures[0].tile))
+    return cause

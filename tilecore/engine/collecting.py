@@ -1,0 +1,192 @@
+"""collect_tiles, iter_tiles, reduce_tiles: one result per tile, of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
+
+from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.engine.execution import Execution, first_grid
+from tilecore.engine.jobs import CollectJob
+from tilecore.engine.options import Options, RunOptions
+from tilecore.engine.sources import open_sources, shape_of
+from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.tiles import Tile
+
+__all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
+
+
+def iter_tiles(
+    function: Callable[..., Any],
+    source: Any,
+    *,
+    tile_shape: int | Sequence[int] | None = None,
+    halo: HaloLike = 0,
+    boundary: Boundary = None,
+    kwargs: Mapping[str, Any] | None = None,
+    pass_tile: bool = False,
+    **run: Unpack[RunOptions],
+) -> Iterator[tuple[Tile, Any]]:
+    """Apply a function to a volume, tile by tile, and yield each result as it is there.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(block, **kwargs)``, with one block for each source; returns anything
+        that can be pickled. Large arrays come back through shared memory.
+    source, tile_shape, halo, boundary, kwargs, pass_tile, **run
+        As of `map_tiles`.
+
+    Yields
+    ------
+    tile : Tile
+    result : object
+        In the order in which tiles finish. No more tiles are begun than the caller takes.
+
+    Raises
+    ------
+    TileError
+        If tiles failed: at once, or after all others (``on_error="finish"``).
+    ParameterError, ParameterTypeError, WorkerError
+        As of `map_tiles`; before the first result.
+
+    Notes
+    -----
+    Workers end when the iterator is exhausted, closed or dropped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tilecore import iter_tiles
+    >>> volume = np.arange(8).reshape(2, 2, 2)
+    >>> for tile, total in iter_tiles(np.sum, volume, tile_shape=(1, 2, 2), executor="serial"):
+    ...     print(tile.index, total)
+    (0, 0, 0) 6
+    (1, 0, 0) 22
+    """
+    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
+    return ((task.tile(execution.grid), result) for task, result in execution.results())
+
+
+def collect_tiles(
+    function: Callable[..., Any],
+    source: Any,
+    *,
+    tile_shape: int | Sequence[int] | None = None,
+    halo: HaloLike = 0,
+    boundary: Boundary = None,
+    kwargs: Mapping[str, Any] | None = None,
+    pass_tile: bool = False,
+    **run: Unpack[RunOptions],
+) -> list[Any]:
+    """Apply a function to a volume, tile by tile, and list the results.
+
+    Parameters
+    ----------
+    function, source, tile_shape, halo, boundary, kwargs, pass_tile, **run
+        As of `iter_tiles`.
+
+    Returns
+    -------
+    list
+        One result per tile, in the order of the tiles (last axis fastest).
+
+    Raises
+    ------
+    TileError, ParameterError, ParameterTypeError, WorkerError
+        As of `iter_tiles`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tilecore import collect_tiles
+    >>> volume = np.arange(8).reshape(2, 2, 2)
+    >>> [int(total) for total in collect_tiles(np.sum, volume, tile_shape=1, executor="serial")]
+    [0, 1, 2, 3, 4, 5, 6, 7]
+    """
+    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
+    results = {task.number: result for task, result in execution.results()}
+    return [results[number] for number in range(execution.grid.size)]
+
+
+def reduce_tiles(
+    function: Callable[..., Any],
+    combine: Callable[[Any, Any], Any],
+    source: Any,
+    *,
+    initial: Any = None,
+    tile_shape: int | Sequence[int] | None = None,
+    halo: HaloLike = 0,
+    boundary: Boundary = None,
+    kwargs: Mapping[str, Any] | None = None,
+    pass_tile: bool = False,
+    **run: Unpack[RunOptions],
+) -> Any:
+    """Apply a function to a volume, tile by tile, and fold the results into one.
+
+    Parameters
+    ----------
+    function : callable
+        As of `iter_tiles`.
+    combine : callable
+        ``combine(total, result)`` gives the new total; called in this process.
+    source : array_like, path, or list of them
+        As of `map_tiles`.
+    initial : object, optional
+        The total to begin with. Default: the first tile's result.
+    tile_shape, halo, boundary, kwargs, pass_tile, **run
+        As of `iter_tiles`.
+
+    Returns
+    -------
+    object
+        The total; `initial` if the volume has no voxel.
+
+    Raises
+    ------
+    TileError, ParameterError, ParameterTypeError, WorkerError
+        As of `iter_tiles`.
+
+    Notes
+    -----
+    Results are folded in the order of the tiles, whatever the order in which they finish,
+    so that sums of floats are the same to the last bit; a result is dropped once it is
+    folded, and only those that overtook an earlier tile are kept until then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tilecore import reduce_tiles
+    >>> float(reduce_tiles(np.sum, np.add, np.ones((4, 4)), tile_shape=2, executor="serial"))
+    16.0
+    """
+    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
+    early: dict[int, Any] = {}
+    total, due = initial, 0
+    for task, result in execution.results():
+        early[task.number] = result
+        del result  # its memory is used again once the last reference is gone
+        while due in early:
+            value = early.pop(due)
+            total = value if due == 0 and initial is None else combine(total, value)
+            del value
+            due += 1
+    return total
+
+
+def _prepare(
+    function: Callable[..., Any],
+    source: Any,
+    tile_shape: int | Sequence[int] | None,
+    halo: HaloLike,
+    boundary: Boundary,
+    kwargs: Mapping[str, Any] | None,
+    pass_tile: bool,
+    options: Options,
+) -> Execution:
+    sources = open_sources(source)
+    shape = shape_of(sources)
+    grid = first_grid(shape, tile_shape, halo)
+    job = CollectJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile)
+    name = getattr(function, "__name__", "tiles")
+    return Execution(job, options, planned=tile_shape is None, description=name)

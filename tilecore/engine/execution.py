@@ -1,0 +1,256 @@
+"""An execution: sources, tiles, workers and a run, brought together for one call of a verb."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tilecore.arrays.shipping import Parcel, is_reachable
+from tilecore.arrays.slots import SlotArray
+from tilecore.engine.events import announcer
+from tilecore.engine.jobs import PilotTask, TileJob, TileTask
+from tilecore.engine.measuring import Measurement
+from tilecore.engine.options import Options
+from tilecore.engine.progress import choose_progress
+from tilecore.engine.running import Plan, Run
+from tilecore.engine.sources import within_reach
+from tilecore.executors.base import Executor, Job, Reach
+from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.planning import TileCosts, plan_tiles
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["Execution", "Here", "first_grid", "packed"]
+
+_log = logging.getLogger(__name__)
+
+# The pilot's block: large enough to measure, small enough not to be noticed.
+_PILOT_LENGTH = 64
+_PILOT_VOXELS = 2**18
+
+
+@dataclass(frozen=True)
+class Here:
+    """A job or a note for workers that share this process's memory: it needs no packing."""
+
+    item: Any
+
+    def open(self) -> Any:
+        """The item itself."""
+        return self.item
+
+
+def packed(item: Any, reach: Reach) -> Job:
+    """Pack a job or a note for workers of the given reach."""
+    return Parcel(item) if reach == "shipped" else Here(item)
+
+
+def first_grid(shape: tuple[int, ...], tile_shape: int | Sequence[int] | None, halo: HaloLike) -> TileGrid:
+    """The grid a caller asked for; where the tiles are left to us, for now one that is as large as the volume."""
+    return TileGrid(shape, [max(length, 1) for length in shape] if tile_shape is None else tile_shape, halo)
+
+
+class Execution:
+    """One call of a verb.
+
+    Parameters
+    ----------
+    job : TileJob
+        With the sources as they were opened; its grid gives the volume's shape and the halo,
+        and the tiles if the caller chose them.
+    options : Options
+    planned : bool
+        Whether the tiles are to be chosen here.
+    units : tuple of int
+        What tiles must be multiples of [voxel].
+    whole_axes : sequence of int
+        Axes that tiles must span.
+    divisible : bool
+        Whether the function may be given a part of a tile instead.
+    description : str
+        For the progress bar.
+    """
+
+    def __init__(
+        self,
+        job: TileJob,
+        options: Options,
+        *,
+        planned: bool,
+        units: tuple[int, ...] | None = None,
+        whole_axes: Sequence[int] = (),
+        divisible: bool = False,
+        description: str = "tiles",
+    ) -> None:
+        self._options, self._planned, self._divisible = options, planned, divisible
+        self._units = units or (1,) * job.grid.ndim
+        self._whole_axes = tuple(whole_axes)
+        self._description = description
+        self._chunks = getattr(job.sources[0], "chunks", None)
+        self.executor: Executor = options.create_executor()
+        self.job = replace(job, sources=tuple([within_reach(each, self.executor.reach) for each in job.sources]))
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles; final once the first result is there."""
+        return self.job.grid
+
+    def tell(self, **attributes: Any) -> None:
+        """Give the job attributes that were not known when it was sent."""
+        self.job.receive(attributes)
+        if self.executor.reach != "same":
+            self.executor.tell(Parcel(attributes))
+
+    def results(self) -> Iterator[tuple[TileTask, Any]]:
+        """Run all tiles; yield each task and what its job returned, in the order in which they finish."""
+        if self.grid.size == 0:
+            return
+        with self.executor as executor:
+            feeder = self._feed()
+            executor.start(packed(self.job, executor.reach))
+            if self._planned and feeder is None:
+                self.tell(grid=self._plan(self._pilot()))
+            yield from self._run(feeder).results()
+
+    def _run(self, feeder: _Feeder | None) -> Run:
+        grid, options = self.grid, self._options
+        plan = Plan(
+            tasks=map(TileTask, range(grid.size)),
+            tile_of=lambda task: task.tile(grid),
+            n_tiles=grid.size,
+            n_voxels=grid.volume.size,
+            prepare=(lambda task: task) if feeder is None else feeder.prepare,
+            finish=(lambda task: task) if feeder is None else feeder.finish,
+            split=self._split if self._divisible else (lambda _: []),
+        )
+        shown = choose_progress(options.progress, self._description)
+        observers = [*([] if shown is None else [shown]), *options.callbacks]
+        return Run(
+            plan,
+            self.executor,
+            retries=options.retries,
+            on_error=options.on_error,
+            announce=announcer(observers) if observers else None,
+        )
+
+    def _feed(self) -> _Feeder | None:
+        """Set up slots for plain arrays that workers cannot reach; there is no pilot then."""
+        if self.executor.reach != "shipped":
+            return None
+        sources = self.job.sources
+        stranded = [n for n, each in enumerate(sources) if isinstance(each, np.ndarray) and not is_reachable(each)]
+        if not stranded:
+            return None
+        if self._planned:
+            self.job.receive({"grid": self._plan(None)})
+        feeder = _Feeder(self.job, stranded, n_slots=2 * self.executor.workers + 2)
+        self.job.receive({"sources": feeder.sources})
+        return feeder
+
+    def _plan(self, measurement: Measurement | None) -> TileGrid:
+        grid = self.grid
+        plan = plan_tiles(
+            grid.shape,
+            self.job.sources[0].dtype,
+            max_memory=self._options.max_memory,
+            workers=self.executor.workers,
+            halo=grid.halo,
+            chunks=None if self._chunks is None else [int(each) for each in self._chunks[: grid.ndim]],
+            write_units=self._units,
+            whole_axes=self._whole_axes,
+            costs=None if measurement is None else _costs(measurement),
+        )
+        self.executor.restrict(plan.workers)
+        _log.info("plan:\n%s", plan)
+        return plan.grid
+
+    def _pilot(self) -> Measurement | None:
+        """Run the function on a small block in a worker, to learn what it needs."""
+        self.executor.submit(PilotTask(_pilot_box(self.grid, self._units, self._whole_axes)))
+        for outcome in self.executor.wait():
+            if isinstance(outcome.value, Measurement):
+                _log.info("pilot: %s", outcome.value)
+                return outcome.value
+            if outcome.failure is not None:  # a block of this size is not to its liking: the run will tell
+                _log.info("the pilot failed (%s); the plan is a guess", outcome.failure.reason)
+        return None
+
+    def _split(self, task: TileTask) -> list[TileTask]:
+        """Cut a tile in two along its longest axis, between write units."""
+        write = task.tile(self.grid).write
+        halves = [
+            (length // 2 // unit * unit, axis)
+            for axis, (length, unit) in enumerate(zip(write.shape, self._units, strict=True))
+            if axis not in self._whole_axes
+        ]
+        half, axis = max(halves, default=(0, 0))
+        if half == 0:
+            return []
+        cut = write.start[axis] + half
+        stop, start = list(write.stop), list(write.start)
+        stop[axis] = start[axis] = cut
+        return [TileTask(task.number, Box(write.start, stop)), TileTask(task.number, Box(start, write.stop))]
+
+
+class _Feeder:
+    """Puts blocks into slots before their tasks are handed out, as long as there are free ones."""
+
+    def __init__(self, job: TileJob, stranded: list[int], n_slots: int) -> None:
+        self._job = job
+        self._arrays = [job.sources[number] for number in stranded]
+        slot_voxels = _largest_block(job.grid, clipped=job.boundary is None)
+        self._slots = [SlotArray(array, n_slots, slot_voxels * _extra(array, job.grid)) for array in self._arrays]
+        by_number = dict(zip(stranded, self._slots, strict=True))
+        self.sources = tuple([by_number.get(number, each) for number, each in enumerate(job.sources)])
+        self._free = list(range(n_slots))
+
+    def prepare(self, task: TileTask) -> TileTask | None:
+        if not self._free:
+            return None
+        slot = self._free.pop()
+        tile = task.tile(self._job.grid)
+        for array, slots in zip(self._arrays, self._slots, strict=True):
+            slots.fill(slot, self._job.read(array, tile))
+        return task._replace(slot=slot)
+
+    def finish(self, task: TileTask) -> TileTask:
+        self._free.append(task.slot)
+        return task._replace(slot=-1)
+
+
+def _largest_block(grid: TileGrid, *, clipped: bool) -> int:
+    lengths = []
+    for step, whole, (before, after) in zip(grid.tile_shape, grid.shape, grid.halo, strict=True):
+        length = min(step, whole) + before + after
+        lengths.append(min(length, whole) if clipped else length)
+    return math.prod(lengths)
+
+
+def _extra(array: Any, grid: TileGrid) -> int:
+    """Voxels of axes that a source has beyond the volume's."""
+    return math.prod(array.shape[grid.ndim :])
+
+
+def _costs(measurement: Measurement) -> TileCosts:
+    return TileCosts(
+        bytes_per_voxel=max(1.0, (measurement.peak_bytes or 0) / measurement.n_voxels),
+        seconds_per_voxel=measurement.seconds / measurement.n_voxels,
+    )
+
+
+def _pilot_box(grid: TileGrid, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Box:
+    """A small box in the middle of the volume that begins and ends between write units."""
+    lengths = [length if axis in whole_axes else min(length, _PILOT_LENGTH) for axis, length in enumerate(grid.shape)]
+    while math.prod(lengths) > _PILOT_VOXELS and max(lengths, default=1) > 1:
+        longest = lengths.index(max(lengths))
+        lengths[longest] = -(-lengths[longest] // 2)
+    lengths = [
+        min(-(-each // unit) * unit, whole) for each, unit, whole in zip(lengths, units, grid.shape, strict=True)
+    ]
+    start = [(whole - each) // 2 // unit * unit for each, unit, whole in zip(lengths, units, grid.shape, strict=True)]
+    return Box(start, [first + each for first, each in zip(start, lengths, strict=True)])

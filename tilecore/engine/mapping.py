@@ -1,0 +1,152 @@
+"""map_tiles: a function of blocks, mapped over a volume into another volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+import numpy as np
+
+from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.engine.execution import Execution, first_grid
+from tilecore.engine.jobs import MapJob
+from tilecore.engine.options import Options, RunOptions
+from tilecore.engine.outputs import Outputs
+from tilecore.engine.sinks import check_alignment
+from tilecore.engine.sources import open_sources, shape_of
+from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.placement import Placement
+
+__all__ = ["map_tiles"]
+
+
+def map_tiles(
+    function: Callable[..., Any],
+    source: Any,
+    *,
+    tile_shape: int | Sequence[int] | None = None,
+    halo: HaloLike = 0,
+    boundary: Boundary = None,
+    out: Any = None,
+    dtype: Any = None,
+    scale: Any = None,
+    drop_axis: int | Sequence[int] = (),
+    new_axis: Mapping[int, int] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    pass_tile: bool = False,
+    overwrite: bool = False,
+    **run: Unpack[RunOptions],
+) -> Any:
+    """Apply a function to a volume, tile by tile, and put the results together.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(block, **kwargs)``, with one block for each source. A block is a tile's
+        read box: what the tile owns, and the halo around it as far as the volume reaches
+        (or further, see `boundary`). It returns an array of the block's shape, from which
+        the halo is cut off, or of the shape of what the tile owns; for several outputs, a
+        tuple of arrays.
+    source : array_like, path, or list of them, shape (Z, Y, X) or any other
+        The volume: ndarray, memmap, zarr array, SharedArray, the path of a ``.npy`` file.
+        Several volumes must agree in shape, as far as they have the same axes.
+    tile_shape : int or sequence of int, optional
+        Shape of what a tile owns [voxel]. Default: chosen by `plan_tiles`, after the
+        function has been measured on a small block in the middle of the volume.
+    halo : int, sequence of int, or sequence of (int, int)
+        Context read before and after a tile, per axis [voxel]. If no result depends on
+        voxels farther away, the outcome equals that on the whole volume bit for bit.
+    boundary : {"reflect", "symmetric", "edge", "wrap", "constant"}, number, or None
+        What blocks have beyond the volume's edges: nothing (None), a mode of `numpy.pad`,
+        or a value.
+    out : array_like, path, or sequence of them, optional
+        Where results go: an ndarray, memmap, SharedArray or zarr array of the right shape,
+        or the path of a ``.npy`` file to be made. Default: new ndarrays.
+    dtype : dtype_like or sequence of them, optional
+        Dtype of new outputs. Default: that of the first result.
+    scale : number or sequence of numbers, optional
+        Output voxels per voxel of the volume, for all axes or each: whole numbers or 1/n.
+        An axis of n voxels gives ``ceil(n * scale)``.
+    drop_axis : int or sequence of int
+        Axes that results do not have; tiles span them.
+    new_axis : dict of int to int, optional
+        Axes that results have and the volume has not: position in the output, and length.
+    kwargs : dict, optional
+        Passed to the function.
+    pass_tile : bool
+        Pass the `Tile` to the function, as the keyword argument ``tile``.
+    overwrite : bool
+        Whether an output file may replace one of the same name.
+    **run
+        Who runs the tiles, and what happens when one fails: see `RunOptions`.
+
+    Returns
+    -------
+    array_like, or tuple of them
+        `out`, or new arrays.
+
+    Raises
+    ------
+    TileError
+        If tiles failed; it lists them, with the tracebacks of the workers. Nothing
+        half-done is returned, and no output file keeps its name.
+    AlignmentError
+        If tiles of the given shape would share storage units (chunks, shards) of `out`.
+    ParameterError, ParameterTypeError
+        If a parameter does not fit.
+    WorkerError
+        If workers cannot be started.
+
+    Notes
+    -----
+    Process-safety: sources are read, and outputs written, by the workers in place; each
+    voxel of an output is written by one tile.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tilecore import map_tiles
+    >>> volume = np.arange(24.0).reshape(2, 3, 4)
+    >>> map_tiles(np.sqrt, volume, tile_shape=2, executor="serial").shape
+    (2, 3, 4)
+    """
+    options = Options.of(run)
+    sources = open_sources(source)
+    shape = shape_of(sources)
+    placement = Placement.of(len(shape), scale, drop_axis, new_axis)
+    grid = first_grid(shape, tile_shape, halo)
+    placement.check(grid)
+    outputs = Outputs(out, dtype, placement=placement, volume_shape=shape, overwrite=overwrite)
+    check_alignment(grid, outputs.units)
+    job = MapJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile, placement)
+    execution = Execution(
+        job,
+        options,
+        planned=tile_shape is None,
+        units=outputs.units,
+        whole_axes=placement.dropped,
+        divisible=True,
+        description=getattr(function, "__name__", "tiles"),
+    )
+    try:
+        _run(execution, outputs)
+    except BaseException:
+        outputs.discard()
+        raise
+    if outputs.arrays is None:  # no voxel, no tile, no result
+        outputs.make_empty(np.dtype(sources[0].dtype))
+    return outputs.commit()
+
+
+def _run(execution: Execution, outputs: Outputs) -> None:
+    def open_for_workers() -> None:
+        execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
+
+    execution.job.receive({"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes})
+    for task, values in execution.results():
+        if values is None:
+            continue
+        if outputs.arrays is None:
+            outputs.make_like(values)
+            open_for_workers()
+        outputs.write(task.tile(execution.grid), values)

@@ -1,0 +1,113 @@
+"""The options that every verb takes: who runs the tiles, and what happens when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypedDict
+
+from tilecore.engine.events import Observer
+from tilecore.engine.running import OnError
+from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.executors.base import Executor, create_executor
+from tilecore.geometry.axes import as_integer
+
+__all__ = ["Options", "RunOptions"]
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of `map_tiles`, `collect_tiles`, `iter_tiles`, `reduce_tiles` and what is built on them.
+
+    Attributes
+    ----------
+    executor : {"processes", "threads", "serial"} or Executor
+        Who runs the tiles. Default: processes.
+    workers : int
+        Tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
+    start_method : {"forkserver", "spawn", "fork"}
+        How processes start. Default: `settings`, ``TILECORE_START_METHOD``, forkserver on
+        Linux and spawn elsewhere.
+    threads_per_worker : int
+        Threads that numerical libraries may use in each process. Default: 1.
+    retries : int
+        How often a tile is tried again. Default: 2.
+    timeout : float
+        Seconds a tile may take before its worker is killed and the tile tried again. Default: none.
+    on_error : {"raise", "finish"}
+        End the run with the first tile that failed for good, or finish all others first.
+        Either way the `TileError` raised lists what failed. Default: raise.
+    max_memory : int or str
+        Bound on the memory of all workers together, e.g. ``"4GB"`` [byte]; used where the
+        tile shape is left to tilecore. Default: half of what is free.
+    copy : bool
+        Whether each block is a copy that the function may write into. Default: False, blocks
+        are read-only.
+    progress : bool
+        Show a bar, or nothing. Default: a bar on a terminal and in notebooks, otherwise a
+        line in the log now and then.
+    callbacks : sequence of callable
+        Each is called with every event of the run (see `tilecore.engine.events`).
+    """
+
+    executor: str | Executor
+    workers: int | None
+    start_method: str | None
+    threads_per_worker: int
+    retries: int
+    timeout: float | None
+    on_error: OnError
+    max_memory: int | str | None
+    copy: bool
+    progress: bool | None
+    callbacks: Sequence[Observer]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The same, checked and with the defaults filled in."""
+
+    executor: str | Executor = "processes"
+    workers: int | None = None
+    start_method: str | None = None
+    threads_per_worker: int = 1
+    retries: int = 2
+    timeout: float | None = None
+    on_error: OnError = "raise"
+    max_memory: int | str | None = None
+    copy: bool = False
+    progress: bool | None = None
+    callbacks: Sequence[Observer] = ()
+
+    @classmethod
+    def of(cls, run: RunOptions) -> Self:
+        """Build from what a caller wrote.
+
+        Raises
+        ------
+        ParameterError, ParameterTypeError
+            If an option is unknown or has a value that is not allowed.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(run) - set(known))
+        if unknown:
+            raise ParameterTypeError(f"unknown option {unknown[0]!r}; the run's options are {', '.join(known)}")
+        options = cls(**run)
+        as_integer(options.retries, "retries", minimum=0)
+        as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
+        if options.on_error not in ("raise", "finish"):
+            raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
+        if options.timeout is not None and not options.timeout > 0:
+            raise ParameterError.of("timeout", options.timeout, "seconds, more than zero")
+        return options
+
+    def create_executor(self) -> Executor:
+        """Make the executor; not started yet."""
+        if not isinstance(self.executor, str):
+            return self.executor
+        settings: dict[str, Any] = {
+            "workers": self.workers,
+            "start_method": self.start_method,
+            "threads_per_worker": self.threads_per_worker,
+            "timeout": self.timeout,
+        }
+        return create_executor(self.executor, **settings)

@@ -1,0 +1,139 @@
+"""The outputs of a map: arrays that were given, files, or arrays made once their dtype is known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.arrays.npy_file import NpyFile
+from tilecore.engine.sinks import common_units, open_sink, writable_by_workers
+from tilecore.errors import ParameterError
+from tilecore.executors.base import Reach
+from tilecore.geometry.placement import Placement
+from tilecore.geometry.tiles import Tile
+
+__all__ = ["Outputs"]
+
+
+class Outputs:
+    """Where the results of a map go.
+
+    Parameters
+    ----------
+    out : None, array_like, path, or sequence of them
+        As given to `map_tiles`.
+    dtype : dtype_like, sequence of dtype_like, or None
+    placement : Placement
+    volume_shape : tuple of int
+    overwrite : bool
+        Whether files may be replaced.
+
+    Attributes
+    ----------
+    arrays : list of array_like, or None
+        The outputs; None until their number and dtypes are known.
+    """
+
+    def __init__(
+        self, out: Any, dtype: Any, *, placement: Placement, volume_shape: tuple[int, ...], overwrite: bool = False
+    ) -> None:
+        self._placement = placement
+        self._shape = placement.shape(volume_shape)
+        self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
+        wanted, dtypes = _paired(out, dtype)
+        self._files = [NpyFile(each, overwrite=overwrite) if _is_path(each) else None for each in wanted]
+        self._given = [None if _is_path(each) or each is None else open_sink(each, self._shape) for each in wanted]
+        self.arrays: list[Any] | None = None
+        if all(given is not None or each is not None for given, each in zip(self._given, dtypes, strict=True)):
+            self._make(
+                [
+                    np.dtype(given.dtype if given is not None else each)
+                    for given, each in zip(self._given, dtypes, strict=True)
+                ]
+            )
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """What tiles must be multiples of, so that no two write one storage unit."""
+        sinks = tuple(each for each in self._given if each is not None)
+        return common_units(self._placement, sinks)
+
+    @property
+    def dtypes(self) -> tuple[np.dtype[Any], ...] | None:
+        """Dtype of each output, if known."""
+        return None if self.arrays is None else tuple([np.dtype(each.dtype) for each in self.arrays])
+
+    def for_workers(self, reach: Reach) -> tuple[Any, ...] | None:
+        """The outputs in a form in which workers write them; None if only this process can."""
+        if self.arrays is None:
+            return None
+        sinks = [writable_by_workers(each, reach) for each in self.arrays]
+        return None if any(sink is None for sink in sinks) else tuple(sinks)
+
+    def make_like(self, values: Sequence[npt.NDArray[Any]]) -> None:
+        """Make the outputs that results of these dtypes need."""
+        if len(values) != len(self._files):
+            if self._several or len(self._files) != 1:
+                raise ParameterError(
+                    f"the function returned {len(values)} results, but there are {len(self._files)} outputs"
+                )
+            self._several = True
+            self._files, self._given = [None] * len(values), [None] * len(values)
+        self._make([value.dtype for value in values])
+
+    def make_empty(self, dtype: np.dtype[Any]) -> None:
+        """Make outputs of a volume without voxels."""
+        self._make([dtype] * len(self._files))
+
+    def write(self, tile: Tile, values: Sequence[npt.NDArray[Any]]) -> None:
+        """Write a tile's results from this process."""
+        assert self.arrays is not None
+        box = self._placement.box(tile.write)
+        for array, value in zip(self.arrays, values, strict=True):
+            array[box.slices] = value
+
+    def commit(self) -> Any:
+        """Give files their names; return what the caller gets."""
+        assert self.arrays is not None
+        for file, array in zip(self._files, self.arrays, strict=True):
+            if file is not None:
+                file.commit(array)
+        return tuple(self.arrays) if self._several else self.arrays[0]
+
+    def discard(self) -> None:
+        """Remove files that did not become complete."""
+        for file in self._files:
+            if file is not None:
+                file.discard()
+
+    def _make(self, dtypes: Sequence[np.dtype[Any]]) -> None:
+        self.arrays = [
+            given
+            if given is not None
+            else np.empty(self._shape, dtype)
+            if file is None
+            else file.create(self._shape, dtype)
+            for given, file, dtype in zip(self._given, self._files, dtypes, strict=True)
+        ]
+
+
+def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
+    """As many outs as dtypes."""
+    outs = list(out) if isinstance(out, (list, tuple)) else [out]
+    dtypes = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
+    length = max(len(outs), len(dtypes))
+    if len(outs) == 1 and outs[0] is None:
+        outs *= length
+    if len(dtypes) == 1:
+        dtypes *= length
+    if len(outs) != len(dtypes):
+        raise ParameterError.of("dtype", dtype, f"{len(outs)} are needed, one per output")
+    return outs, dtypes
+
+
+def _is_path(out: Any) -> bool:
+    return isinstance(out, (str, os.PathLike))

@@ -1,0 +1,209 @@
+"""A run: tasks handed to an executor, tried again where they fail, accounted for to the last."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from tilecore.engine.events import Observer, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
+from tilecore.errors import TilecoreError, TileError, TileFailure
+from tilecore.executors.base import Executor, Failure, Outcome
+
+__all__ = ["OnError", "Plan", "Run"]
+
+#: What to do when a tile has failed for good: end the run, or finish the other tiles first.
+OnError: TypeAlias = Literal["raise", "finish"]
+
+
+def _same(task: Any) -> Any:
+    return task
+
+
+def _indivisible(_: Any) -> list[Any]:
+    return []
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do, and how its tasks are handled.
+
+    Attributes
+    ----------
+    tasks : iterable
+        The tasks, hashable; taken one by one as there is room for them.
+    tile_of : callable
+        The tile of a task, for messages and events.
+    n_tiles, n_done, n_voxels : int
+        As of `RunStarted`.
+    prepare : callable
+        Gives the task in the form that is sent, or None if it has to wait for another to end.
+    finish : callable
+        Called after each attempt with the task in the form that was sent; gives the task again.
+    split : callable
+        Cuts a task that does not fit into memory into smaller ones; none if it cannot be cut.
+    """
+
+    tasks: Iterable[Any]
+    tile_of: Callable[[Any], Any]
+    n_tiles: int
+    n_done: int = 0
+    n_voxels: int = 0
+    prepare: Callable[[Any], Any] = _same
+    finish: Callable[[Any], Any] = _same
+    split: Callable[[Any], list[Any]] = _indivisible
+
+
+class Run:
+    """One execution of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    executor : Executor
+        Started with the job.
+    retries : int
+        How often a tile is tried again after an attempt has failed.
+    on_error : {"raise", "finish"}
+    announce : callable, optional
+        Is told every event.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        executor: Executor,
+        *,
+        retries: int = 2,
+        on_error: OnError = "raise",
+        announce: Observer | None,
+    ) -> None:
+        self._plan, self._executor = plan, executor
+        self._retries, self._on_error, self._announce = retries, on_error, announce
+        self._source = iter(plan.tasks)
+        self._again: deque[Any] = deque()
+        self._attempts: Counter[Any] = Counter()
+        self._parts_left: dict[Any, int] = {}
+        self._failures: list[TileFailure] = []
+        self._n_done = 0
+        self._kills_before = _out_of_memory_kills()
+
+    def results(self) -> Iterator[tuple[Any, Any]]:
+        """Yield each task and its value as they finish; raise what failed.
+
+        Raises
+        ------
+        TileError
+            If tiles failed for good: the first one at once, or all of them at the end.
+        WorkerError
+            If workers cannot be had.
+        """
+        start = time.monotonic()
+        plan = self._plan
+        self._tell(RunStarted, plan.n_tiles, plan.n_done, plan.n_voxels, self._executor.workers)
+        try:
+            yield from self._work(self._executor)
+        finally:
+            complete = plan.n_done + self._n_done == plan.n_tiles
+            self._tell(RunEnded, time.monotonic() - start, self._n_done, len(self._failures), complete)
+        if self._failures:
+            raise TileError(self._failures)
+
+    def _work(self, executor: Executor) -> Iterator[tuple[Any, Any]]:
+        n_open = 0
+        while n_open := n_open + self._submit(executor):
+            for outcome in executor.wait():
+                n_open -= 1
+                task = self._plan.finish(outcome.task)
+                if outcome.failure is None:
+                    yield task, outcome.value
+                    self._succeed(task, outcome)
+                else:
+                    self._fail(executor, task, outcome.failure)
+
+    def _submit(self, executor: Executor) -> int:
+        """Submit as many tasks as there is room for; return how many."""
+        n_submitted = 0
+        for _ in range(executor.room()):
+            task = self._again.popleft() if self._again else next(self._source, None)
+            if task is None:
+                break
+            ready = self._plan.prepare(task)
+            if ready is None:
+                self._again.appendleft(task)
+                break
+            executor.submit(ready)
+            n_submitted += 1
+        return n_submitted
+
+    def _succeed(self, task: Any, outcome: Outcome) -> None:
+        if self._parts_left and not self._is_last_part(task):
+            return
+        self._n_done += 1
+        if self._announce is not None:
+            self._announce(TileDone(self._plan.tile_of(task), outcome.seconds, outcome.worker))
+
+    def _is_last_part(self, task: Any) -> bool:
+        number = task[0]
+        if number not in self._parts_left:
+            return True
+        self._parts_left[number] -= 1
+        return not self._parts_left[number] and not self._parts_left.pop(number)
+
+    def _fail(self, executor: Executor, task: Any, failure: Failure) -> None:
+        self._attempts[task] += 1
+        n_attempts = self._attempts[task]
+        tile = self._plan.tile_of(task)
+        record = TileFailure(tile, failure.reason, n_attempts, failure.exitcode, failure.traceback)
+        parts = self._relieve(executor, task, failure)
+        if parts:
+            self._again.extend(parts)
+        elif n_attempts <= self._retries and not isinstance(failure.exception, TilecoreError):
+            self._again.append(task)
+        else:
+            self._give_up(record, failure)
+            return
+        self._tell(TileRetried, tile, record)
+
+    def _give_up(self, record: TileFailure, failure: Failure) -> None:
+        self._failures.append(record)
+        self._tell(TileFailed, record.tile, record)
+        if self._on_error == "raise":
+            raise TileError(self._failures) from failure.exception
+
+    def _relieve(self, executor: Executor, task: Any, failure: Failure) -> list[Any]:
+        """If an attempt failed for want of memory, run fewer tasks at once, and cut this one."""
+        if not self._lacked_memory(task, failure):
+            return []
+        executor.restrict(executor.workers // 2)
+        parts = self._plan.split(task)
+        if parts:
+            left = self._parts_left.get(task[0], 1)
+            self._parts_left[task[0]] = left - 1 + len(parts)
+        return parts
+
+    def _lacked_memory(self, task: Any, failure: Failure) -> bool:
+        if isinstance(failure.exception, MemoryError) and not isinstance(failure.exception, TilecoreError):
+            return True
+        if failure.exitcode != -signal.SIGKILL or failure.timed_out:
+            return False
+        # Killed by somebody. By the kernel, if it says so; else believe it the second time.
+        return _out_of_memory_kills() > self._kills_before or self._attempts[task] > 1
+
+    def _tell(self, kind: Any, *details: Any) -> None:
+        if self._announce is not None:
+            self._announce(kind(*details))
+
+
+def _out_of_memory_kills() -> int:
+    """How often the kernel has killed for want of memory since it started."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,96 @@
+"""Sources: whatever a caller gives as a volume, in a form that workers can reach."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilecore.arrays.remote import RemoteArray
+from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.arrays.shipping import is_reachable
+from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.executors.base import Reach
+from tilecore.memory.remote import is_reachable_by_workers
+
+__all__ = ["open_sources", "within_reach"]
+
+
+def open_sources(source: Any) -> tuple[Any, ...]:
+    """Turn one source, or a list of sources, into arrays that can be cut by slices.
+
+    Parameters
+    ----------
+    source : array_like, path, or list of them
+        An ndarray, memmap, SharedArray, SharedMemory, anything with a shape, a dtype and
+        slices (zarr), or the path of a ``.npy`` file. Of several, the first gives the
+        volume; the others agree with its axes, as far as both have them.
+
+    Raises
+    ------
+    ParameterError
+        If shapes differ.
+    ParameterTypeError
+        If it is no array, or one of Python objects.
+    MissingFileError, UnreadableFileError
+        If a path does not lead to an array.
+    """
+    several = isinstance(source, (list, tuple))
+    arrays = tuple([_open(each) for each in (source if several else [source])])
+    if not arrays:
+        raise ParameterError.of("source", source, "at least one array is needed")
+    first = tuple(arrays[0].shape)
+    for array in arrays[1:]:
+        shape = tuple(array.shape)
+        if any(mine != other for mine, other in zip(first, shape, strict=False)):
+            raise ParameterError.of("source", shape, f"must agree with the first source, of shape {first}")
+    return arrays
+
+
+def within_reach(array: Any, reach: Reach) -> Any:
+    """Give an array the form in which workers of an executor reach it without a copy.
+
+    Returns
+    -------
+    array_like
+        Read-only. A plain ndarray that the workers cannot reach comes back as it is.
+    """
+    if not isinstance(array, np.ndarray):
+        return array
+    if reach == "shipped" and not is_reachable(array) and is_reachable_by_workers():
+        return RemoteArray(array)
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _open(source: Any) -> Any:
+    if isinstance(source, (str, os.PathLike)):
+        return _open_npy(Path(source))
+    if isinstance(source, SharedMemory):
+        source = source.shared()
+    if isinstance(source, SharedArray):
+        return source.view()
+    if not all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__")):
+        raise ParameterTypeError.of("source", source, "an array, a path, or a list of them")
+    if np.dtype(source.dtype).hasobject:
+        raise ParameterTypeError.of("source", source.dtype, "arrays of Python objects cannot be tiled")
+    return source
+
+
+def _open_npy(path: Path) -> Any:
+    if not path.exists():
+        raise MissingFileError.of("source", str(path), "there is no such file")
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError) as error:
+        raise UnreadableFileError(f"{path} cannot be read as a .npy file: {error}") from error
+
+
+def shape_of(arrays: Sequence[Any]) -> tuple[int, ...]:
+    """Shape of the volume that several sources make."""
+    return tuple(int(length) for length in arrays[0].shape)

@@ -1,0 +1,239 @@
+"""MagellanMapper's way of tiling: object arrays of sub-ROIs, split from a stack and merged again.
+
+A sub-ROI is a tile with a halo behind it and none before it: the overlap. What it owns
+is its shape without the overlap, except at the end of an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError
+from tilecore.geometry.axes import as_integer, as_integers, as_shape
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2", "stack_splitter"]
+
+
+def stack_splitter(
+    shape: Sequence[int], max_pixels: Sequence[int], overlap: Sequence[int] | int | None = None
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
+    """Split a stack into sub-ROIs.
+
+    Parameters
+    ----------
+    shape : sequence of int, (Z, Y, X, ...)
+        Shape of the stack [voxel]; axes behind the third are not split.
+    max_pixels : sequence of int, shape (3,)
+        Shape of a sub-ROI without its overlap, in z, y, x [voxel].
+    overlap : sequence of int, shape (3,), or int, optional
+        How far a sub-ROI reaches into the next one, in z, y, x [voxel]. Default: not at all.
+
+    Returns
+    -------
+    sub_roi_slices : ndarray of object, shape (n_z, n_y, n_x)
+        Each a tuple of three slices.
+    sub_rois_offsets : ndarray of int, shape (n_z, n_y, n_x, 3)
+        First voxel of each sub-ROI, in z, y, x.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If a length is negative or zero, the overlap is not whole, or there are too few axes.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+
+    Examples
+    --------
+    >>> slices, offsets = stack_splitter((4, 4, 6), (4, 4, 3), (0, 0, 1))
+    >>> slices.shape, slices[0, 0, 0]
+    ((1, 1, 2), (slice(0, 4, None), slice(0, 4, None), slice(0, 4, None)))
+    >>> offsets[0, 0, 1].tolist()
+    [0, 0, 3]
+    """
+    lengths = as_shape(shape)
+    if len(lengths) < 3:
+        raise ParameterError.of("shape", tuple(shape), "a stack has at least the axes z, y, x")
+    after = as_overlap(overlap)
+    grid = TileGrid(lengths[:3], as_integers(max_pixels, "max_pixels", 3, 1), [(0, width) for width in after])
+    slices = np.empty(grid.counts, dtype=object)
+    offsets = np.zeros((*grid.counts, 3), dtype=np.intp)
+    for tile in grid:
+        slices[tile.index] = tile.read.slices
+        offsets[tile.index] = tile.read.start
+    return slices, offsets
+
+
+def merge_split_stack(
+    sub_rois: npt.NDArray[np.object_], max_pixels: Sequence[int], overlap: Sequence[int] | int | None
+) -> npt.NDArray[Any]:
+    """Merge sub-ROIs back into one stack.
+
+    Parameters
+    ----------
+    sub_rois : ndarray of object, shape (n_z, n_y, n_x)
+        Each an array in z, y, x, and further axes.
+    max_pixels : sequence of int, shape (3,)
+        Shape of a sub-ROI without its overlap, in z, y, x [voxel].
+    overlap : sequence of int, shape (3,), or int, or None
+        How far each sub-ROI reaches into the next one [voxel].
+
+    Returns
+    -------
+    ndarray, shape (Z, Y, X, ...)
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If sub-ROIs do not fit together.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+
+    Examples
+    --------
+    >>> stack = np.arange(24).reshape(2, 3, 4)
+    >>> slices, _ = stack_splitter(stack.shape, (2, 2, 2), 1)
+    >>> sub_rois = np.empty_like(slices)
+    >>> for index, each in np.ndenumerate(slices):
+    ...     sub_rois[index] = stack[each]
+    >>> bool((merge_split_stack(sub_rois, (2, 2, 2), 1) == stack).all())
+    True
+    """
+    limits = as_integers(max_pixels, "max_pixels", 3, 1)
+    layout = _Layout(sub_rois, as_overlap(overlap), limits)
+    merged = np.empty(layout.shape, dtype=layout.dtype)
+    layout.copy_into(merged)
+    return merged
+
+
+def merge_split_stack2(
+    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None, offset: int, output: Any
+) -> Any:
+    """Merge sub-ROIs straight into an array, such as a memory-mapped file.
+
+    Parameters
+    ----------
+    sub_rois : ndarray of object, shape (n_z, n_y, n_x)
+        Each an array in z, y, x, and further axes.
+    overlap : sequence of int, shape (3,), or int, or None
+        How far each sub-ROI reaches into the next one [voxel].
+    offset : int
+        Number of leading axes of `output`, such as time, of which the first element is taken.
+    output : array_like
+        ndarray, memmap, zarr array, or anything that can be assigned to by slices; at least
+        as large as the merged stack.
+
+    Returns
+    -------
+    array_like
+        `output`
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If sub-ROIs do not fit together, or not into `output`.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``, where an overlap larger than 0 fails.
+    """
+    layout = _Layout(sub_rois, as_overlap(overlap))
+    leading = (0,) * as_integer(offset, "offset", minimum=0)
+    room = tuple(output.shape)[len(leading) :]
+    if len(room) != len(layout.shape) or any(has < needs for has, needs in zip(room, layout.shape, strict=True)):
+        raise ParameterError.of("output", tuple(output.shape), f"shape {layout.shape} behind {offset} axes is needed")
+    layout.copy_into(output, leading)
+    return output
+
+
+def get_split_stack_total_shape(
+    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None = None
+) -> npt.NDArray[np.intp]:
+    """Shape of the stack that sub-ROIs make once they are merged.
+
+    Parameters
+    ----------
+    sub_rois : ndarray of object, shape (n_z, n_y, n_x)
+        Each an array in z, y, x, and further axes; they may have been rescaled.
+    overlap : sequence of int, shape (3,), or int, optional
+        How far each sub-ROI reaches into the next one [voxel]. Default: not at all.
+
+    Returns
+    -------
+    ndarray of int, shape (ndim,)
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+    """
+    return np.array(_Layout(sub_rois, as_overlap(overlap)).shape, dtype=np.intp)
+
+
+def as_overlap(overlap: Any) -> tuple[int, int, int]:
+    """Accept an overlap in z, y, x, one for all, or None for none."""
+    if overlap is None:
+        return (0, 0, 0)
+    values = np.ravel(overlap)
+    z, y, x = as_integers([values[0]] * 3 if np.ndim(overlap) == 0 else values.tolist(), "overlap", 3, 0)
+    return z, y, x
+
+
+class _Layout:
+    """Where the sub-ROIs of a stack lie once they are merged.
+
+    The sub-ROIs of one plane of the grid have one length along the plane's axis, so that
+    three lists of lengths say everything; they are read off the grid's three edges.
+    """
+
+    def __init__(
+        self, sub_rois: npt.NDArray[np.object_], overlap: tuple[int, int, int], limits: tuple[int, ...] | None = None
+    ) -> None:
+        if not isinstance(sub_rois, np.ndarray) or sub_rois.ndim != 3 or sub_rois.size == 0:
+            raise ParameterError.of("sub_rois", np.shape(sub_rois), "an array of sub-ROIs in z, y, x is needed")
+        self._sub_rois = sub_rois
+        first = np.asarray(sub_rois[0, 0, 0])
+        if first.ndim < 3:
+            raise ParameterError.of("sub_rois[0, 0, 0]", first.shape, "sub-ROIs have at least the axes z, y, x")
+        self.dtype, self._rest = first.dtype, first.shape[3:]
+        self._lengths = [self._edge(axis, overlap[axis], None if limits is None else limits[axis]) for axis in range(3)]
+        self._starts = [np.concatenate([[0], np.cumsum(each)]).tolist() for each in self._lengths]
+        self.shape: tuple[int, ...] = (*[starts[-1] for starts in self._starts], *self._rest)
+
+    def boxes(self) -> Iterator[tuple[tuple[int, ...], Box]]:
+        """Index of each sub-ROI, and the box it owns."""
+        for index in np.ndindex(self._sub_rois.shape):
+            start = tuple([self._starts[axis][position] for axis, position in enumerate(index)])
+            stop = tuple([self._starts[axis][position + 1] for axis, position in enumerate(index)])
+            yield index, Box.trusted(start, stop)
+
+    def copy_into(self, output: Any, leading: tuple[int, ...] = ()) -> None:
+        """Copy what each sub-ROI owns to where it belongs."""
+        for index, box in self.boxes():
+            sub_roi = self._sub_rois[index]
+            owned = tuple(slice(0, length) for length in box.shape)
+            if any(has < needs for has, needs in zip(sub_roi.shape, box.shape, strict=False)):
+                raise ParameterError.of(f"sub_rois[{index}]", sub_roi.shape, f"at least {box.shape} voxels are needed")
+            output[(*leading, *box.slices)] = sub_roi[owned]
+
+    def _edge(self, axis: int, overlap: int, limit: int | None) -> list[int]:
+        """What each sub-ROI along an edge of the grid owns: what the next one does not begin with."""
+        edge = self._sub_rois[tuple(slice(None) if each == axis else 0 for each in range(3))]
+        lengths = [int(np.shape(sub_roi)[axis]) for sub_roi in edge]
+        owned, left = [lengths[-1]], lengths[-1]
+        for length in reversed(lengths[:-1]):
+            # Where little of the stack is left, it cuts the overlap short.
+            own = length - min(overlap, left) if limit is None else max(length - overlap, min(length, limit))
+            if own < 0:
+                raise ParameterError.of("overlap", overlap, f"a sub-ROI is {length} voxels long along axis {axis}")
+            owned.append(own)
+            left += own
+        return owned[::-1]
