@@ -2,6 +2,8 @@ from .arrays.boxed import extract_box, extract_ghosted_chunk, insert_box
 from .arrays.containers import SharedArr, SharedArrsContainer, init_shared_container
 from .arrays.shared import SharedArray
 from .arrays.shared_memory import SharedMemory
+from .blobs.detection import detect_blobs
+from .blobs.merging import merge_blobs
 from .configuration import Settings, settings
 from .engine.chunks import pmap_chunks
 from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles
@@ -26,8 +28,12 @@ from .errors import (
     WorkerError,
 )
 from .executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+from .formats.folders import files_in_dir, tifs_in_dir
+from .formats.opening import open_source
+from .formats.voxel_size import read_voxel_size
 from .geometry.boxes import Box, box_slice_idx, filter_points_in_box
+from .geometry.chunks import chunk_coordinates, chunk_dims, filter_ghosted_points
 from .geometry.planning import TileCosts, TilePlan, plan_tiles
-from .geometry.tiles import Tile, TileGrid, chunk_coordinates, chunk_dims, filter_ghosted_points
+from .geometry.tiles import Tile, TileGrid
 
 __version__: str

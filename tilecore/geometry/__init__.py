@@ -1,7 +1,8 @@
 """Integers only: boxes, tiles and grids. Needs numpy and nothing else."""
 
 from tilecore.geometry.boxes import Box, box_slice_idx, filter_points_in_box
-from tilecore.geometry.tiles import Tile, TileGrid, chunk_coordinates, chunk_dims, filter_ghosted_points
+from tilecore.geometry.chunks import chunk_coordinates, chunk_dims, filter_ghosted_points
+from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = [
     "Box",

@@ -7,16 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal, TypeAlias, overload
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal, TypeAlias, overload
 
 from tilecore.errors import BoundsError, ParameterError
 from tilecore.geometry.axes import Halo, HaloLike, as_halo, as_integers, as_shape, as_tile_shape
 from tilecore.geometry.boxes import Box
 
-__all__ = ["Tile", "TileGrid", "chunk_coordinates", "chunk_dims", "filter_ghosted_points"]
+__all__ = ["Ragged", "Tile", "TileGrid"]
 
 
 #: What to do with tiles that do not fit the volume.
@@ -244,103 +241,6 @@ class TileGrid(Sequence[Tile]):
             return coordinate // self.tile_shape[axis]
         # The largest position p with floor(p * length / count) <= coordinate.
         return ((coordinate + 1) * self.counts[axis] - 1) // self.shape[axis]
-
-
-def chunk_dims(img_shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
-    """Count the chunks needed to cover an image, per axis.
-
-    Parameters
-    ----------
-    img_shape : sequence of int
-        Shape of the image [voxel].
-    chunk_shape : sequence of int
-        Shape of one chunk [voxel].
-
-    Returns
-    -------
-    tuple of int
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``.
-
-    Examples
-    --------
-    >>> chunk_dims((10, 10), (4, 5))
-    (3, 2)
-    """
-    return TileGrid(img_shape, chunk_shape).counts
-
-
-def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArray[np.intp]:
-    """List the first voxel of each chunk, last axis fastest.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape of the image [voxel].
-    chunks : sequence of int
-        Shape of one chunk [voxel].
-
-    Returns
-    -------
-    ndarray of int, shape (n_chunks, ndim)
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``.
-
-    Examples
-    --------
-    >>> chunk_coordinates((4, 6), (2, 3)).tolist()
-    [[0, 0], [0, 3], [2, 0], [2, 3]]
-    """
-    grid = TileGrid(shape, chunks)
-    numbers = np.indices(grid.counts, dtype=np.intp).reshape(grid.ndim, -1).T
-    return np.ascontiguousarray(numbers * np.asarray(grid.tile_shape, dtype=np.intp))
-
-
-def filter_ghosted_points(
-    start_ghosted: Any, start_coord: Any, centers_local: npt.ArrayLike, chunks: Any, overlap: Any
-) -> npt.NDArray[Any]:
-    """Keep the points, found in a chunk with its overlap, that the chunk itself owns.
-
-    Parameters
-    ----------
-    start_ghosted : sequence of int, shape (ndim,)
-        First voxel of the chunk with its overlap [voxel].
-    start_coord : sequence of int, shape (ndim,)
-        First voxel of the chunk [voxel].
-    centers_local : array_like, shape (n_points, >= ndim)
-        Points in coordinates of the chunk with its overlap [voxel].
-    chunks : sequence of int, shape (ndim,)
-        Shape of the chunk [voxel].
-    overlap : int or sequence of int
-        Overlap on both sides of the chunk, less where the image ends [voxel].
-
-    Returns
-    -------
-    ndarray, shape (n_kept, n_columns)
-        Still in coordinates of the chunk with its overlap.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
-    """
-    start = as_integers(start_coord, "start_coord")
-    ghosted = as_integers(start_ghosted, "start_ghosted", ndim=len(start))
-    as_halo(overlap, len(start), "overlap")
-    points = np.asarray(centers_local)
-    if points.ndim != 2 or points.shape[1] < len(start):
-        raise ParameterError.of("centers_local", points.shape, f"shape (n_points, at least {len(start)}) is needed")
-    own = np.ones(len(points), dtype=bool)
-    for axis, length in enumerate(as_tile_shape(chunks, len(start), "chunks")):
-        first = start[axis] - ghosted[axis]  # the overlap, or less of it near the edge of the image
-        column = points[:, axis]
-        own &= column < first + length
-        if first > 0:
-            own &= column >= first
-    return points[own]
 
 
 def _span(box: Box) -> str:

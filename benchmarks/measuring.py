@@ -1,0 +1,108 @@
+"""Measuring rivals fairly: alternately, in one run, medians and spreads."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+class Benchmark:
+    """One thing done by tilecore and by others.
+
+    A subclass gives `name`, `goal` (what is promised, in words), and `contenders`: callables
+    by name. The first is tilecore's; ratios are the others' time over its time. ``setup``
+    makes what they need. What a contender returns is dropped before the next one runs.
+    """
+
+    name: ClassVar[str] = ""
+    goal: ClassVar[str] = ""
+    repeats: ClassVar[int] = 5
+
+    def __init__(self, *, quick: bool = False) -> None:
+        self.quick = quick
+
+    def setup(self) -> None:
+        """Make volumes and files; not timed."""
+
+    def teardown(self) -> None:
+        """Remove them."""
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        """Callables by name, tilecore's first."""
+        raise NotImplementedError
+
+    def remarks(self) -> list[str]:
+        """Other figures worth a line, such as peak memory; called after the contenders."""
+        return []
+
+
+def measure(benchmark: Benchmark) -> dict[str, Any]:
+    """Run a benchmark: a round to warm up, then rounds in which each contender has its turn."""
+    benchmark.setup()
+    try:
+        contenders = benchmark.contenders()
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        repeats = 1 if benchmark.quick else benchmark.repeats
+        for turn in range(repeats + 1):
+            for name, contender in contenders.items():
+                elapsed = _timed(contender)
+                if turn > 0 or benchmark.quick:
+                    seconds[name].append(elapsed)
+        remarks = benchmark.remarks()
+    finally:
+        benchmark.teardown()
+    own = statistics.median(next(iter(seconds.values())))
+    rows = [
+        {
+            "contender": name,
+            "median_s": statistics.median(times),
+            "min_s": min(times),
+            "max_s": max(times),
+            "ratio": statistics.median(times) / own,
+        }
+        for name, times in seconds.items()
+    ]
+    return {"benchmark": benchmark.name, "goal": benchmark.goal, "rows": rows, "remarks": remarks}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Write a result as lines of text."""
+    lines = [f"\n{result['benchmark']}: {result['goal']}"]
+    width = max(len(row["contender"]) for row in result["rows"])
+    lines.append(f"  {'':{width}}  {'median s':>9} {'min':>9} {'max':>9} {'ratio':>7}")
+    lines += [
+        f"  {row['contender']:{width}}  {row['median_s']:9.4f} {row['min_s']:9.4f} {row['max_s']:9.4f} {row['ratio']:6.2f}x"
+        for row in result["rows"]
+    ]
+    return "\n".join(lines + [f"  {remark}" for remark in result["remarks"]])
+
+
+def describe_machine() -> str:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {model}, {memory:.0f} GiB, Python {platform.python_version()}, numpy {np.__version__}"
+
+
+def _timed(contender: Callable[[], Any]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    result = contender()
+    elapsed = time.perf_counter() - start
+    del result
+    return elapsed

@@ -1,0 +1,6 @@
+"""``python -m tilecore``."""
+
+from tilecore.cli.main import main
+
+if __name__ == "__main__":
+    main()

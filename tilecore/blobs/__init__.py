@@ -1,0 +1,1 @@
+"""Blobs: points with a scale, found in tiles, in coordinates of the volume."""

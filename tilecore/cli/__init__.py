@@ -1,0 +1,1 @@
+"""The command ``tilecore``: one module a subcommand, imported when it is called."""

@@ -1,0 +1,71 @@
+"""The command ``tilecore``: choose the subcommand, run it, say in one line what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from tilecore import __version__
+
+__all__ = ["SUBCOMMANDS", "main"]
+
+#: Each subcommand's module, and its line of help.
+SUBCOMMANDS = {
+    "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
+    "sample": ("tilecore.cli.sample", "get a volume to try things on"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 if all is well, 1 if tiles failed, 2 if the input is wrong, 130 on Ctrl-C."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    options = _parser(arguments).parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    # Imported here: --help needs neither numpy nor any other part of the package.
+    from tilecore.errors import TilecoreError, TileError
+
+    try:
+        options.run(options)
+    except TileError as error:
+        print(f"tilecore {options.subcommand}: {error}", file=sys.stderr)
+        return 1
+    except (TilecoreError, OSError) as error:
+        print(f"tilecore {options.subcommand}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"tilecore {options.subcommand}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
+    """The parser; only the subcommand that is called is imported, which alone knows its options."""
+    parser = argparse.ArgumentParser(
+        prog="tilecore", description="Run functions over image volumes larger than memory, tile by tile, on every core."
+    )
+    parser.add_argument("--version", action="version", version=f"tilecore {__version__}")
+    parser.add_argument(
+        "--log-level",
+        default=os.environ.get("TILECORE_LOG_LEVEL", "warning"),
+        choices=["debug", "info", "warning", "error"],
+        help="how much to tell on stderr (default: %(default)s)",
+    )
+    subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    called = next((argument for argument in arguments if argument in SUBCOMMANDS), None)
+    for name, (module, summary) in SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == called:
+            importlib.import_module(module).configure(subparser)
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return " ".join(text.split())

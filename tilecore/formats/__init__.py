@@ -1,0 +1,1 @@
+"""Files as volumes: opened by region, never whole."""
