@@ -78,10 +78,9 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"\n{result['benchmark']}: {result['goal']}"]
     width = max(len(row["contender"]) for row in result["rows"])
     lines.append(f"  {'':{width}}  {'median s':>9} {'min':>9} {'max':>9} {'ratio':>7}")
-    lines += [
-        f"  {row['contender']:{width}}  {row['median_s']:9.4f} {row['min_s']:9.4f} {row['max_s']:9.4f} {row['ratio']:6.2f}x"
-        for row in result["rows"]
-    ]
+    for row in result["rows"]:
+        times = " ".join(f"{row[key]:9.4f}" for key in ("median_s", "min_s", "max_s"))
+        lines.append(f"  {row['contender']:{width}}  {times} {row['ratio']:6.2f}x")
     return "\n".join(lines + [f"  {remark}" for remark in result["remarks"]])
 
 

@@ -1,0 +1,127 @@
+"""The planner: tiles that fit, that waste little, and that respect storage units."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilecore import MemoryBudgetError, ParameterError, TileCosts, TileGrid, plan_tiles
+
+
+@given(
+    st.tuples(*[st.integers(1, 300)] * 3),
+    st.integers(0, 20),
+    st.integers(1, 8),
+    st.integers(4_000, 10**8),
+    st.tuples(*[st.integers(1, 70)] * 3),
+)
+def test_a_plan_keeps_its_promises(
+    shape: tuple[int, ...], halo: int, workers: int, budget: int, units: tuple[int, ...]
+) -> None:
+    costs = TileCosts(bytes_per_voxel=10)
+    try:
+        plan = plan_tiles(shape, "u1", max_memory=budget, workers=workers, halo=halo, write_units=units, costs=costs)
+    except MemoryBudgetError:
+        smallest = TileGrid(shape, units, halo)
+        assert max(tile.read.size for tile in smallest[:1]) * 10 > budget / 30
+        return
+    assert plan.total_bytes <= budget
+    assert 1 <= plan.workers <= workers
+    for step, unit, length in zip(plan.grid.tile_shape, units, shape, strict=True):
+        assert step % unit == 0 or step >= length
+    largest = max(tile.read.size for tile in plan.grid) if plan.grid.size < 500 else 0
+    assert largest * 10 <= plan.tile_bytes + 10
+
+
+@given(st.tuples(*[st.integers(1, 60)] * 2), st.tuples(*[st.integers(0, 12)] * 2))
+def test_the_halo_overhead_is_the_real_one(shape: tuple[int, ...], halo: tuple[int, ...]) -> None:
+    plan = plan_tiles(shape, "u1", max_memory="1GB", workers=2, halo=halo)
+    read = sum(tile.read.size for tile in plan.grid)
+    assert plan.halo_overhead == pytest.approx(read / plan.grid.volume.size - 1)
+
+
+def test_every_worker_gets_four_tiles_where_there_are_voxels_for_it() -> None:
+    for workers in (1, 2, 4, 16):
+        plan = plan_tiles((256, 512, 512), "f4", max_memory="8GB", workers=workers, halo=4)
+        assert plan.grid.size >= 4 * workers
+
+
+def test_rows_stay_long() -> None:
+    plan = plan_tiles((512, 512, 512), "u2", max_memory="1GB", workers=2)
+    assert plan.grid.tile_shape[-1] == 512
+    assert plan.halo_overhead == 0
+
+
+def test_no_voxel_is_read_twice_without_a_halo() -> None:
+    assert plan_tiles((100, 100), "u1", max_memory="1MB", workers=4).halo_overhead == 0
+
+
+def test_fewer_workers_where_memory_is_short() -> None:
+    costs = TileCosts(bytes_per_voxel=100)
+    plan = plan_tiles((64, 64, 64), "u1", max_memory=3 * 16**3 * 100, workers=8, write_units=(16, 16, 16), costs=costs)
+    assert plan.workers == 3
+    assert plan.grid.tile_shape == (16, 16, 16)
+
+
+def test_too_little_memory_says_what_is_needed() -> None:
+    with pytest.raises(MemoryBudgetError, match=r"max_memory=1\.0 KiB: the smallest tile.*needs"):
+        plan_tiles((64, 64), "f8", max_memory=1024, write_units=(64, 64))
+
+
+def test_whole_axes_are_not_cut() -> None:
+    plan = plan_tiles((1000, 50, 3), "u1", max_memory="100kB", workers=2, whole_axes=(1, 2))
+    assert plan.grid.tile_shape[1:] == (50, 3)
+    assert plan.grid.counts[0] > 1
+
+
+def test_source_chunks_are_read_whole_if_that_costs_little() -> None:
+    plan = plan_tiles((256, 256, 256), "u1", max_memory="200MB", workers=2, chunks=(64, 64, 64))
+    assert all(step % 64 == 0 for step in plan.grid.tile_shape)
+
+
+@pytest.mark.parametrize("shape", [(0, 10), (10, 0, 3), (0,)])
+def test_an_empty_volume_has_an_empty_plan(shape: tuple[int, ...]) -> None:
+    plan = plan_tiles(shape, "u1", max_memory="1MB", halo=3)
+    assert plan.grid.size == 0
+    assert plan.tile_bytes == 0
+
+
+def test_a_billion_tiles_are_planned_at_once() -> None:
+    start = time.perf_counter()
+    plan = plan_tiles((10**6, 10**6, 10**4), "u2", max_memory="64MB", workers=2, halo=2)
+    assert plan.grid.size > 10**8
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"write_units": (1, 2)}, "write_units"),
+        ({"write_units": (0, 1, 1)}, "write_units"),
+        ({"chunks": (4,)}, "chunks"),
+        ({"halo": -1}, "halo"),
+        ({"max_memory": "lots"}, "max_memory"),
+        ({"max_memory": -5}, "max_memory"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_wrong_parameters_are_named(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ParameterError, match=text):
+        plan_tiles((10, 10, 10), "u1", **changes)
+
+
+def test_a_plan_reads_as_text() -> None:
+    text = str(plan_tiles((64, 64, 64), "u2", max_memory="1GB", workers=2, halo=4, write_units=(32, 32, 32)))
+    assert "tiles" in text
+    assert "% more voxels" in text
+    assert "to 32 x 32 x 32 voxels" in text
+
+
+def test_workers_times_tiles_fit_for_any_measured_cost() -> None:
+    for cost in (1, 7.5, 120, 4000):
+        plan = plan_tiles((300, 300, 300), "u1", max_memory="50MB", workers=4, halo=5, costs=TileCosts(cost))
+        assert plan.total_bytes <= 50_000_000
