@@ -285,3 +285,5 @@ def _kill_all(workers: list[SupervisedWorker], owner: int) -> None:
     if os.getpid() == owner:  # a fork inherits this finalizer, not the workers
         for worker in workers:
             worker.kill()
+            worker.reap()
+        workers.clear()

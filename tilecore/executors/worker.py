@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from typing import Any
 
 import threadpoolctl
@@ -228,6 +228,8 @@ def _protect(tools: Tools) -> None:
     """Set up a worker so that it neither outlives its parent nor gets its Ctrl-C."""
     for opened in tools.inherited:
         opened.close()
+    # A daemon towards the parent, which need not wait for it; but one that may have children.
+    current_process().daemon = False
     if hasattr(os, "setsid"):
         with contextlib.suppress(PermissionError):  # leads a group already
             os.setsid()

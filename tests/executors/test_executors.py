@@ -1,0 +1,232 @@
+"""Every executor keeps the contract."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.contracts.executor_contract import ExecutorContract, run_all
+from tilecore import ParameterError, ShippingError, WorkerError, settings
+from tilecore.arrays.shipping import Parcel
+from tilecore.executors import channel
+from tilecore.executors.base import EXECUTORS, Executor, create_executor
+from tilecore.executors.processes import ProcessExecutor
+from tilecore.executors.serial import SerialExecutor
+from tilecore.executors.start_method import familiar_start_method, is_fork, set_mp_start_method
+from tilecore.executors.threads import ThreadExecutor
+
+
+class TestSerial(ExecutorContract):
+    def make(self, **options: Any) -> Executor:
+        return SerialExecutor(**options)
+
+
+class TestThreads(ExecutorContract):
+    def make(self, **options: Any) -> Executor:
+        return ThreadExecutor(workers=2, **options)
+
+
+class TestForkserver(ExecutorContract):
+    def make(self, **options: Any) -> Executor:
+        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+
+
+class TestFork(ExecutorContract):
+    def make(self, **options: Any) -> Executor:
+        return ProcessExecutor(workers=2, start_method="fork", **options)
+
+
+class TestSpawn(ExecutorContract):
+    def make(self, **options: Any) -> Executor:
+        return ProcessExecutor(workers=2, start_method="spawn", **options)
+
+
+class TestPipes(ExecutorContract):
+    """The channel of systems other than Linux."""
+
+    @pytest.fixture(autouse=True)
+    def _without_packets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(channel, "_HAS_PACKETS", False)
+
+    def make(self, **options: Any) -> Executor:
+        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+
+
+class TestWithoutPidfd(ExecutorContract):
+    """Death seen by the sentinel, as on systems other than Linux."""
+
+    @pytest.fixture(autouse=True)
+    def _without_pidfd(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(os, "pidfd_open")
+
+    def make(self, **options: Any) -> Executor:
+        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+
+
+@pytest.mark.parametrize("name", sorted(EXECUTORS))
+def test_every_row_of_the_table_makes_an_executor(name: str) -> None:
+    executor = create_executor(name, workers=1)
+    assert sorted(o.value for o in run_all(executor, lambda task: task + 1, [1, 2])) == [2, 3]
+
+
+def test_unknown_executors_are_refused() -> None:
+    with pytest.raises(ParameterError, match="executor='magic': one of serial, threads, processes"):
+        create_executor("magic")
+
+
+@pytest.mark.parametrize("name", ["serial", "threads"])
+def test_a_timeout_needs_processes(name: str) -> None:
+    with pytest.raises(ParameterError, match="timeout=3.*executor='processes'"):
+        create_executor(name, timeout=3)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_libraries_get_one_thread_in_each_worker(method: str) -> None:
+    def threads(task: int) -> list[int]:
+        import scipy.linalg  # noqa: F401
+        import threadpoolctl
+
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    for n_threads in (1, 2):
+        executor = ProcessExecutor(workers=1, start_method=method, threads_per_worker=n_threads)
+        (outcome,) = run_all(executor, threads, [0])
+        assert set(outcome.value) == {n_threads}
+
+
+def test_workers_are_replaced_after_their_tasks() -> None:
+    executor = ProcessExecutor(workers=2, start_method="fork", max_tasks=3)
+    pids = [outcome.value for outcome in run_all(executor, lambda task: os.getpid(), list(range(20)))]
+    assert len(pids) == 20
+    assert max(pids.count(pid) for pid in pids) <= 3
+
+
+def test_a_function_that_cannot_be_packed_is_refused_before_anything_starts() -> None:
+    lock = threading.Lock()
+
+    def locked(task: int) -> None:
+        with lock:
+            pass
+
+    with pytest.raises(ShippingError, match="locked cannot be sent to worker processes: .*lock"):
+        Parcel(locked)
+
+
+def test_a_function_that_cannot_be_opened_ends_the_run_at_once() -> None:
+    class Stubborn:
+        def __reduce__(self) -> Any:
+            return int, ("not a number",)
+
+    start = time.monotonic()
+    with pytest.raises(WorkerError, match=r"cannot load the function: ValueError.*not a number"):
+        run_all(ProcessExecutor(workers=2), Stubborn(), [1])  # type: ignore[arg-type]
+    assert time.monotonic() - start < 20
+
+
+def test_workers_that_die_while_starting_end_the_run() -> None:
+    class Deadly:
+        def __reduce__(self) -> Any:
+            return os._exit, (7,)
+
+    with pytest.raises(WorkerError, match="do not start.*exit code 7"):
+        run_all(ProcessExecutor(workers=2), Deadly(), [1])  # type: ignore[arg-type]
+
+
+def test_a_worker_that_hangs_while_starting_ends_the_run() -> None:
+    class Slow:
+        def __reduce__(self) -> Any:
+            return time.sleep, (1000,)
+
+    executor = ProcessExecutor(workers=1, start_method="fork", start_timeout=0.3)
+    executor._start_method = "forkserver"  # a fork would inherit the object and not open it
+    with pytest.raises(WorkerError, match="not ready after 0.3 s"):
+        run_all(executor, Slow(), [1])  # type: ignore[arg-type]
+
+
+def test_a_pool_in_a_pool() -> None:
+    """Processes of a multiprocessing.Pool may not have children; tilecore's end with them."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply(_nested_total) == 45
+        pool.close()
+        pool.join()
+
+
+def _nested_total() -> int:
+    executor = ProcessExecutor(workers=2, start_method="fork")
+    return sum(outcome.value for outcome in run_all(executor, lambda task: task, list(range(10))))
+
+
+def test_workers_may_have_children() -> None:
+    def total(task: int) -> int:
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            value: int = pool.apply(sum, ([1, 2, task],))
+            pool.close()
+            pool.join()
+        return value
+
+    (outcome,) = run_all(ProcessExecutor(workers=1, start_method="fork"), total, [3])
+    assert outcome.value == 6
+
+
+def test_dropping_an_executor_kills_its_workers() -> None:
+    executor = ProcessExecutor(workers=2, start_method="fork")
+    executor.start(Parcel(lambda task: task))
+    del executor  # the leak fixture looks for them
+
+
+def test_an_executor_left_alone_does_not_keep_the_interpreter() -> None:
+    code = (
+        "import time; from tilecore.arrays.shipping import Parcel; "
+        "from tilecore.executors.processes import ProcessExecutor; "
+        "e = ProcessExecutor(workers=2); e.start(Parcel(time.sleep)); e.submit(1000); e.wait(0.5)"
+    )
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    assert time.monotonic() - start < 15
+
+
+def test_start_methods_fall_back_with_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    code = (
+        "import logging; logging.basicConfig(level='INFO'); import tilecore; "
+        "print(tilecore.set_mp_start_method('telepathy'), tilecore.set_mp_start_method('spawn'), tilecore.is_fork())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    default = multiprocessing.get_all_start_methods()[0]
+    assert result.stdout.split() == [default, default, str(default == "fork")]
+    assert "'telepathy' is not available here" in result.stderr
+    assert "already" in result.stderr
+
+
+def test_asking_for_the_start_method_does_not_set_it() -> None:
+    code = "import tilecore; tilecore.is_fork(); print(tilecore.set_mp_start_method('spawn'), tilecore.is_fork())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["spawn", "False"]
+
+
+def test_familiar_start_method_does_not_fork_beside_threads() -> None:
+    with settings.override(start_method="fork"):
+        assert familiar_start_method() == "fork"
+        executor = ThreadExecutor(workers=1)
+        with executor:
+            executor.start(Parcel(len))
+            assert familiar_start_method() == "forkserver"
+
+
+def test_forking_beside_threads_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with ThreadExecutor(workers=1) as threads, caplog.at_level(logging.WARNING):
+        threads.start(Parcel(len))
+        run_all(ProcessExecutor(workers=1, start_method="fork"), len, ["a"])
+    assert "forking while" in caplog.text
+
+
+def test_set_mp_start_method_and_is_fork_are_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set_mp_start_method() == multiprocessing.get_start_method()
+    assert is_fork() == (multiprocessing.get_start_method() == "fork")
