@@ -47,14 +47,9 @@ class RemoteArray:
         return len(self.shape)
 
     @property
-    def address(self) -> int:
-        """Address of the first voxel in the process that owns the array."""
-        return self._address
-
-    @property
-    def owner(self) -> int:
-        """Number of the process that owns the array."""
-        return self._owner
+    def array(self) -> npt.NDArray[Any] | None:
+        """The array itself, in the process that owns it and in its forks."""
+        return self._array
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
         if self._array is not None:  # the owner, or a fork of it that inherited the voxels

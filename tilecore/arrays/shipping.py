@@ -26,7 +26,7 @@ from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
-__all__ = ["Parcel", "is_reachable"]
+__all__ = ["Parcel", "file_of", "is_reachable"]
 
 Item = TypeVar("Item")
 
@@ -127,6 +127,14 @@ class _Unpickler(pickle.Unpickler):
 def is_reachable(array: npt.NDArray[Any]) -> bool:
     """Whether other processes can reach an array's voxels: it lies in shared memory or in a mapped file."""
     return _reduce_reachable(array) is not None
+
+
+def file_of(array: npt.NDArray[Any]) -> str | None:
+    """Path of the file that an array maps; None if it maps none."""
+    for base in _bases(array):
+        if isinstance(base, np.memmap) and base.filename is not None:
+            return os.path.abspath(base.filename)
+    return None
 
 
 def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:

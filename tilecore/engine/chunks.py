@@ -119,8 +119,8 @@ def pmap_chunks(
         except TileError as error:
             raise _original(error) from error.__cause__
     if not unordered:
-        results.sort(key=lambda result: result[0])
-    return [value for _, value in results]
+        results.sort(key=lambda result: result.task)
+    return [result.value for result in results]
 
 
 @dataclass

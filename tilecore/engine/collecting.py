@@ -7,13 +7,19 @@ from typing import Any, Unpack
 
 from tilecore.arrays.boxed import Boundary, as_boundary
 from tilecore.engine.execution import Execution, first_grid
-from tilecore.engine.jobs import CollectJob
+from tilecore.engine.fingerprint import fingerprint
+from tilecore.engine.jobs import CollectJob, TileTask
+from tilecore.engine.journal import Journal
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.sources import open_sources, shape_of
+from tilecore.errors import ParameterError
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
+
+# How far tiles may run ahead of the one whose result is folded next.
+_LARGEST_LEAD = 1024
 
 
 def iter_tiles(
@@ -151,7 +157,7 @@ def reduce_tiles(
     -----
     Results are folded in the order of the tiles, whatever the order in which they finish,
     so that sums of floats are the same to the last bit; a result is dropped once it is
-    folded, and only those that overtook an earlier tile are kept until then.
+    folded, and only those that overtook an earlier tile are kept until then, a limited number.
 
     Examples
     --------
@@ -160,18 +166,37 @@ def reduce_tiles(
     >>> float(reduce_tiles(np.sum, np.add, np.ones((4, 4)), tile_shape=2, executor="serial"))
     16.0
     """
-    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
-    early: dict[int, Any] = {}
-    total, due = initial, 0
+    fold = _Fold(combine, initial)
+    options = Options.of(run)
+    execution = _prepare(
+        function, source, tile_shape, halo, boundary, kwargs, pass_tile, options, may_start=fold.may_start
+    )
     for task, result in execution.results():
-        early[task.number] = result
+        fold.add(task.number, result)
         del result  # its memory is used again once the last reference is gone
-        while due in early:
-            value = early.pop(due)
-            total = value if due == 0 and initial is None else combine(total, value)
-            del value
-            due += 1
-    return total
+    return fold.total
+
+
+class _Fold:
+    """Folds results in the order of the tiles, and keeps few that came early."""
+
+    def __init__(self, combine: Callable[[Any, Any], Any], initial: Any) -> None:
+        self.total = initial
+        self._combine, self._has_total = combine, initial is not None
+        self._early: dict[int, Any] = {}
+        self._due = 0
+
+    def may_start(self, task: TileTask) -> bool:
+        """Hold back tiles that are far ahead of the one that is due: their results would have to wait."""
+        return task.number < self._due + _LARGEST_LEAD
+
+    def add(self, number: int, result: Any) -> None:
+        self._early[number] = result
+        while self._due in self._early:
+            value = self._early.pop(self._due)
+            self.total = self._combine(self.total, value) if self._has_total else value
+            self._has_total = True
+            self._due += 1
 
 
 def _prepare(
@@ -183,10 +208,15 @@ def _prepare(
     kwargs: Mapping[str, Any] | None,
     pass_tile: bool,
     options: Options,
+    may_start: Callable[[TileTask], bool] | None = None,
 ) -> Execution:
     sources = open_sources(source)
     shape = shape_of(sources)
     grid = first_grid(shape, tile_shape, halo)
     job = CollectJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile)
+    path = options.journal_path()
+    if path is None and options.resume:
+        raise ParameterError("resume=True: there is no journal to continue; give journal= a path")
+    journal = None if path is None else Journal(path, fingerprint(job), resume=options.resume)
     name = getattr(function, "__name__", "tiles")
-    return Execution(job, options, planned=tile_shape is None, description=name)
+    return Execution(job, options, planned=tile_shape is None, journal=journal, may_start=may_start, description=name)

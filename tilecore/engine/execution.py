@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +15,11 @@ from tilecore.arrays.shipping import Parcel, is_reachable
 from tilecore.arrays.slots import SlotArray
 from tilecore.engine.events import announcer
 from tilecore.engine.jobs import PilotTask, TileJob, TileTask
+from tilecore.engine.journal import Journal
 from tilecore.engine.measuring import Measurement
 from tilecore.engine.options import Options
 from tilecore.engine.progress import choose_progress
-from tilecore.engine.running import Plan, Run
+from tilecore.engine.running import Plan, Result, Run
 from tilecore.engine.sources import within_reach
 from tilecore.executors.base import Executor, Job, Reach
 from tilecore.geometry.axes import HaloLike
@@ -72,6 +74,10 @@ class Execution:
         Axes that tiles must span.
     divisible : bool
         Whether the function may be given a part of a tile instead.
+    journal : Journal, optional
+        Closed when the results end.
+    may_start : callable, optional
+        Whether a task may be started yet, or has to wait for another to end.
     description : str
         For the progress bar.
     """
@@ -85,9 +91,12 @@ class Execution:
         units: tuple[int, ...] | None = None,
         whole_axes: Sequence[int] = (),
         divisible: bool = False,
+        journal: Journal | None = None,
+        may_start: Callable[[TileTask], bool] | None = None,
         description: str = "tiles",
     ) -> None:
         self._options, self._planned, self._divisible = options, planned, divisible
+        self._journal, self._may_start = journal, may_start
         self._units = units or (1,) * job.grid.ndim
         self._whole_axes = tuple(whole_axes)
         self._description = description
@@ -108,23 +117,46 @@ class Execution:
 
     def results(self) -> Iterator[tuple[TileTask, Any]]:
         """Run all tiles; yield each task and what its job returned, in the order in which they finish."""
-        if self.grid.size == 0:
-            return
+        journal = self._journal
+        with journal or contextlib.nullcontext():
+            if journal is not None and journal.continues:
+                self.job.receive({"grid": journal.begin(self.grid, planned=self._planned)})
+                self._planned = False
+                yield from ((TileTask(number), value) for number, value in sorted(journal.values.items()))
+            if self.grid.size > (0 if journal is None else journal.n_done):
+                yield from self._compute(journal)
+
+    def _compute(self, journal: Journal | None) -> Iterator[tuple[TileTask, Any]]:
         with self.executor as executor:
             feeder = self._feed()
             executor.start(packed(self.job, executor.reach))
             if self._planned and feeder is None:
                 self.tell(grid=self._plan(self._pilot()))
-            yield from self._run(feeder).results()
+            if journal is not None and not journal.continues:
+                journal.begin(self.grid)
+            for result in self._run(feeder, journal).results():
+                yield result.task, result.value
+                if journal is not None and result.finished:
+                    self._record(journal, result)
 
-    def _run(self, feeder: _Feeder | None) -> Run:
+    def _record(self, journal: Journal, result: Result) -> None:
+        if self.job.yields_results:
+            journal.record_result(result.task.number, result.value)
+        else:
+            journal.record(result.task.number)
+
+    def _run(self, feeder: _Feeder | None, journal: Journal | None) -> Run:
         grid, options = self.grid, self._options
+        numbers: Iterable[int] = range(grid.size)
+        if journal is not None and journal.n_done:
+            numbers = (number for number in numbers if not journal.is_done(number))
         plan = Plan(
-            tasks=map(TileTask, range(grid.size)),
+            tasks=map(TileTask, numbers),
             tile_of=lambda task: task.tile(grid),
             n_tiles=grid.size,
+            n_done=0 if journal is None else journal.n_done,
             n_voxels=grid.volume.size,
-            prepare=(lambda task: task) if feeder is None else feeder.prepare,
+            prepare=self._prepare if feeder is None else feeder.prepare,
             finish=(lambda task: task) if feeder is None else feeder.finish,
             split=self._split if self._divisible else (lambda _: []),
         )
@@ -138,6 +170,9 @@ class Execution:
             announce=announcer(observers) if observers else None,
         )
 
+    def _prepare(self, task: TileTask) -> TileTask | None:
+        return task if self._may_start is None or self._may_start(task) else None
+
     def _feed(self) -> _Feeder | None:
         """Set up slots for plain arrays that workers cannot reach; there is no pilot then."""
         if self.executor.reach != "shipped":
@@ -148,7 +183,7 @@ class Execution:
             return None
         if self._planned:
             self.job.receive({"grid": self._plan(None)})
-        feeder = _Feeder(self.job, stranded, n_slots=2 * self.executor.workers + 2)
+        feeder = _Feeder(self.job, stranded, self._prepare, n_slots=2 * self.executor.workers + 2)
         self.job.receive({"sources": feeder.sources})
         return feeder
 
@@ -200,8 +235,10 @@ class Execution:
 class _Feeder:
     """Puts blocks into slots before their tasks are handed out, as long as there are free ones."""
 
-    def __init__(self, job: TileJob, stranded: list[int], n_slots: int) -> None:
-        self._job = job
+    def __init__(
+        self, job: TileJob, stranded: list[int], prepare: Callable[[TileTask], TileTask | None], n_slots: int
+    ) -> None:
+        self._job, self._prepare = job, prepare
         self._arrays = [job.sources[number] for number in stranded]
         slot_voxels = _largest_block(job.grid, clipped=job.boundary is None)
         self._slots = [SlotArray(array, n_slots, slot_voxels * _extra(array, job.grid)) for array in self._arrays]
@@ -210,7 +247,7 @@ class _Feeder:
         self._free = list(range(n_slots))
 
     def prepare(self, task: TileTask) -> TileTask | None:
-        if not self._free:
+        if not self._free or self._prepare(task) is None:
             return None
         slot = self._free.pop()
         tile = task.tile(self._job.grid)

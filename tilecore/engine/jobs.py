@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,9 @@ class TileJob:
     copy: bool = False
     pass_tile: bool = False
 
+    #: Whether results are the caller's, and a journal has to keep them.
+    yields_results: ClassVar[bool] = False
+
     def open(self) -> TileJob:
         """The job itself is the function of a task."""
         return self
@@ -153,6 +156,8 @@ class TileJob:
 class CollectJob(TileJob):
     """Sends the function's results back."""
 
+    yields_results: ClassVar[bool] = True
+
     def keep(self, tile: Tile, result: Any) -> Any:
         """Return the result as it is."""
         return result
@@ -183,7 +188,7 @@ class MapJob(TileJob):
             )
         owned = [self._owned(number, tile, each) for number, each in enumerate(results)]
         if self.sinks is None:
-            return tuple([np.ascontiguousarray(each) for each in owned])
+            return tuple([each if each.flags.c_contiguous else each.copy() for each in owned])
         box = self.placement.box(tile.write)
         for sink, each in zip(self.sinks, owned, strict=True):
             sink[box.slices] = each

@@ -9,11 +9,14 @@ import numpy as np
 
 from tilecore.arrays.boxed import Boundary, as_boundary
 from tilecore.engine.execution import Execution, first_grid
+from tilecore.engine.fingerprint import fingerprint
 from tilecore.engine.jobs import MapJob
+from tilecore.engine.journal import Journal
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.sinks import check_alignment
 from tilecore.engine.sources import open_sources, shape_of
+from tilecore.errors import ParameterError
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.placement import Placement
 
@@ -119,6 +122,8 @@ def map_tiles(
     outputs = Outputs(out, dtype, placement=placement, volume_shape=shape, overwrite=overwrite)
     check_alignment(grid, outputs.units)
     job = MapJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile, placement)
+    journal = _open_journal(job, outputs, options)
+    outputs.prepare(resume=journal is not None and journal.continues)
     execution = Execution(
         job,
         options,
@@ -126,27 +131,49 @@ def map_tiles(
         units=outputs.units,
         whole_axes=placement.dropped,
         divisible=True,
+        journal=journal,
         description=getattr(function, "__name__", "tiles"),
     )
     try:
         _run(execution, outputs)
+        if outputs.arrays is None:  # no voxel, no tile, no result
+            outputs.make_empty(np.dtype(sources[0].dtype))
+        result = outputs.commit()
     except BaseException:
-        outputs.discard()
+        if journal is None or journal.n_done == 0:
+            outputs.discard()
+            _remove(journal)
         raise
-    if outputs.arrays is None:  # no voxel, no tile, no result
-        outputs.make_empty(np.dtype(sources[0].dtype))
-    return outputs.commit()
+    if journal is not None and journal.path == outputs.journal_path:
+        _remove(journal)
+    return result
+
+
+def _remove(journal: Journal | None) -> None:
+    if journal is not None:
+        journal.remove()
+
+
+def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | None:
+    path = options.journal_path(outputs.journal_path)
+    if path is None:
+        if options.resume:
+            raise ParameterError("resume=True: there is no journal to continue; give out= a path, or journal= one")
+        return None
+    if not outputs.persist:
+        raise ParameterError.of("journal", str(path), "needs outputs on disk: what is in memory is gone with the run")
+    journal = Journal(path, fingerprint(job), resume=options.resume)
+    if journal.continues and not outputs.are_begun:
+        journal.restart()
+    return journal
 
 
 def _run(execution: Execution, outputs: Outputs) -> None:
-    def open_for_workers() -> None:
-        execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
-
     execution.job.receive({"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes})
     for task, values in execution.results():
         if values is None:
             continue
         if outputs.arrays is None:
             outputs.make_like(values)
-            open_for_workers()
+            execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
         outputs.write(task.tile(execution.grid), values)

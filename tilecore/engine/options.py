@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self, TypedDict
 
+from tilecore.configuration import settings
 from tilecore.engine.events import Observer
 from tilecore.engine.running import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
@@ -42,6 +45,11 @@ class RunOptions(TypedDict, total=False):
     copy : bool
         Whether each block is a copy that the function may write into. Default: False, blocks
         are read-only.
+    journal : path_like or bool
+        Where to record finished tiles, so that a run that was killed can be continued; False:
+        nowhere. Default: beside the output, as ``<out>.journal``, if that is a file.
+    resume : bool
+        Continue the run that the journal records; only what is missing is computed. Default: False.
     progress : bool
         Show a bar, or nothing. Default: a bar on a terminal and in notebooks, otherwise a
         line in the log now and then.
@@ -58,6 +66,8 @@ class RunOptions(TypedDict, total=False):
     on_error: OnError
     max_memory: int | str | None
     copy: bool
+    journal: str | os.PathLike[str] | bool | None
+    resume: bool
     progress: bool | None
     callbacks: Sequence[Observer]
 
@@ -75,6 +85,8 @@ class Options:
     on_error: OnError = "raise"
     max_memory: int | str | None = None
     copy: bool = False
+    journal: str | os.PathLike[str] | bool | None = None
+    resume: bool = False
     progress: bool | None = None
     callbacks: Sequence[Observer] = ()
 
@@ -92,6 +104,7 @@ class Options:
         if unknown:
             raise ParameterTypeError(f"unknown option {unknown[0]!r}; the run's options are {', '.join(known)}")
         options = cls(**run)
+        settings.resolve_workers(options.workers)
         as_integer(options.retries, "retries", minimum=0)
         as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
         if options.on_error not in ("raise", "finish"):
@@ -100,14 +113,20 @@ class Options:
             raise ParameterError.of("timeout", options.timeout, "seconds, more than zero")
         return options
 
+    def journal_path(self, default: Path | None = None) -> Path | None:
+        """Where the journal is, if there is to be one."""
+        if self.journal is None or self.journal is True:
+            return default
+        return None if self.journal is False else Path(self.journal)
+
     def create_executor(self) -> Executor:
         """Make the executor; not started yet."""
         if not isinstance(self.executor, str):
             return self.executor
-        settings: dict[str, Any] = {
+        chosen: dict[str, Any] = {
             "workers": self.workers,
             "start_method": self.start_method,
             "threads_per_worker": self.threads_per_worker,
             "timeout": self.timeout,
         }
-        return create_executor(self.executor, **settings)
+        return create_executor(self.executor, **chosen)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.arrays.npy_file import NpyFile
-from tilecore.engine.sinks import common_units, open_sink, writable_by_workers
+from tilecore.engine.sinks import common_units, open_sink, persists, writable_by_workers
 from tilecore.errors import ParameterError
 from tilecore.executors.base import Reach
 from tilecore.geometry.placement import Placement
@@ -47,14 +48,35 @@ class Outputs:
         wanted, dtypes = _paired(out, dtype)
         self._files = [NpyFile(each, overwrite=overwrite) if _is_path(each) else None for each in wanted]
         self._given = [None if _is_path(each) or each is None else open_sink(each, self._shape) for each in wanted]
+        self._dtypes = [each if given is None else given.dtype for given, each in zip(self._given, dtypes, strict=True)]
         self.arrays: list[Any] | None = None
-        if all(given is not None or each is not None for given, each in zip(self._given, dtypes, strict=True)):
-            self._make(
-                [
-                    np.dtype(given.dtype if given is not None else each)
-                    for given, each in zip(self._given, dtypes, strict=True)
-                ]
-            )
+
+    @property
+    def journal_path(self) -> Path | None:
+        """Where the journal is if nobody says otherwise: beside the first file."""
+        paths = [file.path for file in self._files if file is not None]
+        return paths[0].with_name(paths[0].name + ".journal") if paths else None
+
+    @property
+    def persist(self) -> bool:
+        """Whether all outputs outlive this process."""
+        return all(
+            file is not None or (given is not None and persists(given))
+            for file, given in zip(self._files, self._given, strict=True)
+        )
+
+    @property
+    def are_begun(self) -> bool:
+        """Whether an earlier run has left all files half done."""
+        return all(file is None or file.partial.exists() for file in self._files)
+
+    def prepare(self, *, resume: bool) -> None:
+        """Make the outputs whose dtypes are known, or open those that an earlier run has begun."""
+        if resume:
+            pairs = zip(self._files, self._given, strict=True)
+            self.arrays = [given if file is None else file.reopen() for file, given in pairs]
+        elif all(dtype is not None for dtype in self._dtypes):
+            self._make([np.dtype(dtype) for dtype in self._dtypes])
 
     @property
     def units(self) -> tuple[int, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tilecore.engine.events import Observer, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
 from tilecore.errors import TilecoreError, TileError, TileFailure
 from tilecore.executors.base import Executor, Failure, Outcome
 
-__all__ = ["OnError", "Plan", "Run"]
+__all__ = ["OnError", "Plan", "Result", "Run"]
 
 #: What to do when a tile has failed for good: end the run, or finish the other tiles first.
 OnError: TypeAlias = Literal["raise", "finish"]
@@ -59,6 +59,23 @@ class Plan:
     split: Callable[[Any], list[Any]] = _indivisible
 
 
+class Result(NamedTuple):
+    """What a task gave.
+
+    Attributes
+    ----------
+    task : object
+    value : object
+        What the job returned.
+    finished : bool
+        Whether the task's tile is done with it; not so for a part of a tile, but the last.
+    """
+
+    task: Any
+    value: Any
+    finished: bool
+
+
 class Run:
     """One execution of a plan.
 
@@ -93,8 +110,8 @@ class Run:
         self._n_done = 0
         self._kills_before = _out_of_memory_kills()
 
-    def results(self) -> Iterator[tuple[Any, Any]]:
-        """Yield each task and its value as they finish; raise what failed.
+    def results(self) -> Iterator[Result]:
+        """Yield each result as it is there; raise what failed.
 
         Raises
         ------
@@ -114,15 +131,17 @@ class Run:
         if self._failures:
             raise TileError(self._failures)
 
-    def _work(self, executor: Executor) -> Iterator[tuple[Any, Any]]:
+    def _work(self, executor: Executor) -> Iterator[Result]:
         n_open = 0
         while n_open := n_open + self._submit(executor):
             for outcome in executor.wait():
                 n_open -= 1
                 task = self._plan.finish(outcome.task)
                 if outcome.failure is None:
-                    yield task, outcome.value
-                    self._succeed(task, outcome)
+                    finished = self._finishes_tile(task)
+                    yield Result(task, outcome.value, finished)
+                    if finished:
+                        self._succeed(task, outcome)
                 else:
                     self._fail(executor, task, outcome.failure)
 
@@ -142,18 +161,19 @@ class Run:
         return n_submitted
 
     def _succeed(self, task: Any, outcome: Outcome) -> None:
-        if self._parts_left and not self._is_last_part(task):
-            return
         self._n_done += 1
         if self._announce is not None:
             self._announce(TileDone(self._plan.tile_of(task), outcome.seconds, outcome.worker))
 
-    def _is_last_part(self, task: Any) -> bool:
-        number = task[0]
-        if number not in self._parts_left:
+    def _finishes_tile(self, task: Any) -> bool:
+        """Whether a task is the last part of its tile, or all of it."""
+        if not self._parts_left or task[0] not in self._parts_left:
             return True
-        self._parts_left[number] -= 1
-        return not self._parts_left[number] and not self._parts_left.pop(number)
+        self._parts_left[task[0]] -= 1
+        if self._parts_left[task[0]]:
+            return False
+        del self._parts_left[task[0]]
+        return True
 
     def _fail(self, executor: Executor, task: Any, failure: Failure) -> None:
         self._attempts[task] += 1
@@ -162,9 +182,9 @@ class Run:
         record = TileFailure(tile, failure.reason, n_attempts, failure.exitcode, failure.traceback)
         parts = self._relieve(executor, task, failure)
         if parts:
-            self._again.extend(parts)
+            self._again.extendleft(reversed(parts))
         elif n_attempts <= self._retries and not isinstance(failure.exception, TilecoreError):
-            self._again.append(task)
+            self._again.appendleft(task)  # before new ones: others may wait for this one
         else:
             self._give_up(record, failure)
             return

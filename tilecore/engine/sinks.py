@@ -11,14 +11,14 @@ import numpy as np
 from tilecore.arrays.remote import RemoteArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
-from tilecore.arrays.shipping import is_reachable
+from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.errors import AlignmentError, ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import TileGrid
 from tilecore.memory.remote import is_reachable_by_workers
 
-__all__ = ["check_alignment", "common_units", "open_sink", "writable_by_workers", "write_units"]
+__all__ = ["check_alignment", "common_units", "open_sink", "persists", "writable_by_workers", "write_units"]
 
 
 def open_sink(out: Any, shape: tuple[int, ...]) -> Any:
@@ -53,6 +53,11 @@ def writable_by_workers(sink: Any, reach: Reach) -> Any | None:
             return sink
         return RemoteArray(sink) if is_reachable_by_workers() else None
     return sink if _is_on_disk(sink) else None
+
+
+def persists(sink: Any) -> bool:
+    """Whether what is written into a sink is still there after this process has ended."""
+    return file_of(sink) is not None if isinstance(sink, np.ndarray) else _is_on_disk(sink)
 
 
 def write_units(sink: Any) -> tuple[int, ...] | None:

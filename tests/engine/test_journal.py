@@ -1,0 +1,347 @@
+"""Journals: a killed run is continued, and never with the wrong one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from tilecore import JournalError, ParameterError, Tile, TileError, TileGrid, collect_tiles, map_tiles, reduce_tiles
+from tilecore.engine.journal import Journal
+from tilecore.engine.results_json import decode, encode
+
+VOLUME = np.arange(8.0 * 9 * 10).reshape(8, 9, 10)
+TILES = {"tile_shape": (4, 3, 10), "workers": 2}
+
+
+class Counting:
+    """Doubles its block, notes each call, and fails at some tiles as long as it should."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
+        with (self.folder / "calls").open("a") as calls:
+            calls.write(f"{tile.number}\n")
+        if (self.folder / "fail").exists() and tile.number >= 3:
+            raise OSError("no more")
+        return 2 * block
+
+    def calls(self) -> list[int]:
+        numbers = [int(line) for line in (self.folder / "calls").read_text().split()]
+        (self.folder / "calls").write_text("")
+        return sorted(numbers)
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> Counting:
+    (tmp_path / "fail").touch()
+    (tmp_path / "calls").touch()
+    return Counting(tmp_path)
+
+
+def begin(function: Counting, out: Any, **options: Any) -> None:
+    """A run that ends after three of six tiles."""
+    with pytest.raises(TileError):
+        map_tiles(function, VOLUME, pass_tile=True, out=out, retries=0, on_error="finish", **TILES, **options)
+    (function.folder / "fail").unlink()
+    assert function.calls() == [0, 1, 2, 3, 4, 5]
+
+
+def test_only_what_is_missing_is_computed(function: Counting, tmp_path: Path) -> None:
+    out = tmp_path / "out.npy"
+    begin(function, out)
+    assert not out.exists()
+    assert (tmp_path / "out.npy.journal").exists()
+    result = map_tiles(function, VOLUME, pass_tile=True, out=out, resume=True, **TILES)
+    assert function.calls() == [3, 4, 5]
+    np.testing.assert_array_equal(result, 2 * VOLUME)
+    np.testing.assert_array_equal(np.load(out), 2 * VOLUME)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls", "out.npy"]
+
+
+def test_without_resume_the_run_begins_anew(function: Counting, tmp_path: Path) -> None:
+    begin(function, tmp_path / "out.npy")
+    map_tiles(function, VOLUME, pass_tile=True, out=tmp_path / "out.npy", **TILES)
+    assert function.calls() == list(range(6))
+
+
+def test_deleting_the_journal_begins_anew(function: Counting, tmp_path: Path) -> None:
+    begin(function, tmp_path / "out.npy")
+    (tmp_path / "out.npy.journal").unlink()
+    map_tiles(function, VOLUME, pass_tile=True, out=tmp_path / "out.npy", resume=True, **TILES)
+    assert function.calls() == list(range(6))
+
+
+def test_deleting_the_output_begins_anew(function: Counting, tmp_path: Path) -> None:
+    begin(function, tmp_path / "out.npy")
+    (tmp_path / "out.npy.partial").unlink()
+    result = map_tiles(function, VOLUME, pass_tile=True, out=tmp_path / "out.npy", resume=True, **TILES)
+    assert function.calls() == list(range(6))
+    np.testing.assert_array_equal(result, 2 * VOLUME)
+
+
+def test_outputs_on_disk_with_a_journal_of_their_own(function: Counting, tmp_path: Path) -> None:
+    out = zarr.create_array(tmp_path / "o.zarr", shape=VOLUME.shape, chunks=(4, 3, 10), dtype=VOLUME.dtype)
+    begin(function, out, journal=tmp_path / "run.journal")
+    map_tiles(function, VOLUME, pass_tile=True, out=out, journal=tmp_path / "run.journal", resume=True, **TILES)
+    assert function.calls() == [3, 4, 5]
+    np.testing.assert_array_equal(out[...], 2 * VOLUME)
+    map_tiles(function, VOLUME, pass_tile=True, out=out, journal=tmp_path / "run.journal", resume=True, **TILES)
+    assert function.calls() == []  # nothing was missing
+
+
+@pytest.mark.parametrize("out", [None, np.zeros_like(VOLUME)])
+def test_outputs_in_memory_cannot_be_continued(out: Any, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="needs outputs on disk"):
+        map_tiles(np.sqrt, VOLUME, out=out, journal=tmp_path / "j")
+
+
+def test_no_journal_if_not_wanted(function: Counting, tmp_path: Path) -> None:
+    begin(function, tmp_path / "out.npy", journal=False)
+    assert not (tmp_path / "out.npy.journal").exists()
+    assert not (tmp_path / "out.npy.partial").exists()
+
+
+def test_a_run_without_a_finished_tile_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TileError):
+        map_tiles(lambda block: 1 / 0, VOLUME, out=tmp_path / "out.npy", dtype="f8", **TILES)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"source": VOLUME + 1}, "sources was"),
+        ({"source": VOLUME.astype("f4")}, "sources was"),
+        ({"halo": 1}, "halo was"),
+        ({"boundary": "edge"}, "boundary was null, is .*edge"),
+        ({"tile_shape": (2, 9, 10)}, r"tile_shape was \[4, 3, 10\], is \[2, 9, 10\]"),
+        ({"kwargs": {"factor": 3}}, "kwargs was"),
+        ({"function": lambda block, tile, factor=2: 3 * block}, "function was"),
+    ],
+)
+def test_a_journal_of_another_run_is_refused(change: dict[str, Any], text: str, tmp_path: Path) -> None:
+    def double(block: np.ndarray, tile: Tile, factor: int = 2) -> np.ndarray:
+        if tile.number == 5 and not (tmp_path / "go").exists():
+            raise OSError
+        return factor * block
+
+    arguments: dict[str, Any] = {"function": double, "source": VOLUME, "pass_tile": True, "out": tmp_path / "o.npy"}
+    with pytest.raises(TileError):
+        map_tiles(**arguments, executor="serial", retries=0, tile_shape=(4, 3, 10))
+    (tmp_path / "go").touch()
+    with pytest.raises(JournalError, match=text):
+        map_tiles(**{**arguments, "tile_shape": (4, 3, 10), **change}, executor="serial", resume=True)
+    # Refused without damage: the right one goes on.
+    result = map_tiles(**arguments, executor="serial", resume=True, tile_shape=(4, 3, 10))
+    np.testing.assert_array_equal(result, 2 * VOLUME)
+
+
+def test_a_planned_run_goes_on_with_its_tiles(function: Counting, tmp_path: Path) -> None:
+    """A second plan may come out otherwise; the tiles of the first are kept."""
+    volume = np.zeros((64, 128, 128))
+
+    def fail_late(block: np.ndarray, tile: Tile) -> np.ndarray:
+        if tile.number > 1 and not (tmp_path / "go").exists():
+            raise OSError
+        return block
+
+    arguments: dict[str, Any] = {"pass_tile": True, "out": tmp_path / "o.npy", "dtype": "f8", "executor": "serial"}
+    with pytest.raises(TileError):
+        map_tiles(fail_late, volume, max_memory="20MB", retries=0, **arguments)
+    (tmp_path / "go").touch()
+    result = map_tiles(fail_late, volume, max_memory="80MB", resume=True, **arguments)
+    assert result.shape == volume.shape
+
+
+def test_results_of_tiles_are_kept_too(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def table(block: np.ndarray, tile: Tile) -> Any:
+        calls.append(tile.number)
+        if tile.number == 4 and not (tmp_path / "go").exists():
+            raise OSError
+        return None if tile.number == 1 else (np.full((2, 3), tile.number), {"n": [1.5, "x"]}, np.float32(0.1))
+
+    arguments: dict[str, Any] = {"pass_tile": True, "journal": tmp_path / "j", "executor": "serial", "retries": 0}
+    with pytest.raises(TileError):
+        collect_tiles(table, VOLUME, tile_shape=(4, 3, 10), on_error="finish", **arguments)
+    assert calls == list(range(6))
+    (tmp_path / "go").touch()
+    calls.clear()
+    results = collect_tiles(table, VOLUME, tile_shape=(4, 3, 10), resume=True, **arguments)
+    assert calls == [4]
+    assert results[1] is None
+    for number in (0, 2, 3, 4, 5):
+        array, details, scalar = results[number]
+        np.testing.assert_array_equal(array, np.full((2, 3), number))
+        assert (details, scalar, scalar.dtype) == ({"n": [1.5, "x"]}, np.float32(0.1), np.float32)
+
+
+def test_reducing_goes_on_in_order(tmp_path: Path) -> None:
+    def number(block: np.ndarray, tile: Tile) -> int:
+        if tile.number in (0, 3) and not (tmp_path / "go").exists():
+            raise OSError
+        return tile.number
+
+    arguments: dict[str, Any] = {
+        "pass_tile": True,
+        "journal": tmp_path / "j",
+        "executor": "serial",
+        "retries": 0,
+        "initial": [],
+        "tile_shape": (4, 3, 10),
+        "on_error": "finish",
+    }
+    with pytest.raises(TileError):
+        reduce_tiles(number, lambda a, b: [*a, b], VOLUME, **arguments)
+    (tmp_path / "go").touch()
+    assert reduce_tiles(number, lambda a, b: [*a, b], VOLUME, resume=True, **arguments) == list(range(6))
+
+
+def test_results_that_are_no_data_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot keep results of type set.*journal=False"):
+        collect_tiles(lambda block: {1, 2}, VOLUME, journal=tmp_path / "j", executor="serial")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        3,
+        2.5,
+        "text",
+        [1, [2]],
+        (1, (2,)),
+        {"a": {"b": (1,)}},
+        np.float32(1.5),
+        np.arange(6).reshape(2, 3),
+        np.zeros((0, 4)),
+        np.array(["a", "bc"]),
+        np.datetime64("2020-01-01"),
+        np.zeros(2, dtype=[("a", "i2")]),
+    ],
+)
+def test_results_survive_json(value: Any) -> None:
+    back = decode(json.loads(json.dumps(encode(value))))
+    assert type(back) is type(value)
+    np.testing.assert_equal(back, value)
+
+
+def journal_with(path: Path, lines: int) -> TileGrid:
+    grid = TileGrid((10,), 1)
+    with Journal(path, {"run": 1}) as journal:
+        journal.begin(grid)
+        for number in range(lines):
+            journal.record(number)
+    return grid
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 12])
+def test_a_torn_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
+    grid = journal_with(tmp_path / "j", 4)
+    content = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(content[:-cut])
+    with Journal(tmp_path / "j", {"run": 1}, resume=True) as journal:
+        journal.begin(grid)
+        assert journal.n_done == 3
+        assert not journal.is_done(3)
+        journal.record(3)
+    with Journal(tmp_path / "j", {"run": 1}, resume=True) as journal:
+        journal.begin(grid)
+        assert journal.n_done == 4
+
+
+def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:
+    grid = journal_with(tmp_path / "j", 4)
+    with (tmp_path / "j").open("ab") as file:
+        file.write(b"\0" * 100 + b"\n" + b"\xff\n")
+    with Journal(tmp_path / "j", {"run": 1}, resume=True) as journal:
+        journal.begin(grid)
+        assert journal.n_done == 4
+
+
+def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
+    journal_with(tmp_path / "j", 4)
+    lines = (tmp_path / "j").read_bytes().split(b"\n")
+    lines[2] = lines[2].replace(b'"t":1', b'"t":7')
+    (tmp_path / "j").write_bytes(b"\n".join(lines))
+    with pytest.raises(JournalError, match="damaged in line 3; delete it"):
+        Journal(tmp_path / "j", {"run": 1}, resume=True)
+
+
+def test_an_empty_journal_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "j").touch()
+    with Journal(tmp_path / "j", {"run": 1}, resume=True) as journal:
+        assert not journal.continues
+
+
+def test_a_file_that_is_no_journal_is_not_overwritten_by_resuming(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text("my thesis\nchapter 2\n" + json.dumps({"x": 1}) + "\n")
+    with pytest.raises(JournalError, match="is no journal; choose another path"):
+        Journal(tmp_path / "j", {"run": 1}, resume=True)
+    with pytest.raises(JournalError, match="is no journal"):
+        Journal(tmp_path / "j", {"run": 1})
+    assert (tmp_path / "j").read_text().startswith("my thesis")
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {"run": 1}), pytest.raises(JournalError, match="in use"):
+        Journal(tmp_path / "j", {"run": 1}, resume=True)
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "j").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="symbolic|ELOOP|Too many"):
+        Journal(tmp_path / "j", {"run": 1})
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+SCRIPT = """
+import sys, time
+import numpy as np
+from tilecore import map_tiles
+
+def slowly(block, tile):
+    with open(sys.argv[2], "a") as calls:
+        calls.write(f"{tile.number}\\n")
+    time.sleep(0.05)
+    return 2 * block
+
+if __name__ == "__main__":
+    volume = np.load(sys.argv[1], mmap_mode="r")
+    map_tiles(slowly, volume, tile_shape=(1, 9, 10), out=sys.argv[3], dtype="f8", pass_tile=True, workers=2,
+              resume="resume" in sys.argv, progress=False)
+"""
+
+
+def test_a_run_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).random((60, 9, 10))
+    np.save(tmp_path / "v.npy", volume)
+    (tmp_path / "run.py").write_text(SCRIPT)
+    command = [
+        sys.executable,
+        *map(str, [tmp_path / "run.py", tmp_path / "v.npy", tmp_path / "calls", tmp_path / "o.npy"]),
+    ]
+    for _ in range(3):
+        process = subprocess.Popen([*command, "resume"])
+        time.sleep(0.8)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, "resume"], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), 2 * volume)
+    calls = (tmp_path / "calls").read_text().split()
+    assert set(map(int, calls)) == set(range(60))
+    assert len(calls) <= 60 + 3 * 4  # nothing is done again but what was in the making

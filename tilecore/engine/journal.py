@@ -1,0 +1,235 @@
+"""The journal: which tiles of a run are finished, written so that any death leaves it readable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.engine.results_json import decode, encode
+from tilecore.errors import JournalError
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["FORMAT", "Journal"]
+
+#: Version of the file's format; files of another one are refused.
+FORMAT = 1
+
+_SIGNATURE = b'{"tilecore_journal":'
+
+
+class Journal:
+    """An append-only record of the finished tiles of one run.
+
+    The file's first line says what the run is: the tiles, and a fingerprint of function,
+    arguments and sources. Each further line is a finished tile with a checksum of its own.
+    A line is written after the tile's result, in one piece; one that was torn by a crash
+    is the last, and dropped.
+
+    Parameters
+    ----------
+    path : path_like
+    fingerprint : dict
+        Of JSON values; a file with another one is refused.
+    resume : bool
+        Whether to go on with what the file has; otherwise it is begun anew.
+
+    Attributes
+    ----------
+    continues : bool
+        Whether there is something to go on with.
+    n_done : int
+        Tiles finished.
+    values : dict
+        Results of finished tiles, by number, where results are kept.
+
+    Raises
+    ------
+    JournalError
+        If the file is damaged or in use by another process.
+
+    Notes
+    -----
+    Process-safety: written by the process that runs the tiles; a lock, which the kernel
+    releases with the process, keeps a second one out.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fingerprint: dict[str, Any], *, resume: bool = False) -> None:
+        self.path = Path(path)
+        self.values: dict[int, Any] = {}
+        self.n_done = 0
+        self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
+        self._done = _bits(0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor = os.open(self.path, flags, 0o600)
+        try:
+            self._lock()
+            lines = self._read()
+            self._lines = lines if resume else []
+        except BaseException:
+            self.close()
+            raise
+        self.continues = bool(self._lines)
+
+    def begin(self, grid: TileGrid, *, planned: bool = False) -> TileGrid:
+        """Write what the run is, or compare it with what the file says.
+
+        Parameters
+        ----------
+        grid : TileGrid
+        planned : bool
+            Whether the tile shape was left to tilecore, and may be that of the earlier run.
+
+        Returns
+        -------
+        TileGrid
+            The tiles to work on.
+
+        Raises
+        ------
+        JournalError
+            If the file belongs to another run; the message says what differs.
+        """
+        if not self.continues:
+            self._done = _bits(grid.size)
+            self._write_header(grid)
+            return grid
+        agreed = self._compare(self._lines[0], grid, planned=planned)
+        self._done = _bits(agreed.size)
+        self._take(self._lines[1:], agreed.size)
+        self._lines = []
+        return agreed
+
+    def restart(self) -> None:
+        """Forget what the file has, because what it speaks of is not there."""
+        self.continues, self._lines = False, []
+
+    def is_done(self, number: int) -> bool:
+        """Whether a tile is finished."""
+        return bool(self._done[number >> 3] & (1 << (number & 7)))
+
+    def record(self, number: int) -> None:
+        """Write that a tile is finished; its result is where it belongs."""
+        self._write(_line({"t": number}))
+        self._mark(number)
+
+    def record_result(self, number: int, value: Any) -> None:
+        """Write that a tile is finished, and its result, which is nowhere else.
+
+        Raises
+        ------
+        JournalError
+            If the result cannot be written as data.
+        """
+        self._write(_line({"t": number, "v": encode(value)}))
+        self._mark(number)
+
+    def remove(self) -> None:
+        """Close the file and remove it: the run is complete, or has nothing to show."""
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # Windows: nobody is kept out
+            return
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise JournalError(f"{self.path} is in use by another run of this process or another") from error
+
+    def _write_header(self, grid: TileGrid) -> None:
+        os.ftruncate(self._descriptor, 0)
+        tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
+        self._write(_line({"tilecore_journal": FORMAT, "tiles": tiles, "run": self._fingerprint}))
+
+    def _write(self, line: bytes) -> None:
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Every whole line; a torn one at the end is cut off the file."""
+        content = self.path.read_bytes()
+        if not content.startswith(_SIGNATURE[: len(content)]):
+            raise JournalError(f"{self.path} exists and is no journal; choose another path")
+        whole, newline, _ = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if newline else []
+        parsed = [_parse(line) for line in lines]
+        while parsed and parsed[-1] is None:  # a crash of the machine may leave garbage, but only at the end
+            parsed.pop()
+        damaged = [number for number, line in enumerate(parsed, 1) if line is None]
+        if damaged:
+            raise JournalError(f"{self.path} is damaged in line {damaged[0]}; delete it to start over")
+        os.ftruncate(self._descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
+        return [line for line in parsed if line is not None]
+
+    def _compare(self, header: dict[str, Any], grid: TileGrid, *, planned: bool) -> TileGrid:
+        """Refuse the journal of another run; give the grid to go on with."""
+        found = header.get("tilecore_journal")
+        if found != FORMAT:
+            raise JournalError(f"{self.path} is no journal of format {FORMAT}, but {found}; delete it to start over")
+        before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
+        if not planned:
+            before["tile_shape"], now["tile_shape"] = tiles["tile_shape"], list(grid.tile_shape)
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if names:
+            details = "; ".join(f"{name} was {_brief(before.get(name))}, is {_brief(now.get(name))}" for name in names)
+            raise JournalError(f"{self.path} belongs to another run: {details}. Delete it to start over")
+        return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
+
+    def _take(self, lines: list[dict[str, Any]], n_tiles: int) -> None:
+        for line in lines:
+            number = line["t"]
+            if not 0 <= number < n_tiles:
+                raise JournalError(f"{self.path} names tile {number} of {n_tiles}; delete it to start over")
+            self._mark(number)
+            if "v" in line:
+                self.values[number] = decode(line["v"])
+
+    def _mark(self, number: int) -> None:
+        self.n_done += not self.is_done(number)
+        self._done[number >> 3] |= 1 << (number & 7)
+
+
+def _bits(size: int) -> npt.NDArray[np.uint8]:
+    """One bit for each tile; the system gives memory only to those that are touched."""
+    return np.zeros((size >> 3) + 1, dtype=np.uint8)
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    """A line of JSON that ends with a checksum of what stands before it."""
+    text = json.dumps(content, separators=(",", ":"))
+    return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    text, comma, rest = line.rpartition(b',"crc":')
+    if not comma or not rest.endswith(b"}") or not rest[:-1].isdigit() or zlib.crc32(text) != int(rest[:-1]):
+        return None
+    content: dict[str, Any] = json.loads(text + b"}")
+    return content
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."

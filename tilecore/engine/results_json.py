@@ -1,0 +1,62 @@
+"""Results of tiles as JSON: what a journal keeps of them. Never pickle: a journal is only data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+from tilecore.errors import JournalError
+
+__all__ = ["decode", "encode"]
+
+
+def encode(value: Any) -> Any:
+    """Write a result as a JSON value.
+
+    Parameters
+    ----------
+    value : object
+        None, numbers, text, arrays, and lists, tuples and dicts of them.
+
+    Raises
+    ------
+    JournalError
+        If it is anything else.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return {"scalar": encode(np.asarray(value))}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        stream = io.BytesIO()
+        np.save(stream, value, allow_pickle=False)
+        return {"npy": base64.b64encode(stream.getvalue()).decode()}
+    if isinstance(value, list):
+        return [encode(each) for each in value]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(each) for each in value]}
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {"dict": {name: encode(each) for name, each in value.items()}}
+    raise JournalError(
+        f"a journal cannot keep results of type {type(value).__name__}: "
+        "return arrays, numbers, text, or lists and dicts of them, or pass journal=False"
+    )
+
+
+def decode(content: Any) -> Any:
+    """Read what `encode` wrote."""
+    if isinstance(content, list):
+        return [decode(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    ((kind, inner),) = content.items()
+    if kind == "npy":
+        return np.load(io.BytesIO(base64.b64decode(inner)), allow_pickle=False)
+    if kind == "scalar":
+        return decode(inner)[()]
+    if kind == "tuple":
+        return tuple(decode(each) for each in inner)
+    return {name: decode(each) for name, each in inner.items()}
