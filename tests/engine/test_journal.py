@@ -158,7 +158,7 @@ def test_a_planned_run_goes_on_with_its_tiles(function: Counting, tmp_path: Path
 
     arguments: dict[str, Any] = {"pass_tile": True, "out": tmp_path / "o.npy", "dtype": "f8", "executor": "serial"}
     with pytest.raises(TileError):
-        map_tiles(fail_late, volume, max_memory="20MB", retries=0, **arguments)
+        map_tiles(fail_late, volume, max_memory="4MB", retries=0, **arguments)
     (tmp_path / "go").touch()
     result = map_tiles(fail_late, volume, max_memory="80MB", resume=True, **arguments)
     assert result.shape == volume.shape
