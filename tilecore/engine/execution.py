@@ -198,7 +198,7 @@ class Execution:
             chunks=None if self._chunks is None else [int(each) for each in self._chunks[: grid.ndim]],
             write_units=self._units,
             whole_axes=self._whole_axes,
-            costs=None if measurement is None else _costs(measurement),
+            costs=None if measurement is None else _costs(measurement, self.job),
         )
         self.executor.restrict(plan.workers)
         _log.info("plan:\n%s", plan)
@@ -273,9 +273,12 @@ def _extra(array: Any, grid: TileGrid) -> int:
     return math.prod(array.shape[grid.ndim :])
 
 
-def _costs(measurement: Measurement) -> TileCosts:
+def _costs(measurement: Measurement, job: TileJob) -> TileCosts:
+    # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
+    sizes = [np.dtype(source.dtype).itemsize * _extra(source, job.grid) for source in job.sources]
+    measured = (measurement.peak_bytes or 0) / measurement.n_voxels
     return TileCosts(
-        bytes_per_voxel=max(1.0, (measurement.peak_bytes or 0) / measurement.n_voxels),
+        bytes_per_voxel=max(measured, sum(sizes) + sizes[0]),
         seconds_per_voxel=measurement.seconds / measurement.n_voxels,
     )
 
