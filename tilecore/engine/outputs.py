@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.arrays.npy_file import NpyFile
+from tilecore.bytesize import format_bytes
 from tilecore.engine.sinks import common_units, open_sink, persists, writable_by_workers
-from tilecore.errors import ParameterError
+from tilecore.errors import MemoryBudgetError, ParameterError
 from tilecore.executors.base import Reach
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
+from tilecore.machine import available_memory
 
 __all__ = ["Outputs"]
 
@@ -134,13 +137,20 @@ class Outputs:
 
     def _make(self, dtypes: Sequence[np.dtype[Any]]) -> None:
         self.arrays = [
-            given
-            if given is not None
-            else np.empty(self._shape, dtype)
-            if file is None
-            else file.create(self._shape, dtype)
+            given if given is not None else self._new(file, dtype)
             for given, file, dtype in zip(self._given, self._files, dtypes, strict=True)
         ]
+
+    def _new(self, file: NpyFile | None, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        if file is not None:
+            return file.create(self._shape, dtype)
+        needed, free = math.prod(self._shape) * dtype.itemsize, available_memory()
+        if needed > free:
+            raise MemoryBudgetError(
+                f"the result needs {format_bytes(needed)} and {format_bytes(free)} of memory are free: "
+                "give out= a path or another array on disk"
+            )
+        return np.empty(self._shape, dtype)
 
 
 def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:

@@ -21,6 +21,10 @@ __all__ = ["OnError", "Plan", "Result", "Run"]
 OnError: TypeAlias = Literal["raise", "finish"]
 
 
+# A tile that does not fit after so many halvings is not too large, but wrong.
+_MOST_CUTS = 8
+
+
 def _same(task: Any) -> Any:
     return task
 
@@ -105,7 +109,8 @@ class Run:
         self._source = iter(plan.tasks)
         self._again: deque[Any] = deque()
         self._attempts: Counter[Any] = Counter()
-        self._parts_left: dict[Any, int] = {}
+        self._parts_left: dict[int, int] = {}
+        self._n_cuts: Counter[int] = Counter()
         self._failures: list[TileFailure] = []
         self._n_done = 0
         self._kills_before = _out_of_memory_kills()
@@ -177,13 +182,11 @@ class Run:
 
     def _fail(self, executor: Executor, task: Any, failure: Failure) -> None:
         self._attempts[task] += 1
-        n_attempts = self._attempts[task]
         tile = self._plan.tile_of(task)
-        record = TileFailure(tile, failure.reason, n_attempts, failure.exitcode, failure.traceback)
-        parts = self._relieve(executor, task, failure)
-        if parts:
-            self._again.extendleft(reversed(parts))
-        elif n_attempts <= self._retries and not isinstance(failure.exception, TilecoreError):
+        record = TileFailure(tile, failure.reason, self._attempts[task], failure.exitcode, failure.traceback)
+        if self._cut(executor, task, failure):
+            pass
+        elif self._attempts[task] <= self._retries and not isinstance(failure.exception, TilecoreError):
             self._again.appendleft(task)  # before new ones: others may wait for this one
         else:
             self._give_up(record, failure)
@@ -196,16 +199,26 @@ class Run:
         if self._on_error == "raise":
             raise TileError(self._failures) from failure.exception
 
-    def _relieve(self, executor: Executor, task: Any, failure: Failure) -> list[Any]:
-        """If an attempt failed for want of memory, run fewer tasks at once, and cut this one."""
+    def _cut(self, executor: Executor, task: Any, failure: Failure) -> bool:
+        """If an attempt failed for want of memory, run fewer tasks at once, and cut this one in two."""
         if not self._lacked_memory(task, failure):
-            return []
+            return False
         executor.restrict(executor.workers // 2)
-        parts = self._plan.split(task)
-        if parts:
-            left = self._parts_left.get(task[0], 1)
-            self._parts_left[task[0]] = left - 1 + len(parts)
-        return parts
+        number = task[0]
+        if not (parts := self._split(number, task)):
+            return False
+        # Other parts of the tile are as large as this one was: cut them before they fail too.
+        others = [other for other in self._again if other[0] == number]
+        for other in others:
+            self._again.remove(other)
+            parts += self._split(number, other) or [other]
+        self._parts_left[number] = self._parts_left.get(number, 1) - 1 - len(others) + len(parts)
+        self._n_cuts[number] += 1
+        self._again.extendleft(reversed(parts))
+        return True
+
+    def _split(self, number: int, task: Any) -> list[Any]:
+        return self._plan.split(task) if self._n_cuts[number] < _MOST_CUTS else []
 
     def _lacked_memory(self, task: Any, failure: Failure) -> bool:
         if isinstance(failure.exception, MemoryError) and not isinstance(failure.exception, TilecoreError):

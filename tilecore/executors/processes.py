@@ -166,7 +166,7 @@ class ProcessExecutor:
 
     def _lifetime(self, worker: SupervisedWorker) -> float:
         """How many more tasks a worker may be given before it is replaced."""
-        return self._max_tasks - worker.n_done - len(worker.tasks)
+        return 0 if worker.is_bloated else self._max_tasks - worker.n_done - len(worker.tasks)
 
     def _listen(self, until: float) -> list[Outcome]:
         """Wait until a worker speaks, dies or is late; return the outcomes of that."""
@@ -183,6 +183,9 @@ class ProcessExecutor:
                 outcomes += self._bury(worker, why)
             elif id(message) in ready:
                 outcomes += self._hear(worker)
+                if worker.loss is not None:
+                    worker.kill()
+                    outcomes += self._bury(worker, worker.loss)
         return outcomes
 
     def _hear(self, worker: SupervisedWorker) -> list[Outcome]:
@@ -203,6 +206,7 @@ class ProcessExecutor:
         """Let an idle worker go, and start a fresh one in its place."""
         self._live.remove(worker)
         worker.dismiss()
+        worker.join(_GRACE_SECONDS)
         worker.reap()
         if worker.place < self.workers:
             self._launch(worker.place)

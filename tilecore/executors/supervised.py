@@ -10,6 +10,7 @@ from collections import deque
 from multiprocessing import connection
 from typing import Any
 
+from tilecore.errors import SharedMemoryError
 from tilecore.executors.base import Failure, Job, Outcome
 from tilecore.executors.channel import Channel
 from tilecore.executors.mailbox import Inbox, Letter
@@ -34,6 +35,10 @@ class SupervisedWorker:
         Tasks it has reported.
     started : float
         When it was started (monotonic) [s].
+    is_bloated : bool
+        Whether it has run out of memory in a task, and better be replaced.
+    loss : str or None
+        Why results that it sent are lost; it is of no more use then.
     """
 
     def __init__(self, process: Any, channel: Channel, line: memoryview[float], crash_log: Segment, place: int) -> None:
@@ -42,6 +47,8 @@ class SupervisedWorker:
         self.ready = False
         self.n_done = 0
         self.started = time.monotonic()
+        self.is_bloated = False
+        self.loss: str | None = None
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
         self._n_notes = 0
@@ -63,9 +70,16 @@ class SupervisedWorker:
         """Take everything it has said by now, as a greeting and as outcomes."""
         hello: Hello | None = None
         outcomes: list[Outcome] = []
-        with contextlib.suppress(BlockingIOError, EOFError, ConnectionResetError):
-            while True:
-                message = self._channel.receive_now()
+        # EOFError, OSError: there is nothing more to read now, or ever.
+        with contextlib.suppress(EOFError, OSError):
+            while self.loss is None:
+                try:
+                    message = self._channel.receive_now()
+                except SharedMemoryError as error:
+                    # The memory its results lie in is gone with it, or cannot be opened here. Whatever
+                    # came after would be taken for the results of the wrong tasks.
+                    self.loss = f"its results could not be received: {error}"
+                    break
                 if isinstance(message, Hello):
                     hello = message
                     self.ready = message.failure is None
@@ -101,11 +115,14 @@ class SupervisedWorker:
 
     def kill(self) -> None:
         """Kill it and every process it has started."""
-        pid = self._process.pid
+        self.kill_group()
+        with contextlib.suppress(ProcessLookupError):  # it may not lead its group yet
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    def kill_group(self) -> None:
+        """Kill the processes it has started, which outlive it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)  # its own group, unless it has not come so far yet
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def dismiss(self) -> None:
         """Ask it to end once it has nothing to do."""
@@ -126,6 +143,7 @@ class SupervisedWorker:
 
     def reap(self) -> None:
         """Forget the process, which must be dead or dying."""
+        self.kill_group()
         self._process.join(timeout=5)
         self.close()
         with contextlib.suppress(ValueError):  # not ended, against all hope: its number stays taken
@@ -144,6 +162,7 @@ class SupervisedWorker:
         failure = result.failure
         if failure is not None:
             failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))
+            self.is_bloated |= isinstance(failure.exception, MemoryError)
             return Outcome(task, None, failure, result.seconds, self.place)
         assert result.letter is not None
         try:
