@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["available_memory", "free_space", "usable_cores"]
+__all__ = ["available_memory", "free_descriptors", "free_space", "usable_cores"]
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -42,6 +42,17 @@ def available_memory() -> int:
             usage = _read_number(usage_path) or 0
             limits.append(max(0, limit - usage + _reclaimable(cache_path)))
     return min(limits)
+
+
+def free_descriptors() -> int:
+    """How many more files this process may open; a large number where the system does not tell."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return limit - len(os.listdir("/proc/self/fd")) if limit != resource.RLIM_INFINITY else 2**20
+    except (ImportError, OSError):
+        return 2**20
 
 
 def free_space(path: str | os.PathLike[str]) -> int:

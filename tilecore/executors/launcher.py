@@ -12,7 +12,7 @@ import threading
 import types
 import warnings
 from collections.abc import Iterator
-from multiprocessing import context
+from multiprocessing import context, resource_tracker
 from typing import Any
 
 from tilecore.executors.base import Job
@@ -136,6 +136,7 @@ def _sigint_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # it would unblock the signal when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

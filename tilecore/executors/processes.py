@@ -21,6 +21,7 @@ from tilecore.executors.base import Job, Outcome, Reach
 from tilecore.executors.launcher import Launcher
 from tilecore.executors.start_method import default_start_method, usable_start_method
 from tilecore.executors.supervised import SupervisedWorker
+from tilecore.machine import free_descriptors
 
 __all__ = ["ProcessExecutor"]
 
@@ -35,6 +36,9 @@ _FALSE_STARTS = 3
 # How many may die in a run for each task that succeeded, and besides.
 _DEATHS_PER_SUCCESS = 2
 _DEATHS_ALLOWED = 100
+
+# Files that a run and each of its workers keep open, or open while they start.
+_FILES, _FILES_PER_WORKER = 16, 8
 
 # How long an idle worker may take to end by itself.
 _GRACE_SECONDS = 1.0
@@ -90,6 +94,12 @@ class ProcessExecutor:
 
     def start(self, job: Job) -> None:
         """Start the workers; does not wait until they are ready."""
+        needed, free = _FILES + _FILES_PER_WORKER * self.workers, free_descriptors()
+        if free < needed:  # running out of them half way would leave some of multiprocessing's open
+            raise WorkerError(
+                f"{self.workers} workers need {needed} more open files and {max(free, 0)} are allowed: "
+                "raise the limit (ulimit -n) or use fewer workers"
+            )
         self._launcher = Launcher(job, self.workers, start_method=self._start_method, threads=self._threads)
         for place in range(self.workers):
             self._launch(place)

@@ -251,11 +251,12 @@ def _die_with(lifeline: Descriptor) -> None:
     """
     import fcntl  # not on Windows
 
-    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline.fileno(), fcntl.F_SETFL, os.O_ASYNC)
-    ready, _, _ = select.select([lifeline.fileno()], [], [], 0)
-    if ready:  # it broke before anybody listened
+    # Opened anew: workers that share an open file would share its owner too.
+    own = os.open(f"/proc/self/fd/{lifeline.fileno()}", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(own, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    if select.select([own], [], [], 0)[0]:  # it broke before anybody listened
         _end_group()
 
 
