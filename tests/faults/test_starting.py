@@ -177,8 +177,9 @@ def test_too_few_files_end_in_a_clear_error_or_not_at_all(n_more: int, method: s
             np.testing.assert_array_equal(result, np.sqrt(VOLUME))
 
 
-def test_too_few_files_for_many_results() -> None:
-    with few_files(40):
+@pytest.mark.parametrize("n_more", range(32, 50, 3))
+def test_too_few_files_for_many_results(n_more: int) -> None:
+    with few_files(n_more):
         try:
             from tilecore import collect_tiles
 

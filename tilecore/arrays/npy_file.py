@@ -47,20 +47,17 @@ class NpyFile:
         OSError
             If the disk has no room for it.
         """
-        array: npt.NDArray[Any] = np.lib.format.open_memmap(self.partial, mode="w+", dtype=np.dtype(dtype), shape=shape)
         try:
+            array: npt.NDArray[Any] = np.lib.format.open_memmap(
+                self.partial, mode="w+", dtype=np.dtype(dtype), shape=shape
+            )
             _reserve(self.partial)
         except OSError as error:
-            del array
             self.discard()
             if error.errno == errno.ENOSPC:
-                size, free = (
-                    format_bytes(np.dtype(dtype).itemsize * np.prod(shape, dtype=float)),
-                    free_space(self.path.parent),
-                )
-                raise OSError(
-                    errno.ENOSPC, f"{self.path} needs {size}; the disk has {format_bytes(free)} free"
-                ) from error
+                size = format_bytes(np.dtype(dtype).itemsize * float(np.prod(shape, dtype=float)))
+                free = format_bytes(free_space(self.path.parent))
+                raise OSError(errno.ENOSPC, f"{self.path} needs {size}; the disk has {free} free") from error
             raise
         return array
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,9 @@ __all__ = ["FORMAT", "Journal"]
 
 #: Version of the file's format; files of another one are refused.
 FORMAT = 1
+
+# Forked workers of a run that was killed hold its lock until they have ended, too.
+_LOCK_SECONDS = 2.0
 
 _SIGNATURE = b'{"tilecore_journal":'
 
@@ -110,6 +114,11 @@ class Journal:
         """Forget what the file has, because what it speaks of is not there."""
         self.continues, self._lines = False, []
 
+    @property
+    def is_useless(self) -> bool:
+        """Whether there is nothing in it that an earlier or a later run could want."""
+        return self.n_done == 0 and not self.continues
+
     def is_done(self, number: int) -> bool:
         """Whether a tile is finished."""
         return bool(self._done[number >> 3] & (1 << (number & 7)))
@@ -152,11 +161,15 @@ class Journal:
         try:
             import fcntl
         except ImportError:  # Windows: nobody is kept out
-            return
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise JournalError(f"{self.path} is in use by another run of this process or another") from error
+            return None
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise JournalError(f"{self.path} is in use by another run") from error
+            time.sleep(0.02)
 
     def _write_header(self, grid: TileGrid) -> None:
         os.ftruncate(self._descriptor, 0)

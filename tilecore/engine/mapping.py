@@ -123,24 +123,24 @@ def map_tiles(
     check_alignment(grid, outputs.units)
     job = MapJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile, placement)
     journal = _open_journal(job, outputs, options)
-    outputs.prepare(resume=journal is not None and journal.continues)
-    execution = Execution(
-        job,
-        options,
-        planned=tile_shape is None,
-        units=outputs.units,
-        whole_axes=placement.dropped,
-        divisible=True,
-        journal=journal,
-        description=getattr(function, "__name__", "tiles"),
-    )
     try:
+        outputs.prepare(resume=journal is not None and journal.continues)
+        execution = Execution(
+            job,
+            options,
+            planned=tile_shape is None,
+            units=outputs.units,
+            whole_axes=placement.dropped,
+            divisible=True,
+            journal=journal,
+            description=getattr(function, "__name__", "tiles"),
+        )
         _run(execution, outputs)
         if outputs.arrays is None:  # no voxel, no tile, no result
             outputs.make_empty(np.dtype(sources[0].dtype))
         result = outputs.commit()
     except BaseException:
-        if journal is None or journal.n_done == 0:
+        if journal is None or journal.is_useless:
             outputs.discard()
             _remove(journal)
         raise

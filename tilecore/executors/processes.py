@@ -94,12 +94,7 @@ class ProcessExecutor:
 
     def start(self, job: Job) -> None:
         """Start the workers; does not wait until they are ready."""
-        needed, free = _FILES + _FILES_PER_WORKER * self.workers, free_descriptors()
-        if free < needed:  # running out of them half way would leave some of multiprocessing's open
-            raise WorkerError(
-                f"{self.workers} workers need {needed} more open files and {max(free, 0)} are allowed: "
-                "raise the limit (ulimit -n) or use fewer workers"
-            )
+        _require_files(self.workers)
         self._launcher = Launcher(job, self.workers, start_method=self._start_method, threads=self._threads)
         for place in range(self.workers):
             self._launch(place)
@@ -162,6 +157,7 @@ class ProcessExecutor:
     def _launch(self, place: int) -> None:
         if self._launcher is None:
             raise RuntimeError("the executor is not started")
+        _require_files(1)
         self._live.append(self._launcher.launch(place, self._live))
 
     def _send(self) -> None:
@@ -279,6 +275,16 @@ class ProcessExecutor:
             worker.kill()
             worker.reap()
         self._live.clear()
+
+
+def _require_files(n_workers: int) -> None:
+    """Running out of files half way through a start would leave some of multiprocessing's open."""
+    needed, free = _FILES + _FILES_PER_WORKER * n_workers, free_descriptors()
+    if free < needed:
+        raise WorkerError(
+            f"{n_workers} workers need {needed} more open files and {max(free, 0)} are allowed: "
+            "raise the limit (ulimit -n) or use fewer workers"
+        )
 
 
 @contextmanager

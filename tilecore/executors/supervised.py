@@ -75,16 +75,15 @@ class SupervisedWorker:
             while self.loss is None:
                 try:
                     message = self._channel.receive_now()
+                    if isinstance(message, Hello):
+                        hello = message
+                        self.ready = message.failure is None
+                    else:
+                        outcomes += self._outcomes(message)
                 except SharedMemoryError as error:
                     # The memory its results lie in is gone with it, or cannot be opened here. Whatever
                     # came after would be taken for the results of the wrong tasks.
                     self.loss = f"its results could not be received: {error}"
-                    break
-                if isinstance(message, Hello):
-                    hello = message
-                    self.ready = message.failure is None
-                else:
-                    outcomes += self._outcomes(message)
         return hello, outcomes
 
     def is_dead(self) -> bool:

@@ -98,7 +98,10 @@ class Segment:
         access : {"write", "read", "private"}
             ``"private"``: reads the shared bytes; what is written stays in this mapping.
         """
-        mapping = Mapping(self.fileno(), max(self.size, 1), access=_ACCESS[access])
+        try:
+            mapping = Mapping(self.fileno(), max(self.size, 1), access=_ACCESS[access])
+        except OSError as error:
+            raise self._no_room(error) from error
         mapping.segment, mapping.access = self, access
         return mapping
 

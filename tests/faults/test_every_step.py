@@ -1,0 +1,161 @@
+"""Death at every step: of a worker, of the calling process; the result is the same, or the run says what failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.faults.harness import Session, alive
+from tilecore import SharedArray, Tile, collect_tiles, map_tiles
+
+VOLUME = np.arange(4.0 * 6).reshape(4, 6)
+PACKAGE = str(Path(__file__).parents[2] / "tilecore")
+
+
+class DieAtStep:
+    """Kills the process, but no child of it, at the nth call of a function of the package, once."""
+
+    def __init__(self, step: int, once: SharedArray) -> None:
+        self.left, self.once, self.pid = step, once, 0
+
+    def install(self) -> None:
+        self.pid = os.getpid()
+        if self.once[0] == 0:
+            sys.settrace(self)
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            self.left -= 1
+            if self.left == 0 and self.once[0] == 0 and self.pid == os.getpid():
+                self.once[0] = os.getpid()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class InWorker:
+    """A tile function that starts to count as it is unpacked, before the worker is ready."""
+
+    def __init__(self, death: DieAtStep, log: SharedArray) -> None:
+        self.death, self.log = death, log
+
+    def __reduce__(self) -> Any:
+        return _unpacked, (self.death, self.log)
+
+    def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
+        self.log[tile.number] += 1
+        return 2 * block + np.zeros(1)
+
+
+def _unpacked(death: DieAtStep, log: SharedArray) -> InWorker:
+    death.install()
+    return InWorker(death, log)
+
+
+def sweep(steps: range, run: Callable[[int], bool]) -> None:
+    """Try each step until one is never reached: then all have been."""
+    for step in steps:
+        if not run(step):
+            return
+    assert len(steps) < 10_000
+
+
+def die_in_worker(step: int, method: str, collect: bool) -> bool:
+    once, log = SharedArray((1,), "i8"), SharedArray((12,), "i8")
+    function = InWorker(DieAtStep(step, once), log)
+    options: dict[str, Any] = {
+        "tile_shape": (2, 1),
+        "halo": 1,
+        "pass_tile": True,
+        "workers": 2,
+        "start_method": method,
+        "progress": False,
+    }
+    if collect:
+        results = collect_tiles(function, VOLUME, **options)
+        assert [result.size for result in results] == [3 * (2 if tile % 6 in (0, 5) else 3) for tile in range(12)]
+    else:
+        out = SharedArray(VOLUME.shape, VOLUME.dtype)
+        map_tiles(function, VOLUME, out=out, **options)
+        np.testing.assert_array_equal(out, 2 * VOLUME)
+    assert (log.view() >= 1).all()
+    assert log.view().sum() <= 12 + 12  # what was not reported is done again, and no more
+    return bool(once[0])
+
+
+@pytest.mark.parametrize("collect", [False, True])
+def test_death_at_some_steps_of_a_worker(collect: bool) -> None:
+    sweep(range(1, 2000, 37), lambda step: die_in_worker(step, "forkserver", collect))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collect", [False, True])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_death_at_every_step_of_a_worker(method: str, collect: bool) -> None:
+    stride = 1 if method == "forkserver" else 23
+    sweep(range(1, 5000, stride), lambda step: die_in_worker(step, method, collect))
+
+
+class Doubling:
+    """A tile function that notes in which process it was called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
+        (self.folder / f"pid-{os.getpid()}").touch()
+        (self.folder / f"call-{tile.number}").open("a").write("x")
+        return 2 * block
+
+
+def die_in_parent(step: int, folder: Path) -> bool:
+    """Die at a step of the calling process, then continue; the file is whole, and little was done twice."""
+    folder.mkdir()
+    once = SharedArray((1,), "i8")
+    options: dict[str, Any] = {
+        "tile_shape": (2, 1),
+        "pass_tile": True,
+        "workers": 2,
+        "start_method": "fork",
+        "progress": False,
+        "out": folder / "out.npy",
+        "dtype": "f8",
+        "resume": True,
+    }
+
+    def run() -> None:
+        DieAtStep(step, once).install()
+        map_tiles(Doubling(folder), VOLUME, **options)
+
+    code, output = Session(run).wait()
+    died = bool(once[0])
+    assert code == (-signal.SIGKILL if died else 0), output
+    assert not alive(int(path.name[4:]) for path in folder.glob("pid-*")) or _soon_gone(folder)
+    if not (folder / "out.npy").exists():
+        map_tiles(Doubling(folder), VOLUME, **options)
+    np.testing.assert_array_equal(np.load(folder / "out.npy"), 2 * VOLUME)
+    calls = [len((folder / f"call-{tile}").read_text()) for tile in range(12)]
+    assert min(calls) >= 1
+    assert sorted(path.name for path in folder.glob("out*")) in (["out.npy"], ["out.npy", "out.npy.journal"])
+    return died
+
+
+def _soon_gone(folder: Path) -> bool:
+    from tests.faults.harness import gone_within
+
+    return gone_within(1, lambda: alive(int(path.name[4:]) for path in folder.glob("pid-*")))
+
+
+def test_death_at_some_steps_of_the_calling_process(tmp_path: Path) -> None:
+    sweep(range(5, 5000, 97), lambda step: die_in_parent(step, tmp_path / str(step)))
+
+
+@pytest.mark.slow
+def test_death_at_every_step_of_the_calling_process(tmp_path: Path) -> None:
+    sweep(range(1, 9000, 3), lambda step: die_in_parent(step, tmp_path / str(step)))
