@@ -6,18 +6,25 @@ is its shape without the overlap, except at the end of an axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.configuration import settings
 from tilecore.errors import ParameterError
 from tilecore.geometry.axes import as_integer, as_integers, as_shape
-from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2", "stack_splitter"]
+
+# Fewer are copied before threads have started.
+_PARALLEL_VOXELS = 2**20
 
 
 def stack_splitter(
@@ -208,21 +215,29 @@ class _Layout:
         self._starts = [np.concatenate([[0], np.cumsum(each)]).tolist() for each in self._lengths]
         self.shape: tuple[int, ...] = (*[starts[-1] for starts in self._starts], *self._rest)
 
-    def boxes(self) -> Iterator[tuple[tuple[int, ...], Box]]:
-        """Index of each sub-ROI, and the box it owns."""
-        for index in np.ndindex(self._sub_rois.shape):
-            start = tuple([self._starts[axis][position] for axis, position in enumerate(index)])
-            stop = tuple([self._starts[axis][position + 1] for axis, position in enumerate(index)])
-            yield index, Box.trusted(start, stop)
-
     def copy_into(self, output: Any, leading: tuple[int, ...] = ()) -> None:
         """Copy what each sub-ROI owns to where it belongs."""
-        for index, box in self.boxes():
-            sub_roi = self._sub_rois[index]
-            owned = tuple(slice(0, length) for length in box.shape)
-            if any(has < needs for has, needs in zip(sub_roi.shape, box.shape, strict=False)):
-                raise ParameterError.of(f"sub_rois[{index}]", sub_roi.shape, f"at least {box.shape} voxels are needed")
-            output[(*leading, *box.slices)] = sub_roi[owned]
+        copy_plane = functools.partial(self._copy_plane, output, leading)
+        planes = range(len(self._sub_rois))
+        if type(output) not in (np.ndarray, np.memmap) or math.prod(self.shape) < _PARALLEL_VOXELS:
+            # Storage units of a file may hold voxels of two planes: one after the other.
+            for plane in planes:
+                copy_plane(plane)
+            return
+        with ThreadPoolExecutor(settings.resolve_workers(None)) as threads:
+            for _ in threads.map(copy_plane, planes):
+                pass
+
+    def _copy_plane(self, output: Any, leading: tuple[int, ...], plane: int) -> None:
+        starts, lengths = self._starts, self._lengths
+        z = slice(starts[0][plane], starts[0][plane + 1])
+        places = itertools.product([z], *[[slice(*ends) for ends in itertools.pairwise(each)] for each in starts[1:]])
+        shapes = itertools.product([lengths[0][plane]], *lengths[1:])
+        for sub_roi, place, shape in zip(self._sub_rois[plane].flat, places, shapes, strict=True):
+            part = sub_roi[tuple([slice(length) for length in shape])]
+            if part.shape != shape + self._rest:
+                raise ParameterError.of("sub_rois", sub_roi.shape, f"{shape + self._rest} voxels are needed at {place}")
+            output[leading + place] = part
 
     def _edge(self, axis: int, overlap: int, limit: int | None) -> list[int]:
         """What each sub-ROI along an edge of the grid owns: what the next one does not begin with."""

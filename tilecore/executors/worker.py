@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import os
@@ -12,7 +13,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import current_process, parent_process
 from typing import Any
@@ -134,7 +134,8 @@ def run_worker(tools: Tools, job: Job) -> None:
         tools.channel.send(Hello(_short(failure_of(error))))
         return
     tools.channel.send(Hello())
-    with contextlib.suppress(EOFError, BrokenPipeError), _limited_threads(tools.threads):
+    _limit_threads(tools.threads)
+    with contextlib.suppress(EOFError, BrokenPipeError):
         _serve(tools, function)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -282,8 +283,23 @@ def thread_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
-@contextlib.contextmanager
-def _limited_threads(threads: int) -> Iterator[None]:
+def _limit_threads(n_threads: int) -> None:
     """Limit the threads of libraries that are loaded already."""
-    with threadpoolctl.threadpool_limits(threads):
-        yield
+    for library in threadpoolctl.ThreadpoolController().lib_controllers:
+        if library.num_threads != n_threads and not _limited_quietly(library, n_threads):
+            library.set_num_threads(n_threads)
+
+
+def _limited_quietly(library: Any, n_threads: int) -> bool:
+    """Lower OpenBLAS's number of threads, if it can be done without a start of those that a fork has not.
+
+    Its own function would start them all, and they would spin for want of work; the variable
+    that it sets is looked at before any are started.
+    """
+    if library.internal_api != "openblas" or library.num_threads < n_threads:
+        return False
+    try:
+        ctypes.c_int.in_dll(library.dynlib, "blas_cpu_number").value = n_threads
+    except ValueError:  # built with that variable hidden
+        return False
+    return True
