@@ -18,13 +18,15 @@ class Benchmark:
     """One thing done by tilecore and by others.
 
     A subclass gives `name`, `goal` (what is promised, in words), and `contenders`: callables
-    by name. The first is tilecore's; ratios are the others' time over its time. ``setup``
-    makes what they need. What a contender returns is dropped before the next one runs.
+    by name. The first is tilecore's; ratios are the others' time over its time. `setup`
+    makes what they use; `needs` are the modules of rivals. What a contender returns is
+    dropped before the next one runs.
     """
 
     name: ClassVar[str] = ""
     goal: ClassVar[str] = ""
     repeats: ClassVar[int] = 5
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, quick: bool = False) -> None:
         self.quick = quick

@@ -59,7 +59,7 @@ class OutputExistsError(TilecoreError, FileExistsError):
     """An output exists already and overwriting was not asked for."""
 
 
-class UnreadableFileError(TilecoreError, OSError):
+class UnreadableFileError(TilecoreError, OSError, ValueError):
     """A file exists and cannot be read as what it should be."""
 
 

@@ -84,7 +84,9 @@ class NpyFile:
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace a file unless that was asked for."""
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; choose another name or ask for it to be overwritten")
+        raise OutputExistsError(
+            f"{path} exists already; choose another name, or overwrite it (overwrite=True, --overwrite)"
+        )
 
 
 def _reserve(path: Path) -> None:

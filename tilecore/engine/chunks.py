@@ -19,7 +19,7 @@ from tilecore.engine.running import Plan, Run
 from tilecore.errors import TileError
 from tilecore.executors.base import create_executor
 from tilecore.executors.start_method import familiar_start_method
-from tilecore.geometry.axes import as_integer, as_shape
+from tilecore.geometry.axes import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["pmap_chunks"]
@@ -99,7 +99,7 @@ def pmap_chunks(
         chunks = getattr(arr, "chunks", None) or [max(length, 1) for length in shape]
     if chunksize is not None:
         as_integer(chunksize, "chunksize", minimum=1)
-    grid = TileGrid(shape, chunks)
+    grid = TileGrid(shape, as_integers(chunks, "chunks", len(shape), 1))
     workers = settings.resolve_workers(nb_workers)
     name = "processes" if min(workers, grid.size) > 1 else "serial"
     executor = create_executor(name, workers=workers, start_method=familiar_start_method())

@@ -1,0 +1,70 @@
+"""Every benchmark runs, tiny, and tells its figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import find
+from benchmarks.measuring import Benchmark, measure, table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", find())
+def test_benchmark_runs(name: str) -> None:
+    missing = [module for module in find()[name].needs if not _is_installed(module)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    result = measure(find()[name](quick=True))
+    assert result["goal"]
+    assert all(row["median_s"] > 0 for row in result["rows"])
+    assert result["rows"][0]["ratio"] == 1
+    assert name in table(result)
+
+
+class _Alternating(Benchmark):
+    name = "alternating"
+    goal = "none"
+    repeats = 2
+
+    def setup(self) -> None:
+        self.turns: list[str] = []
+
+    def contenders(self):  # type: ignore[no-untyped-def]
+        return {name: lambda name=name: self.turns.append(name) for name in "ab"}
+
+
+def test_contenders_take_turns_after_one_round_to_warm_up() -> None:
+    benchmark = _Alternating()
+    measure(benchmark)
+    assert "".join(benchmark.turns) == "ab" * 3
+
+
+def test_runner_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "merge", "--quick", "--json", str(file)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "merge_split_stack2" in output
+    figures = json.loads(file.read_text())
+    assert "cores" in figures["machine"]
+    assert [result["benchmark"] for result in figures["results"]] == ["merge"]
+
+
+def test_runner_names_what_it_does_not_know() -> None:
+    command = [sys.executable, "-m", "benchmarks", "nonsense"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "no benchmark nonsense" in result.stderr
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        __import__(module)
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""pmap_chunks: SCOUT's signature and meanings, on every kind of array and start method."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from tilecore import SharedArray, SharedMemory, TileError, extract_box, pmap_chunks, settings
+
+METHODS = ["fork", "forkserver", "spawn"]
+VOLUME = np.random.default_rng(0).integers(0, 1000, (9, 10, 11)).astype("u2")
+MEMORY = SharedMemory((20,), "i8")
+with MEMORY.txn() as _array:
+    _array[:] = 0
+
+
+def total(arr: Any, start: Any, chunks: Any, *, scale: int = 1) -> int:
+    return scale * int(extract_box(arr, start, np.minimum(np.add(start, chunks), arr.shape)).sum())
+
+
+def total_of_tuple(arguments: Any) -> int:
+    arr, start, chunks = arguments
+    return total(arr, start, chunks)
+
+
+def expected(chunks: tuple[int, ...] = (4, 4, 4)) -> list[int]:
+    steps = [range(0, length, step) for length, step in zip(VOLUME.shape, chunks, strict=True)]
+    return [
+        int(VOLUME[z : z + chunks[0], y : y + chunks[1], x : x + chunks[2]].sum())
+        for z in steps[0]
+        for y in steps[1]
+        for x in steps[2]
+    ]
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> Any:
+    with settings.override(start_method=request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize("kind", ["ndarray", "strided", "memmap", "zarr", "SharedArray", "SharedMemory"])
+def test_every_kind_of_array(method: str, kind: str, tmp_path: Path) -> None:
+    if kind == "ndarray":
+        arr: Any = VOLUME
+    elif kind == "strided":
+        arr = np.asfortranarray(VOLUME)
+    elif kind == "memmap":
+        arr = np.memmap(tmp_path / "volume", VOLUME.dtype, "w+", shape=VOLUME.shape)
+        arr[:] = VOLUME
+    elif kind == "zarr":
+        arr = zarr.create_array(tmp_path / "volume", data=VOLUME, chunks=(4, 4, 4))
+    elif kind == "SharedArray":
+        arr = SharedArray.from_array(VOLUME)
+    else:
+        arr = SharedMemory(VOLUME.shape, VOLUME.dtype)
+        with arr.txn() as array:
+            array[:] = VOLUME
+    assert pmap_chunks(total, arr, (4, 4, 4), 2) == expected()
+
+
+def test_imap_hands_one_tuple_and_unordered_needs_no_chunksize(method: str) -> None:
+    assert pmap_chunks(total_of_tuple, VOLUME, (4, 4, 4), 2, use_imap=True) == expected()
+    for chunksize in (None, 3):
+        unordered = pmap_chunks(total_of_tuple, VOLUME, (4, 4, 4), 2, True, unordered=True, chunksize=chunksize)
+        assert sorted(unordered) == sorted(expected())
+
+
+def test_unordered_without_imap() -> None:
+    assert sorted(pmap_chunks(total, VOLUME, (4, 4, 4), 2, unordered=True)) == sorted(expected())
+
+
+def test_partial_lambda_and_one_worker(method: str) -> None:
+    doubled = [2 * each for each in expected()]
+    assert pmap_chunks(functools.partial(total, scale=2), VOLUME, (4, 4, 4), 2) == doubled
+    assert pmap_chunks(lambda a, s, c: total(a, s, c, scale=2), VOLUME, (4, 4, 4), 2) == doubled
+    assert pmap_chunks(lambda a, s, c: os.getpid(), VOLUME, (5, 5, 6), nb_workers=1) == [os.getpid()] * 8
+
+
+def test_chunks_by_default_are_the_arrays_own(tmp_path: Path) -> None:
+    arr = zarr.create_array(tmp_path / "volume", data=VOLUME, chunks=(9, 5, 11))
+    assert pmap_chunks(total, arr, nb_workers=1) == expected((9, 5, 11))
+    assert pmap_chunks(total, VOLUME, nb_workers=1) == [int(VOLUME.sum())]
+
+
+def test_large_results_come_back_whole(method: str) -> None:
+    volume = np.random.default_rng(1).random((64, 128, 128))
+
+    def doubled(arr: Any, start: Any, chunks: Any) -> tuple[int, Any]:
+        return int(start[0]), 2 * arr[start[0] : start[0] + chunks[0]]
+
+    results = pmap_chunks(doubled, volume, (8, 128, 128), 2)
+    for first, block in results:
+        np.testing.assert_array_equal(block, 2 * volume[first : first + 8])
+        block[...] = 0  # it is the caller's
+
+
+def test_no_call_sees_what_another_has_written(method: str) -> None:
+    def write_and_sum(arr: Any, start: Any, chunks: Any) -> int:
+        arr[...] += 1
+        return int(arr.sum())
+
+    volume = np.zeros((8, 10), dtype=int)
+    assert pmap_chunks(write_and_sum, volume, (1, 10), 2) == [80] * 8
+    assert (volume == 0).all()
+
+
+def _mark(arr: Any, start: Any, chunks: Any) -> None:
+    with MEMORY.txn() as array:
+        array[int(start[0])] += 1
+
+
+def test_module_level_shared_memory_is_written_by_all(method: str) -> None:
+    with MEMORY.txn() as array:
+        array[:] = 0
+    pmap_chunks(_mark, np.zeros(20), (1,), 2)
+    with MEMORY.txn() as array:
+        assert array.tolist() == [1] * 20
+
+
+def test_the_functions_own_exception_with_the_chunk_named(method: str) -> None:
+    def fail(arr: Any, start: Any, chunks: Any) -> None:
+        if start[0] == 4:
+            raise KeyError("nothing here")
+
+    with pytest.raises(KeyError, match="nothing here") as caught:
+        pmap_chunks(fail, VOLUME, (4, 10, 11), 2)
+    assert "[4:8, 0:10, 0:11]" in "".join(caught.value.__notes__)
+
+
+def test_a_chunk_that_kills_its_worker_is_named(method: str) -> None:
+    def die(arr: Any, start: Any, chunks: Any) -> None:
+        if start[0] == 4:
+            os._exit(3)
+
+    with pytest.raises(TileError, match=r"4:8"):
+        pmap_chunks(die, VOLUME, (4, 10, 11), 2)
+
+
+@pytest.mark.parametrize("chunks", [(4, 4), (0, 4, 4), (4, -1, 4), (1.5, 4, 4)])
+def test_bad_chunks(chunks: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="chunks"):
+        pmap_chunks(total, VOLUME, chunks, 2)
+
+
+def test_empty_array() -> None:
+    assert pmap_chunks(total, np.zeros((0, 4)), (1, 1), 2) == []

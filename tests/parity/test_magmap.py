@@ -1,0 +1,118 @@
+"""``magmap.cv.chunking`` as its callers use it, with the import changed and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tilecore.compat import magmap as chunking
+
+SEED = {
+    "SharedArr",
+    "SharedArrsContainer",
+    "get_mp_pool",
+    "get_split_stack_total_shape",
+    "init_shared_container",
+    "is_fork",
+    "merge_blobs",
+    "merge_split_stack",
+    "merge_split_stack2",
+    "set_mp_start_method",
+    "stack_splitter",
+}
+
+
+class StackDetector:
+    """Detection in sub-ROIs as a class whose attributes forked processes inherit."""
+
+    img: Any = None
+
+    @classmethod
+    def detect_sub_roi(cls, coord: Any, offset: Any, sub_roi_slices: Any) -> Any:
+        img = cls.img if cls.img is not None else chunking.SharedArrsContainer.convert_shared_arr("img")
+        sub_roi = img[sub_roi_slices]
+        found = np.argwhere(sub_roi > 0.99).astype(float)
+        if len(found) == 0:
+            return coord, None
+        return coord, np.hstack([found + offset, np.full((len(found), 1), 3.0)])
+
+
+def test_every_name_of_the_seed_is_there() -> None:
+    assert set(chunking.__all__) == SEED
+    assert all(hasattr(chunking, name) for name in SEED)
+
+
+@pytest.mark.parametrize("overlap", [None, np.array([1, 1, 1]), np.array([0, 0, 2]), (2, 1, 0)])
+def test_split_and_merge(overlap: Any) -> None:
+    stack = np.arange(5 * 4 * 4 * 2).reshape((5, 4, 4, 2))
+    max_pixels = np.array([2, 3, 2])
+    sub_rois, offsets = chunking.stack_splitter(stack.shape, max_pixels, overlap)
+    for z in range(sub_rois.shape[0]):
+        for y in range(sub_rois.shape[1]):
+            for x in range(sub_rois.shape[2]):
+                coord = (z, y, x)
+                np.testing.assert_array_equal(offsets[coord], np.multiply(coord, max_pixels))
+                sub_rois[coord] = stack[sub_rois[coord]]
+    merged = chunking.merge_split_stack(sub_rois, max_pixels, overlap)
+    np.testing.assert_array_equal(merged, stack)
+    shape = chunking.get_split_stack_total_shape(sub_rois, overlap)
+    output = np.zeros((1, *shape), dtype=stack.dtype)
+    chunking.merge_split_stack2(sub_rois, overlap, 1, output)
+    np.testing.assert_array_equal(output[0], stack)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_detection_in_a_pool(method: str) -> None:
+    """The blob pipeline: shared image, one task a sub-ROI, blobs merged with their sub-ROIs."""
+    img = np.random.default_rng(3).random((12, 20, 24))
+    slices, offsets = chunking.stack_splitter(img.shape, (6, 10, 12), (2, 2, 2))
+    before = multiprocessing.get_start_method(allow_none=True)
+    try:
+        multiprocessing.set_start_method(method, force=True)
+        assert chunking.set_mp_start_method("telepathy") == method  # applied already
+        assert chunking.is_fork() == (method == "fork")
+        initializer, initargs = None, None
+        if chunking.is_fork():
+            StackDetector.img = img
+        else:
+            initializer, initargs = chunking.SharedArrsContainer.build_pool_init({"img": img})
+        pool = chunking.get_mp_pool(initializer, initargs)
+        results = [
+            pool.apply_async(StackDetector.detect_sub_roi, args=(coord, offsets[coord], slices[coord]))
+            for coord in np.ndindex(slices.shape)
+        ]
+        found = np.zeros(slices.shape, dtype=object)
+        for result in results:
+            coord, blobs = result.get(timeout=60)
+            found[coord] = blobs
+        pool.close()
+        pool.join()
+    finally:
+        StackDetector.img = None
+        multiprocessing.set_start_method(before, force=True)
+    merged = chunking.merge_blobs(found)
+    assert merged.shape[1] == 4 + 3
+    inside = {tuple(row) for row in np.argwhere(img > 0.99)}
+    assert {tuple(row[:3].astype(int)) for row in merged} == inside
+    for row in merged:
+        own = slices[tuple(row[4:].astype(int))]
+        assert all(axis.start <= place < axis.stop for axis, place in zip(own, row[:3], strict=True))
+    assert len(merged) > len(inside)  # overlaps hold theirs once for each sub-ROI
+
+
+def test_nothing_found_gives_none() -> None:
+    rois = np.empty((1, 2, 2), dtype=object)
+    assert chunking.merge_blobs(rois) is None
+    rois[0, 0, 1] = np.empty((0, 5))
+    assert chunking.merge_blobs(rois) is None
+
+
+def test_columns_are_kept() -> None:
+    rois = np.zeros((2, 1, 1), dtype=object)
+    rois[0, 0, 0], rois[1, 0, 0] = np.arange(22.0).reshape(2, 11), np.arange(11.0)[np.newaxis]
+    merged = chunking.merge_blobs(rois)
+    np.testing.assert_array_equal(merged[:, :11], np.vstack([rois[0, 0, 0], rois[1, 0, 0]]))
+    np.testing.assert_array_equal(merged[:, 11:], [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
