@@ -19,13 +19,14 @@ class Benchmark:
 
     A subclass gives `name`, `goal` (what is promised, in words), and `contenders`: callables
     by name. The first is tilecore's; ratios are the others' time over its time. `setup`
-    makes what they use; `needs` are the modules of rivals. What a contender returns is
-    dropped before the next one runs.
+    makes what they use; `needs` are the modules of rivals; `warm_up` asks for a first round
+    that does not count. What a contender returns is dropped before the next one runs.
     """
 
     name: ClassVar[str] = ""
     goal: ClassVar[str] = ""
     repeats: ClassVar[int] = 5
+    warm_up: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, quick: bool = False) -> None:
@@ -47,16 +48,17 @@ class Benchmark:
 
 
 def measure(benchmark: Benchmark) -> dict[str, Any]:
-    """Run a benchmark: a round to warm up, then rounds in which each contender has its turn."""
+    """Run a benchmark: a round to warm up, if it wants one, then rounds in which each contender has its turn."""
     benchmark.setup()
     try:
         contenders = benchmark.contenders()
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         repeats = 1 if benchmark.quick else benchmark.repeats
-        for turn in range(repeats + 1):
+        n_warm = int(benchmark.warm_up and not benchmark.quick)
+        for turn in range(n_warm + repeats):
             for name, contender in contenders.items():
                 elapsed = _timed(contender)
-                if turn > 0 or benchmark.quick:
+                if turn >= n_warm:
                     seconds[name].append(elapsed)
         remarks = benchmark.remarks()
     finally:

@@ -229,3 +229,14 @@ print("ok", memory.shared().segment.backend)
     if "unshare" in result.stderr or "mount:" in result.stderr:
         pytest.skip(f"mounting is not allowed here: {result.stderr.strip()}")
     assert result.stdout.split() == ["ok", "memfd"], result.stderr
+
+
+def test_a_module_of_a_script_may_keep_shared_memory_to_the_end() -> None:
+    code = (
+        "import sys, types, tilecore; module = types.ModuleType('late'); sys.modules['late'] = module\n"
+        "module.memory = tilecore.SharedMemory((3,), 'u1'); module.array = tilecore.SharedArray((3,), 'u1')\n"
+        "with module.memory.txn() as view: view[0] = 1\n"
+        "print('done')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("done\n", "")

@@ -24,16 +24,18 @@ from tilecore.engine.sources import within_reach
 from tilecore.executors.base import Executor, Job, Reach
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.planning import TileCosts, plan_tiles
+from tilecore.geometry.planning import TileCosts, guessed_bytes, plan_tiles
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Execution", "Here", "first_grid", "packed"]
 
 _log = logging.getLogger(__name__)
 
-# The pilot's block: large enough to measure, small enough not to be noticed.
+# The pilot's blocks: of a slow function a few voxels are enough, of a quick one it takes many.
+_PILOT_VOXELS = (2**9, 2**12, 2**15, 2**18)
 _PILOT_LENGTH = 64
-_PILOT_VOXELS = 2**18
+# In blocks with fewer voxels than this the function's own arrays are lost among all else.
+_TELLING_VOXELS = 2**16
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class Execution:
 
     def _pilot(self) -> Measurement | None:
         """Run the function on a small block in a worker, to learn what it needs."""
-        self.executor.submit(PilotTask(_pilot_box(self.grid, self._units, self._whole_axes)))
+        boxes = [_pilot_box(self.grid, self._units, self._whole_axes, n_voxels) for n_voxels in _PILOT_VOXELS]
+        self.executor.submit(PilotTask(tuple(dict.fromkeys(boxes))))
         for outcome in self.executor.wait():
             if isinstance(outcome.value, Measurement):
                 _log.info("pilot: %s", outcome.value)
@@ -276,17 +279,19 @@ def _extra(array: Any, grid: TileGrid) -> int:
 def _costs(measurement: Measurement, job: TileJob) -> TileCosts:
     # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
     sizes = [np.dtype(source.dtype).itemsize * _extra(source, job.grid) for source in job.sources]
-    measured = (measurement.peak_bytes or 0) / measurement.n_voxels
+    least = sum(sizes) + sizes[0]
+    if measurement.peak_bytes is None or measurement.n_voxels < _TELLING_VOXELS:
+        least = max(least, guessed_bytes(job.sources[0].dtype))
     return TileCosts(
-        bytes_per_voxel=max(measured, sum(sizes) + sizes[0]),
+        bytes_per_voxel=max((measurement.peak_bytes or 0) / measurement.n_voxels, least),
         seconds_per_voxel=measurement.seconds / measurement.n_voxels,
     )
 
 
-def _pilot_box(grid: TileGrid, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Box:
+def _pilot_box(grid: TileGrid, units: tuple[int, ...], whole_axes: tuple[int, ...], n_voxels: int) -> Box:
     """A small box in the middle of the volume that begins and ends between write units."""
     lengths = [length if axis in whole_axes else min(length, _PILOT_LENGTH) for axis, length in enumerate(grid.shape)]
-    while math.prod(lengths) > _PILOT_VOXELS and max(lengths, default=1) > 1:
+    while math.prod(lengths) > n_voxels and max(lengths, default=1) > 1:
         longest = lengths.index(max(lengths))
         lengths[longest] = -(-lengths[longest] // 2)
     lengths = [

@@ -19,6 +19,9 @@ from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["CollectJob", "MapJob", "PilotTask", "ReadOnlyBlockError", "TileJob", "TileTask"]
 
+# A pilot that took longer is not followed by one on more voxels.
+_PILOT_SECONDS = 0.02
+
 
 class ReadOnlyBlockError(TilecoreError, ValueError):
     """A function wrote into the block it was given."""
@@ -52,9 +55,15 @@ class TileTask(NamedTuple):
 
 
 class PilotTask(NamedTuple):
-    """A small region to be worked on before the run, to learn what the function needs."""
+    """Small regions to be worked on before the run, to learn what the function needs.
 
-    write: Box
+    Attributes
+    ----------
+    writes : tuple of Box
+        The smallest first; the larger ones are only tried while that is quick.
+    """
+
+    writes: tuple[Box, ...]
 
 
 @dataclass
@@ -124,8 +133,12 @@ class TileJob:
         return (*self.block_box(tile).shape, *source.shape[self.grid.ndim :])[: len(source.shape)]
 
     def _measure(self, task: PilotTask) -> Measurement:
-        tile = self.grid.around(task.write)
-        return measured(lambda: self._apply(tile, -1), self.block_box(tile).size)
+        for write in task.writes:
+            tile = self.grid.around(write)
+            measurement = measured(lambda tile=tile: self._apply(tile, -1), self.block_box(tile).size)  # type: ignore[misc]
+            if measurement.seconds > _PILOT_SECONDS:
+                break
+        return measurement
 
     def _apply(self, tile: Tile, slot: int) -> Any:
         blocks = [self._block(source, tile, slot) for source in self.sources]

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Measurement", "measured"]
+from tilecore.machine import return_freed_memory
 
-# A first call that is shorter than this may have spent its time on imports: call again.
-_WARM_SECONDS = 0.5
+__all__ = ["Measurement", "measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,8 @@ class Measurement:
 
 
 def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
-    """Call a function and measure it; a quick one twice, to leave out its first-time costs."""
-    first = _measured_once(call, n_voxels)
-    return first if first.seconds > _WARM_SECONDS else _measured_once(call, n_voxels)
-
-
-def _measured_once(call: Callable[[], Any], n_voxels: int) -> Measurement:
+    """Call a function and measure it."""
+    return_freed_memory()  # memory taken anew is seen, memory used again is not
     before = _reset_peak()
     start = time.perf_counter()
     result = call()

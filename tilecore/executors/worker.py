@@ -23,6 +23,7 @@ from tilecore.executors.attempts import attempt, describe, failure_of
 from tilecore.executors.base import Failure, Job, Outcome
 from tilecore.executors.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.mailbox import Letter, Outbox
+from tilecore.machine import keep_freed_memory
 from tilecore.memory.descriptors import Descriptor
 from tilecore.memory.segments import Segment
 
@@ -128,6 +129,7 @@ def run_worker(tools: Tools, job: Job) -> None:
     """Run tasks until the parent says stop, closes the channel, or ends."""
     gc.freeze()  # what a fork has inherited is not its garbage: looking at it would copy it
     _protect(tools)
+    keep_freed_memory()
     try:
         function = job.open()
     except BaseException as error:

@@ -16,7 +16,7 @@ from tilecore.geometry.axes import HaloLike, as_halo, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import available_memory
 
-__all__ = ["TileCosts", "TilePlan", "plan_tiles"]
+__all__ = ["TileCosts", "TilePlan", "guessed_bytes", "plan_tiles"]
 
 # Before anything is measured: input, output and two double-precision copies of each voxel.
 _GUESSED_COPIES = 2
@@ -162,7 +162,7 @@ def plan_tiles(
     n_workers = settings.resolve_workers(workers)
     budget = available_memory() // 2 if max_memory is None else parse_bytes(max_memory, "max_memory")
     units = (1,) * len(lengths) if write_units is None else as_integers(write_units, "write_units", len(lengths), 1)
-    costs = costs or TileCosts(np.dtype(dtype).itemsize * _GUESSED_COPIES + _GUESSED_BYTES)
+    costs = costs or TileCosts(guessed_bytes(dtype))
     if 0 in lengths:
         return TilePlan(TileGrid(lengths, tuple(max(length, 1) for length in lengths), pairs), n_workers, 0, 0.0, units)
     read_chunks = None if chunks is None else as_integers(chunks, "chunks", len(lengths), 1)
@@ -176,6 +176,11 @@ def plan_tiles(
     total_read = math.prod(axis.total_read(step) for axis, step in zip(axes, tile_shape, strict=True))
     overhead = total_read / math.prod(lengths) - 1
     return TilePlan(grid, n_fitting, math.ceil(read_voxels * costs.bytes_per_voxel), overhead, units)
+
+
+def guessed_bytes(dtype: npt.DTypeLike) -> float:
+    """Memory that an unknown function may need for each voxel it reads [byte]."""
+    return np.dtype(dtype).itemsize * _GUESSED_COPIES + _GUESSED_BYTES
 
 
 @dataclass(frozen=True)

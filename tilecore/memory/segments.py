@@ -142,7 +142,10 @@ class Segment:
         """Let go of the descriptor; mappings made before stay valid until they are dropped."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            self._close(descriptor)
+
+    # At the interpreter's end a segment of a module may outlive this module's names.
+    _close = staticmethod(os.close)
 
     def __del__(self) -> None:
         if getattr(self, "_descriptor", -1) >= 0:

@@ -1,0 +1,65 @@
+"""Tiles with nothing to do: what a task costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Benchmark
+from tilecore import collect_tiles
+
+WORKERS = 2
+
+
+def nothing(block: Any) -> None:
+    """Look at nothing."""
+
+
+class Dispatch(Benchmark):
+    """The rivals get a number for each tile; starting and ending workers is in the time, but not for distributed."""
+
+    name = "dispatch"
+    goal = "50,000 empty tiles: at least 3x ProcessPoolExecutor.submit, 50x distributed"
+    repeats = 3
+    needs = ("distributed",)
+
+    def setup(self) -> None:
+        from distributed import Client, LocalCluster
+
+        self.n_tiles = 50 if self.quick else 50_000
+        self.volume = np.zeros(self.n_tiles, dtype=np.uint8)
+        self.cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+        self.client = Client(self.cluster)
+
+    def teardown(self) -> None:
+        self.client.close()
+        self.cluster.close()
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return {"collect_tiles": self._tilecore, "ProcessPoolExecutor.submit": self._pool}
+
+    def remarks(self) -> list[str]:
+        """distributed takes minutes for what the others do in seconds: one turn, with a tenth of the tiles."""
+        n_tiles = self.n_tiles // 10
+        start = time.perf_counter()
+        self.client.gather(self.client.map(nothing, range(n_tiles)))
+        each = (time.perf_counter() - start) / n_tiles
+        start = time.perf_counter()
+        self._tilecore()
+        own = (time.perf_counter() - start) / self.n_tiles
+        return [
+            f"distributed, {n_tiles} tiles: {1e6 * each:.0f} us a tile; collect_tiles: {1e6 * own:.1f} us; "
+            f"ratio {each / own:.0f}x"
+        ]
+
+    def _tilecore(self) -> Any:
+        return collect_tiles(nothing, self.volume, tile_shape=1, workers=WORKERS, progress=False)
+
+    def _pool(self) -> Any:
+        with ProcessPoolExecutor(WORKERS) as pool:
+            futures = [pool.submit(nothing, number) for number in range(self.n_tiles)]
+            return [future.result() for future in futures]

@@ -1,0 +1,95 @@
+"""A volume far larger than the memory allowed."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from benchmarks.measuring import Benchmark
+from tilecore import map_tiles
+from tilecore.bytesize import parse_bytes
+
+BUDGET = "512MB"
+WORKERS = 2
+
+
+def smoothed(block: Any) -> Any:
+    """Filter with temporaries of several times the block."""
+    return gaussian_filter(block.astype(np.float32), 1.0).astype(np.uint16)
+
+
+class Memory(Benchmark):
+    """A sparse file is read, and a sparse file written, through maps: only private memory counts."""
+
+    name = "memory"
+    goal = "16 GiB on max_memory=512MB: peak of all processes within the budget and the interpreters' own"
+    repeats = 1
+    warm_up = False
+
+    def setup(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        shape = (64, 64, 64) if self.quick else (2048, 2048, 2048)
+        self.source = np.memmap(Path(self.folder.name, "in"), dtype=np.uint16, mode="w+", shape=shape)
+        self.sink = np.memmap(Path(self.folder.name, "out"), dtype=np.uint16, mode="w+", shape=shape)
+        self.peak = self.own = 0
+
+    def teardown(self) -> None:
+        del self.source, self.sink
+        self.folder.cleanup()
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return {"map_tiles": self._watched}
+
+    def remarks(self) -> list[str]:
+        used, budget = self.peak - self.own, parse_bytes(BUDGET)
+        volume = 2 * self.source.nbytes
+        return [
+            f"{volume / 2**30:.1f} GiB read and written; budget {budget / 2**20:.0f} MiB; "
+            f"peak {used / 2**20:.0f} MiB beyond the {self.own / 2**20:.0f} MiB of idle interpreters"
+        ]
+
+    def _run(self, source: Any, out: Any) -> None:
+        map_tiles(smoothed, source, halo=5, out=out, max_memory=BUDGET, workers=WORKERS, progress=False)
+
+    def _watched(self) -> None:
+        with PrivateMemory() as idle:
+            self._run(self.source[:1, :8, :8], np.zeros((1, 8, 8), np.uint16))
+        with PrivateMemory() as busy:
+            self._run(self.source, self.sink)
+        self.own, self.peak = idle.peak, busy.peak
+
+
+class PrivateMemory:
+    """Looks at the memory that this process and its children have to themselves; `peak` is the most seen [byte]."""
+
+    def __enter__(self) -> PrivateMemory:
+        self.peak, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        import psutil
+
+        this = psutil.Process()
+        while not self._over.is_set():
+            total = 0
+            for process in [this, *this.children(recursive=True)]:
+                try:
+                    memory = process.memory_info()
+                except psutil.Error:
+                    continue
+                total += memory.rss - getattr(memory, "shared", 0)
+            self.peak = max(self.peak, total)
+            time.sleep(0.01)
