@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.geometry.boxes import Box
-from tilecore.memory.remote import Direction, transfer
+from tilecore.memory.remote import transfer
 
 __all__ = ["RemoteArray"]
 
@@ -40,6 +42,7 @@ class RemoteArray:
     def _set_up(self, shape: tuple[int, ...], dtype: np.dtype[Any], address: int, strides: tuple[int, ...]) -> None:
         self.shape, self.dtype = shape, dtype
         self._address, self._strides = address, strides
+        self._last: tuple[tuple[tuple[int, ...], bool], _Rows] | None = None
 
     @property
     def ndim(self) -> int:
@@ -54,72 +57,109 @@ class RemoteArray:
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
         if self._array is not None:  # the owner, or a fork of it that inherited the voxels
             return self._array[slices]
-        return self._fetch(Box.from_slices(slices))
+        return self._fetch(*_start_and_shape(slices))
 
     def __setitem__(self, slices: tuple[slice, ...], value: npt.NDArray[Any]) -> None:
         if self._array is not None and os.getpid() == self._owner:
             self._array[slices] = value
         else:
-            self._deliver(Box.from_slices(slices), value)
+            self._deliver(*_start_and_shape(slices), value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _attach, (self._owner, self.shape, self.dtype, self._address, self._strides)
 
-    def _fetch(self, box: Box) -> npt.NDArray[Any]:
-        if box.size == 0:
-            return np.empty(box.shape, dtype=self.dtype)
-        order = self._memory_order()
-        shape = [box.shape[axis] for axis in order]
-        strides = [self._strides[axis] for axis in order]
-        row_axes, row_bytes = self._row(shape, strides)
-        if row_axes == 0 and shape and 0 < strides[-1] <= _GAP_BYTES:
-            # Voxels that do not touch (one channel of many): read what lies between them too.
-            row_axes, row_bytes = 1, strides[-1] * (shape[-1] - 1) + self.dtype.itemsize
-        n_outer = len(shape) - row_axes
-        buffer = np.empty((*shape[:n_outer], row_bytes), dtype=np.uint8)
-        self._transfer("read", self._spans(box, order[:n_outer], row_bytes), buffer.reshape(-1))
-        # The stride of an axis of length 1 may be anything: it is never taken.
-        inner = [step if length > 1 else 0 for length, step in zip(shape[n_outer:], strides[n_outer:], strict=True)]
-        block = np.ndarray(tuple(shape), self.dtype, buffer=buffer, strides=(*buffer.strides[:-1], *inner))
-        return block.transpose(np.argsort(order)) if block.ndim else block
+    def _fetch(self, start: tuple[int, ...], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        if 0 in shape:
+            return np.empty(shape, dtype=self.dtype)
+        rows = self._rows(shape, spread=True)
+        buffer = np.empty(rows.n_bytes, dtype=np.uint8)
+        transfer("read", self._owner, self._spans(start, rows), buffer)
+        return np.ndarray(shape, self.dtype, buffer=buffer, strides=rows.strides)
 
-    def _deliver(self, box: Box, value: npt.NDArray[Any]) -> None:
-        if box.size == 0:
+    def _deliver(self, start: tuple[int, ...], shape: tuple[int, ...], value: npt.NDArray[Any]) -> None:
+        if 0 in shape:
             return
-        order = self._memory_order()
-        shape = [box.shape[axis] for axis in order]
-        row_axes, row_bytes = self._row(shape, [self._strides[axis] for axis in order])
-        data = np.broadcast_to(np.asarray(value, dtype=self.dtype), box.shape).transpose(order)
-        buffer = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        self._transfer("write", self._spans(box, order[: len(shape) - row_axes], row_bytes), buffer)
+        rows = self._rows(shape, spread=False)
+        data = np.asarray(value, dtype=self.dtype)
+        if data.shape != shape:
+            data = np.broadcast_to(data, shape)
+        buffer = np.ascontiguousarray(data.transpose(rows.order)).reshape(-1).view(np.uint8)
+        transfer("write", self._owner, self._spans(start, rows), buffer)
 
-    def _memory_order(self) -> list[int]:
-        """Axes from the longest stride to the shortest, as the voxels lie in memory."""
-        return sorted(range(self.ndim), key=lambda axis: (-abs(self._strides[axis]), axis))
-
-    def _row(self, shape: list[int], strides: list[int]) -> tuple[int, int]:
-        """How many of the last axes lie side by side without a gap, and their length [byte]."""
-        n_axes, n_bytes = 0, self.dtype.itemsize
-        for length, stride in zip(reversed(shape), reversed(strides), strict=True):
-            if length != 1 and stride != n_bytes:
-                break
-            n_axes, n_bytes = n_axes + 1, n_bytes * length
-        return n_axes, n_bytes
-
-    def _spans(self, box: Box, row_order: list[int], n_bytes: int) -> npt.NDArray[np.uint64]:
+    def _spans(self, start: tuple[int, ...], rows: _Rows) -> npt.NDArray[np.uint64]:
         """Address and length of each row of a box."""
-        first = self._address + sum(start * step for start, step in zip(box.start, self._strides, strict=True))
-        addresses = np.array([first], dtype=np.int64)
-        for axis in row_order:
-            steps = np.arange(box.shape[axis], dtype=np.int64) * self._strides[axis]
-            addresses = (addresses[:, None] + steps).reshape(-1)
-        spans = np.empty((len(addresses), 2), dtype=np.uint64)
-        spans[:, 0] = addresses
-        spans[:, 1] = n_bytes
+        first = self._address + sum(map(operator.mul, start, self._strides))
+        spans = np.empty((len(rows.offsets), 2), dtype=np.uint64)
+        spans[:, 0] = rows.offsets + first
+        spans[:, 1] = rows.row_bytes
         return spans
 
-    def _transfer(self, direction: Direction, spans: npt.NDArray[np.uint64], buffer: npt.NDArray[np.uint8]) -> None:
-        transfer(direction, self._owner, spans, buffer)
+    def _rows(self, shape: tuple[int, ...], *, spread: bool) -> _Rows:
+        """The rows of boxes of a shape: most tiles have the same, so the last one is kept."""
+        key = (shape, spread)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, _Rows.of(shape, self._strides, self.dtype.itemsize, spread=spread))
+        return self._last[1]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """How boxes of one shape lie in memory, as rows of bytes without a gap.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Axes from the longest stride to the shortest.
+    offsets : ndarray of int
+        Where each row begins, from the box's first voxel [byte].
+    row_bytes : int
+        Length of a row [byte].
+    strides : tuple of int
+        Of the box, once its rows lie one behind the other [byte].
+    """
+
+    order: tuple[int, ...]
+    offsets: npt.NDArray[np.int64]
+    row_bytes: int
+    strides: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of all rows [byte]."""
+        return len(self.offsets) * self.row_bytes
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, *, spread: bool) -> _Rows:
+        """Find the rows; with `spread`, of voxels that do not touch (one channel of many), so that they hold gaps."""
+        order = tuple(sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis)))
+        lengths, steps = [shape[axis] for axis in order], [strides[axis] for axis in order]
+        n_inner, row_bytes = _contiguous(lengths, steps, itemsize)
+        if spread and n_inner == 0 and lengths and 0 < steps[-1] <= _GAP_BYTES:
+            n_inner, row_bytes = 1, steps[-1] * (lengths[-1] - 1) + itemsize
+        n_outer = len(lengths) - n_inner
+        offsets = np.zeros(1, dtype=np.int64)
+        for length, step in zip(lengths[:n_outer], steps[:n_outer], strict=True):
+            offsets = (offsets[:, None] + np.arange(length, dtype=np.int64) * step).reshape(-1)
+        # The stride of an axis of length 1 may be anything: it is never taken.
+        inner = [step if length > 1 else 0 for length, step in zip(lengths[n_outer:], steps[n_outer:], strict=True)]
+        outer = [row_bytes * math.prod(lengths[axis + 1 : n_outer]) for axis in range(n_outer)]
+        by_axis = dict(zip(order, [*outer, *inner], strict=True))
+        return cls(order, offsets, row_bytes, tuple([by_axis[axis] for axis in range(len(shape))]))
+
+
+def _start_and_shape(slices: tuple[slice, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A box, given by slices that have both ends inside the array, as the engine's do."""
+    return tuple([each.start for each in slices]), tuple([each.stop - each.start for each in slices])
+
+
+def _contiguous(lengths: list[int], steps: list[int], itemsize: int) -> tuple[int, int]:
+    """How many of the last axes lie side by side without a gap, and their length [byte]."""
+    n_axes, n_bytes = 0, itemsize
+    for length, step in zip(reversed(lengths), reversed(steps), strict=True):
+        if length != 1 and step != n_bytes:
+            break
+        n_axes, n_bytes = n_axes + 1, n_bytes * length
+    return n_axes, n_bytes
 
 
 def _attach(

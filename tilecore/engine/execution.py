@@ -36,6 +36,7 @@ _PILOT_VOXELS = (2**9, 2**12, 2**15, 2**18)
 _PILOT_LENGTH = 64
 # In blocks with fewer voxels than this the function's own arrays are lost among all else.
 _TELLING_VOXELS = 2**16
+_CALL_BYTES = 2**25
 
 
 @dataclass(frozen=True)
@@ -279,11 +280,12 @@ def _extra(array: Any, grid: TileGrid) -> int:
 def _costs(measurement: Measurement, job: TileJob) -> TileCosts:
     # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
     sizes = [np.dtype(source.dtype).itemsize * _extra(source, job.grid) for source in job.sources]
-    least = sum(sizes) + sizes[0]
-    if measurement.peak_bytes is None or measurement.n_voxels < _TELLING_VOXELS:
-        least = max(least, guessed_bytes(job.sources[0].dtype))
+    peak, least = measurement.peak_bytes or 0, sum(sizes) + sizes[0]
+    if not peak or measurement.n_voxels < _TELLING_VOXELS:
+        # Of a small block most is what any call takes, such as the pages of a library used for the first time.
+        peak, least = max(peak - _CALL_BYTES, 0), max(least, guessed_bytes(job.sources[0].dtype))
     return TileCosts(
-        bytes_per_voxel=max((measurement.peak_bytes or 0) / measurement.n_voxels, least),
+        bytes_per_voxel=max(peak / measurement.n_voxels, least),
         seconds_per_voxel=measurement.seconds / measurement.n_voxels,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.arrays.mapped import MappedArray
 from tilecore.arrays.remote import RemoteArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
@@ -46,6 +47,8 @@ def open_sink(out: Any, shape: tuple[int, ...]) -> Any:
 
 def writable_by_workers(sink: Any, reach: Reach) -> Any | None:
     """Give a sink the form in which workers write to it; None if only this process can."""
+    if isinstance(sink, np.ndarray) and file_of(sink) is not None and is_reachable(sink):
+        return MappedArray(sink)
     if reach == "same":
         return sink
     if isinstance(sink, np.ndarray):

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.arrays.mapped import MappedArray
 from tilecore.arrays.remote import RemoteArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
-from tilecore.arrays.shipping import is_reachable
+from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError
 from tilecore.executors.base import Reach
 from tilecore.memory.remote import is_reachable_by_workers
@@ -65,7 +66,7 @@ def within_reach(array: Any, reach: Reach) -> Any:
         return RemoteArray(array)
     view = array.view()
     view.flags.writeable = False
-    return view
+    return view if file_of(view) is None else MappedArray(view)
 
 
 def _open(source: Any) -> Any:

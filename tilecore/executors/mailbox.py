@@ -6,7 +6,7 @@ import pickle
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -22,8 +22,7 @@ _SMALLEST_TRAY = 2**22
 _LARGEST_TRAY = 2**28
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A packed value.
 
     Attributes

@@ -15,7 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from multiprocessing import current_process, parent_process
-from typing import Any
+from typing import Any, NamedTuple
 
 import threadpoolctl
 
@@ -93,8 +93,7 @@ class Assignment:
     released: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of one task.
 
     Attributes

@@ -10,7 +10,7 @@ import ctypes
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,16 +47,27 @@ def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], loca
         If an address is not mapped there.
     """
     call = _calls()[direction]
-    address = local.ctypes.data
-    while len(spans):
+    address, n_left = _address(local), local.size
+    while n_left:
         part = spans[:_SPANS_PER_CALL]
-        near = np.array([[address, int(part[:, 1].sum())]], dtype=np.uint64)
-        moved = call(pid, near.ctypes.data, 1, part.ctypes.data, len(part), 0)
+        n_bytes = n_left if len(part) == len(spans) else int(part[:, 1].sum())
+        moved = call(pid, ctypes.byref(_Span(address, n_bytes)), 1, _address(part), len(part), 0)
         if moved < 0:
             number = ctypes.get_errno()
             raise OSError(number, f"memory of process {pid}: {os.strerror(number)}")
-        address += moved
-        spans = _behind(spans, moved)
+        address, n_left = address + moved, n_left - moved
+        spans = spans[len(part) :] if moved == n_bytes else _behind(spans, moved)
+
+
+class _Span(ctypes.Structure):
+    """What the kernel calls an iovec."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("n_bytes", ctypes.c_size_t))
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 @cache
