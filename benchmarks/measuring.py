@@ -42,6 +42,9 @@ class Benchmark:
         """Callables by name, tilecore's first."""
         raise NotImplementedError
 
+    def prepare(self, name: str) -> None:
+        """Make what one turn of a contender needs; not timed."""
+
     def remarks(self) -> list[str]:
         """Other figures worth a line, such as peak memory; called after the contenders."""
         return []
@@ -57,6 +60,7 @@ def measure(benchmark: Benchmark) -> dict[str, Any]:
         n_warm = int(benchmark.warm_up and not benchmark.quick)
         for turn in range(n_warm + repeats):
             for name, contender in contenders.items():
+                benchmark.prepare(name)
                 elapsed = _timed(contender)
                 if turn >= n_warm:
                     seconds[name].append(elapsed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import resource
 import shutil
@@ -214,3 +215,20 @@ def test_too_few_processes_end_in_a_clear_error() -> None:
                 folder.rmdir()
                 break
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("by", ["multiprocessing", "os.fork"])
+def test_a_run_in_a_fork_of_a_process_that_has_a_fork_server(by: str) -> None:
+    def run() -> None:
+        np.testing.assert_array_equal(map_tiles(np.sqrt, VOLUME, tile_shape=6, workers=2, progress=False), result)
+
+    result = map_tiles(np.sqrt, VOLUME, tile_shape=6, workers=2, progress=False)
+    if by == "os.fork":
+        assert Session(run).wait() == (0, "")
+        return
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(30)
+    code = process.exitcode
+    process.close()
+    assert code == 0

@@ -72,11 +72,8 @@ class Launcher:
             inherited=self._to_close(near, others),
             threads=self._threads,
         )
-        process = self._context.Process(  # type: ignore[attr-defined]
-            target=run_worker, args=(tools, self._job), name=f"tilecore-worker-{place}", daemon=True
-        )
         try:
-            self._start(process)
+            process = self._started(tools)
         except BaseException:
             near.close()
             raise
@@ -97,7 +94,21 @@ class Launcher:
             return []
         return [end for end in (near, self._lifeline_end, *others) if end is not None]
 
-    def _start(self, process: Any) -> None:
+    def _started(self, tools: Tools) -> Any:
+        """Start a process, by the fork server only if it is this process's own."""
+        try:
+            return self._start(self._new_process(tools))
+        except ChildProcessError:  # it belongs to the process that this one was forked from
+            _log.info("forked from a process with a fork server: its workers start by spawn")
+            self._start_method, self._context = "spawn", multiprocessing.get_context("spawn")
+            return self._start(self._new_process(tools))
+
+    def _new_process(self, tools: Tools) -> Any:
+        return self._context.Process(  # type: ignore[attr-defined]
+            target=run_worker, args=(tools, self._job), name=f"tilecore-worker-{tools.place}", daemon=True
+        )
+
+    def _start(self, process: Any) -> Any:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock)
             stack.enter_context(_sigint_blocked())
@@ -110,6 +121,7 @@ class Launcher:
             if self._start_method == "forkserver":
                 self._context.set_forkserver_preload(_modules_to_preload())
             process.start()
+        return process
 
 
 def _open_self() -> Descriptor | None:
