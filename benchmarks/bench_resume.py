@@ -30,7 +30,6 @@ class Resume(Benchmark):
     name = "resume"
     goal = "continuing a run killed at 50 % costs at most 55 % of the full run"
     repeats = 3
-    warm_up = False
 
     def setup(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
