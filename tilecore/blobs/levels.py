@@ -12,7 +12,6 @@ import numpy.typing as npt
 from tilecore.blobs.responses import Singles, respond, rounding_error
 from tilecore.blobs.scales import ScaleSpace
 from tilecore.blobs.settling import ExactResponses, as_image
-from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["Level", "Levels"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -117,10 +117,10 @@ def _above_those_beside(level: Level, floor: float) -> Indices:
         if keep.any():
             upper = here + 2 * level.error
             for step in (-1, 1, -rows, rows):
-                keep &= upper >= responses[first + step : last + step]
+                keep &= responses[first + step : last + step] <= upper
             found.append(np.flatnonzero(keep) + first)
     indices = np.concatenate(found)
-    inside = [(0 < at) & (at < length - 1) for at, length in zip(np.unravel_index(indices, shape), shape, strict=True)]
+    inside = [(at > 0) & (at < length - 1) for at, length in zip(np.unravel_index(indices, shape), shape, strict=True)]
     return indices[np.logical_and.reduce(inside)]
 
 

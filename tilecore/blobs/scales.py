@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -152,7 +153,7 @@ def _scales(space: ScaleSpace) -> tuple[Scale, ...]:
     if space.kind == "log":
         # The mean of sigma squared makes responses of all scales comparable.
         return tuple([Scale(np.stack([s, s]), space, float(-(np.mean(s) ** 2))) for s in sigmas])
-    return tuple([Scale(np.stack(pair), space, space.factor) for pair in zip(sigmas[:-1], sigmas[1:], strict=True)])
+    return tuple([Scale(np.stack(pair), space, space.factor) for pair in pairwise(sigmas)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ from tilecore.geometry.boxes import Box
 
 __all__ = ["ExactResponses", "as_image"]
 
-Points = npt.NDArray[np.int64]
+Points = npt.NDArray[np.intp]
+#: Sums so far, by which kernel was used along each axis.
+_States: TypeAlias = dict[tuple[int, ...], npt.NDArray[np.float64]]
 
 # Time of one product in a patch around a voxel, and in scipy's passes over an image [s]; and of a voxel's patch.
 _PATCH_SECONDS, _PASS_SECONDS, _POINT_SECONDS = 1.3e-9, 1e-9, 50e-6
@@ -95,7 +97,7 @@ class ExactResponses:
         """Contract patches axis by axis: the first of each by itself, to stay in the cache, the others together."""
         dtype = scale.space.dtype
         lines = [_contract(self._patch(scale, point), scale.kernels[0], dtype) for point in points.tolist()]
-        states = {(index,): np.stack(each) for index, each in enumerate(zip(*lines, strict=True))}
+        states: _States = {(index,): np.stack(each) for index, each in enumerate(zip(*lines, strict=True))}
         for kernels in scale.kernels[1:]:
             wanted = _wanted(states, scale)
             contracted = {key: _contract(np.moveaxis(each, 1, 0), kernels, dtype) for key, each in states.items()}
@@ -125,27 +127,27 @@ def _contract(
         np.add(lines[center - reach], lines[center + reach], out=pair)
         for total, kernel in zip(sums, kernels, strict=True):
             np.multiply(pair, kernel[center - reach], out=product)
-            total += product
+            np.add(total, product, out=total)
     return sums if dtype == "float64" else [total.astype(dtype).astype(np.float64) for total in sums]
 
 
-def _wanted(states: dict[tuple[int, ...], Any], scale: Scale) -> list[tuple[int, ...]]:
+def _wanted(states: _States, scale: Scale) -> list[tuple[int, ...]]:
     """Which kernel along each axis so far: at most one derivative, or the same Gaussian throughout."""
     keys = [(*key, which) for key in states for which in (0, 1)]
     return [key for key in keys if (sum(key) <= 1 if scale.is_laplacian else len(set(key)) == 1)]
 
 
-def _combined(states: dict[tuple[int, ...], npt.NDArray[np.float64]], scale: Scale) -> npt.NDArray[np.float64]:
+def _combined(states: _States, scale: Scale) -> npt.NDArray[np.float64]:
     """Put the terms together, each step rounded as scikit-image stores it."""
     dtype = np.dtype(scale.space.dtype)
     ndim = scale.pair.shape[1]
     if scale.is_laplacian:
         terms = [states[tuple([int(axis == term) for axis in range(ndim)])].astype(dtype) for term in range(ndim)]
         total = terms[0]
-        for term in terms[1:]:
-            total = total + term
+        for number in range(1, ndim):
+            total = total + terms[number]
         response = -total * np.mean(scale.pair[0]) ** 2
     else:
         response = states[(0,) * ndim].astype(dtype) - states[(1,) * ndim].astype(dtype)
         response *= scale.factor
-    return response.astype(np.float64)
+    return np.asarray(response, dtype=np.float64)
