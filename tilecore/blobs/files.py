@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
         columns = reader(Path(path))
         size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
         return Blobs({name: values for name, values in columns.items() if name not in _UNITS}, voxel_size_um=size)
-    except (ValueError, KeyError, IndexError, TypeError, OSError, ElementTree.ParseError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, OSError, ET.ParseError) as error:
         raise UnreadableFileError(f"{os.fspath(path)} is not a table of blobs: {error}") from error
 
 
@@ -172,35 +172,35 @@ def _read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _parquet() -> tuple[Any, Any]:
     try:
-        import pyarrow
+        import pyarrow as pa
         import pyarrow.parquet
     except ImportError as error:
         raise MissingDependencyError("Parquet files need pyarrow: pip install tilecore[tables]") from error
-    return pyarrow.parquet, pyarrow
+    return pa.parquet, pa
 
 
 def _write_cellfinder(blobs: Blobs, path: Path_) -> None:
-    root = ElementTree.Element("CellCounter_Marker_File")
-    image = ElementTree.SubElement(root, "Image_Properties")
-    ElementTree.SubElement(image, "Image_Filename").text = "placeholder.tif"
-    data = ElementTree.SubElement(root, "Marker_Data")
-    ElementTree.SubElement(data, "Current_Type").text = "1"
+    root = ET.Element("CellCounter_Marker_File")
+    image = ET.SubElement(root, "Image_Properties")
+    ET.SubElement(image, "Image_Filename").text = "placeholder.tif"
+    data = ET.SubElement(root, "Marker_Data")
+    ET.SubElement(data, "Current_Type").text = "1"
     for number in (1, _CELL):
-        markers = ElementTree.SubElement(data, "Marker_Type")
-        ElementTree.SubElement(markers, "Type").text = str(number)
+        markers = ET.SubElement(data, "Marker_Type")
+        ET.SubElement(markers, "Type").text = str(number)
     columns = [np.rint(blobs[name]).astype(int).tolist() if name in blobs.columns else None for name in "xyz"]
     columns = [[0] * len(blobs) if each is None else each for each in columns]
     for position in zip(*columns, strict=True):
-        marker = ElementTree.SubElement(markers, "Marker")
+        marker = ET.SubElement(markers, "Marker")
         for name, value in zip("XYZ", position, strict=True):
-            ElementTree.SubElement(marker, f"Marker{name}").text = str(value)
-    ElementTree.indent(root)
+            ET.SubElement(marker, f"Marker{name}").text = str(value)
+    ET.indent(root)
     with finished(path) as partial:
-        ElementTree.ElementTree(root).write(partial, encoding="UTF-8", xml_declaration=True)
+        ET.ElementTree(root).write(partial, encoding="UTF-8", xml_declaration=True)
 
 
 def _read_cellfinder(path: Path) -> dict[str, npt.NDArray[Any]]:
-    root = ElementTree.parse(path).getroot()
+    root = ET.parse(path).getroot()
     if root.tag != "CellCounter_Marker_File":
         raise ValueError(f"its root is {root.tag}, not CellCounter_Marker_File")
     markers = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from tilecore.blobs.scales import ScaleSpace
 from tilecore.blobs.settling import ExactResponses, as_image
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["Level", "Levels"]
+__all__ = ["HessianLevels", "Level", "Levels", "voxel_range"]
 
 # Planes converted to single precision together [voxel].
 _SLAB_VOXELS = 2**18
@@ -64,7 +63,7 @@ class Levels:
         self._block, self._origin, self._shape = block, tile.read.start, shape
         self.space = space
         self.target = tile.write.grown(1)
-        self.low, self.high = _range(block)
+        self.low, self.high = voxel_range(block)
         self.is_empty = not self.low <= self.high
         extremes = np.array([self.low, self.high], dtype=block.dtype if block.dtype.kind != "f" else np.float64)
         low, high = (0.0, 0.0) if self.is_empty else as_image(extremes, "float64").tolist()
@@ -79,7 +78,7 @@ class Levels:
         # scipy rounds too: with one tap after the other, or when it stores an image of single precision.
         taps = 8.0 if self.space.dtype == "float32" else 4.0 + 2 * max(scale.radii)
         own_error = taps * scale.gain * self._largest * np.finfo(self.space.dtype).eps
-        self._blank(response, lambda: _dilated(self._unknown, scale.radii)[self._inner])
+        self._blank(response, scale.radii)
         return Level(response, rounding_error(scale) + own_error, scale.constant * self.middle / self.unit)
 
     def exact_level(self, number: int) -> Level:
@@ -134,16 +133,40 @@ class Levels:
         """The same in the block."""
         return self.target.clipped(self._shape).translated([-first for first in self._origin]).slices
 
-    def _blank(self, response: Singles, unknown: Callable[[], npt.NDArray[np.bool_]]) -> None:
+    def _blank(self, response: npt.NDArray[Any], reach: tuple[int, ...]) -> None:
+        """Let no voxel outside the volume, nor one that what is not finite has reached, be a rival."""
         for axis, inside in enumerate(self._core):
             across = (slice(None),) * axis
             response[(*across, slice(None, inside.start))] = -np.inf
             response[(*across, slice(inside.stop, None))] = -np.inf
         if self._unknown is not None:
-            response[self._core][unknown()] = -np.inf
+            response[self._core][_dilated(self._unknown, reach)[self._inner]] = -np.inf
 
 
-def _range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
+class HessianLevels(Levels):
+    """The scales of the determinant of the Hessian, exact at once.
+
+    Its sums run from the image's first pixel, and so does their rounding: the block has to be
+    the whole image.
+    """
+
+    def level(self, number: int) -> Level:
+        """Compute a scale as scikit-image does."""
+        from skimage.feature import hessian_matrix_det
+
+        image = as_image(self._block, self.space.dtype)
+        if self._unknown is not None:
+            image = np.where(self._unknown, 0, image)
+        sigma = self.space.sigmas[number][0]
+        response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
+        response[self._core] = hessian_matrix_det(image, sigma)[self._inner]  # type: ignore[no-untyped-call]
+        self._blank(response, (int(3 * sigma) // 2 + 2,) * 2)
+        return Level(response, 0.0, 0.0)
+
+    exact_level = level
+
+
+def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
     """Smallest and largest finite voxel; (1, 0) if there is none."""
     low, high = (block.min(), block.max()) if block.size else (1, 0)
     if block.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):

@@ -75,10 +75,7 @@ def extremes(levels: Levels) -> tuple[float, float]:
 
 def _maxima_at(levels: Levels, window: list[Level | None], number: int, threshold: float) -> Maxima:
     """Maxima at one scale, the second of the window's."""
-    scale, level = levels.space.scales[number], _present(window[1])
-    floor = (threshold - levels.middle * scale.constant) / levels.unit
-    possible = _possible(window, floor - level.error)
-    settled = _settled(levels, window, number, possible, floor, threshold)
+    settled = _settled(levels, window, number, threshold)
     if settled is None:  # so much is open that whole scales are settled sooner
         steps = zip((-1, 0, 1), window, strict=True)
         window = [None if each is None else levels.exact_level(number + step) for step, each in steps]
@@ -125,10 +122,15 @@ def _above_those_beside(level: Level, floor: float) -> Indices:
 
 
 def _settled(
-    levels: Levels, window: list[Level | None], number: int, possible: Indices, floor: float, threshold: float
+    levels: Levels, window: list[Level | None], number: int, threshold: float
 ) -> tuple[Indices, npt.NDArray[np.float64]] | None:
-    """Decide what is open with exact responses; None where that would take too long."""
-    scale, level = levels.space.scales[number], _present(window[1])
+    """Maxima and their responses; what is open is settled with exact ones. None where that would take too long."""
+    level = _present(window[1])
+    if level.error == 0:
+        return None
+    scale = levels.space.scales[number]
+    floor = (threshold - levels.middle * scale.constant) / levels.unit
+    possible = _possible(window, floor - level.error)
     values = level.response.ravel()[possible].astype(np.float64)
     responses = values * levels.unit + levels.middle * scale.constant
     margin = level.error * levels.unit
@@ -187,8 +189,7 @@ def _extremes_at(levels: Levels, number: int) -> tuple[float, float]:
         return np.inf, -np.inf
     low, high = core[known].min(), core[known].max()
     extreme = known & ((core <= low + 2 * level.error) | (core >= high - 2 * level.error))
-    scale = levels.space.scales[number]
-    if levels.exact.pays(scale, int(extreme.sum()), core.size):
+    if level.error > 0 and levels.exact.pays(scale := levels.space.scales[number], int(extreme.sum()), core.size):
         exact = levels.exact.at(scale, np.argwhere(extreme) + np.add(levels.target.start, 1))
     else:
         core = levels.exact_level(number).response[(slice(1, -1),) * core.ndim]

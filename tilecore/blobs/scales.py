@@ -86,6 +86,8 @@ class ScaleSpace:
     dtype : str
         In which scikit-image computes for this volume: float32 for images of float16 and
         float32, otherwise float64. Rounding decides ties, so it has to be the same here.
+    is_isotropic : bool
+        Whether one standard deviation was given for all axes.
     factor : float
         What differences of Gaussians are multiplied by.
     """
@@ -93,6 +95,7 @@ class ScaleSpace:
     kind: Kind
     sigmas: tuple[tuple[float, ...], ...]
     dtype: str
+    is_isotropic: bool = True
     factor: float = 1.0
 
     @classmethod
@@ -116,22 +119,30 @@ class ScaleSpace:
             If sigmas are not positive or reversed, or a number does not fit.
         """
         dtype = np.dtype(np.float32 if image_dtype.char in "ef" else np.float64)
-        low, high = (_per_axis(each, name, ndim, dtype) for name, each in _named(min_sigma, max_sigma))
+        sigma_dtype = np.dtype(np.float64) if kind == "doh" else dtype
+        low = _per_axis(min_sigma, "min_sigma", ndim, sigma_dtype)
+        high = _per_axis(max_sigma, "max_sigma", ndim, sigma_dtype)
         if not (low <= high).all():
             raise ParameterError.of("min_sigma", min_sigma, f"must be at most max_sigma={max_sigma}")
+        isotropic = np.ndim(min_sigma) == np.ndim(max_sigma) == 0
+        if kind == "doh" and (ndim != 2 or not isotropic):
+            raise ParameterError.of("detector", kind, "is for images of two axes, and one sigma for both")
         if kind == "dog":
             if not sigma_ratio > 1 or math.isinf(sigma_ratio):
                 raise ParameterError.of("sigma_ratio", sigma_ratio, "a number of more than 1")
             n_scales = int(np.mean(np.log(high / low) / np.log(sigma_ratio) + 1))
             sigmas = np.array([low * (sigma_ratio**number) for number in range(n_scales + 1)])
-            return cls(kind, _as_tuples(sigmas), dtype.name, 1 / (sigma_ratio - 1))
+            return cls(kind, _as_tuples(sigmas), dtype.name, isotropic, 1 / (sigma_ratio - 1))
         if num_sigma < 1:
             raise ParameterError.of("num_sigma", num_sigma, "at least 1")
         if log_scale:
-            sigmas = np.logspace(np.log10(low), np.log10(high), num_sigma)
+            first, last = np.log10(low), np.log10(high)
+            if kind == "doh":  # scikit-image rounds this logarithm in another way, to other scales
+                first, last = (np.full(2, math.log(each[0], 10)) for each in (low, high))  # noqa: FURB163
+            sigmas = np.logspace(first, last, num_sigma)
         else:
             sigmas = np.linspace(low, high, num_sigma)
-        return cls(kind, _as_tuples(sigmas), dtype.name)
+        return cls(kind, _as_tuples(sigmas), dtype.name, isotropic)
 
     def __len__(self) -> int:
         return len(self.sigmas) - (self.kind == "dog")
@@ -232,10 +243,6 @@ def folded(positions: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int6
     """Positions outside an axis mirrored into it, as scipy's mode ``reflect``: d c b a | a b c d | d c b a."""
     inside = positions % (2 * length)
     return np.where(inside < length, inside, 2 * length - 1 - inside)
-
-
-def _named(min_sigma: Sigma, max_sigma: Sigma) -> tuple[tuple[str, Sigma], ...]:
-    return ("min_sigma", min_sigma), ("max_sigma", max_sigma)
 
 
 def _per_axis(sigma: Sigma, name: str, ndim: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

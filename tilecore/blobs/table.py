@@ -153,7 +153,7 @@ class Blobs:
             return False
         return all(np.array_equal(self[name], other[name], equal_nan=True) for name in names[0])
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.concatenate([self.positions, self.sigmas], axis=1).astype(dtype or np.float64)
 
     def __repr__(self) -> str:
