@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.channels import channels_of
+from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.detectors import (
     Detector,
     OwnDetector,
@@ -155,9 +156,10 @@ def detect_blobs(
         min_sigma, max_sigma = _sigmas(diameter_um, size, len(shape))
     masks = [] if mask is None else [_mask(mask, shape)]
     _check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
-    tables = []
+    tables: list[dict[str, Any]] = []
+    edges: list[set[int]] = [set() for _ in shape]
     for number, volume in volumes.items():
-        search = _Search([volume, *masks], number, tile_shape, _of_channel(run, number, len(volumes)))
+        search = _Search([volume, *masks], number, tile_shape, _of_channel(run, number, len(volumes)), edges)
         if detector in ("log", "dog", "doh"):
             space = ScaleSpace.of(
                 cast("Kind", detector),
@@ -173,18 +175,19 @@ def detect_blobs(
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
-    blobs = Blobs(_joined(tables), voxel_size_um=size, shape=shape)
+    blobs = Blobs(_joined(tables), voxel_size_um=size, shape=shape, tile_edges=[sorted(each - {0}) for each in edges])
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 
 
 @dataclass(frozen=True)
 class _Search:
-    """One channel, and how its tiles are run."""
+    """One channel, how its tiles are run, and where they turned out to begin."""
 
     sources: list[Any]
     channel: int
     tile_shape: int | Sequence[int] | None
     run: RunOptions
+    edges: list[set[int]]
 
     def scale_space(
         self, detector: ScaleSpaceDetector, threshold: float | None, threshold_rel: float | None
@@ -221,6 +224,8 @@ class _Search:
         """What all tiles found, None if they found nothing; and of each row the tile's place in the grid."""
         tables, places, low, high = [], [], np.inf, -np.inf
         for tile, found in self._iterate(detect_in_tile, detector, self.run):
+            for edges, start in zip(self.edges, tile.write.start, strict=True):
+                edges.add(start)
             low, high = np.fmin(low, found["low"]), np.fmax(high, found["high"])
             if found["rows"] is not None and len(found["rows"]):
                 tables.append(found["rows"])
@@ -276,12 +281,7 @@ def _voxel_size(source: Any, given: float | Sequence[float] | None, ndim: int) -
     size = getattr(source, "voxel_size_um", None) if given is None else given
     if size is None:
         return None
-    sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))
-    if given is None:
-        sizes = sizes[-ndim:]
-    if sizes.shape not in ((1,), (ndim,)) or not (sizes > 0).all():
-        raise ParameterError.of("voxel_size_um", size, f"one number or {ndim}, all more than zero")
-    return tuple(np.broadcast_to(sizes, ndim).tolist())
+    return as_voxel_size(size if given is not None else tuple(size)[-ndim:], ndim)
 
 
 def _sigmas(diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int) -> tuple[Sigma, Sigma]:

@@ -17,7 +17,7 @@ from tilecore.blobs.table import Blobs
 from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.finishing import finished
 
-__all__ = ["SUFFIXES", "WRITERS", "read_blobs", "write_blobs"]
+__all__ = ["SUFFIXES", "WRITERS", "check_suffix", "read_blobs", "write_blobs"]
 
 Path_ = str | os.PathLike[str]
 
@@ -36,7 +36,7 @@ def write_blobs(blobs: Blobs, path: Path_) -> None:
     MissingDependencyError
         If the format needs a package that is not installed.
     """
-    WRITERS[_kind(path)](blobs, path)
+    WRITERS[check_suffix(path)](blobs, path)
 
 
 def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = None) -> Blobs:
@@ -68,7 +68,7 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     """
     if not Path(path).is_file():
         raise MissingFileError.of("path", os.fspath(path), "there is no such file")
-    reader = _READERS[_kind(path)]
+    reader = _READERS[check_suffix(path)]
     try:
         columns = reader(Path(path))
         size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
@@ -77,7 +77,8 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
         raise UnreadableFileError(f"{os.fspath(path)} is not a table of blobs: {error}") from error
 
 
-def _kind(path: Path_) -> str:
+def check_suffix(path: Path_) -> str:
+    """Tell which kind of table a file is, by its suffix; refuse unknown ones before any work is done."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ParameterError.of("path", os.fspath(path), f"known kinds of tables are {', '.join(SUFFIXES)}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage as ndi
 
 from tilecore.blobs.responses import Singles, respond, rounding_error
 from tilecore.blobs.scales import ScaleSpace
@@ -152,7 +153,7 @@ class HessianLevels(Levels):
 
     def level(self, number: int) -> Level:
         """Compute a scale as scikit-image does."""
-        from skimage.feature import hessian_matrix_det
+        from skimage.feature import hessian_matrix_det  # loads much that the other detectors do without
 
         image = as_image(self._block, self.space.dtype)
         if self._unknown is not None:
@@ -177,10 +178,8 @@ def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
 
 def _dilated(mask: Any, radii: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """What lies within the radii of a set voxel, along each axis."""
-    from scipy.ndimage import maximum_filter1d
-
     grown = mask.astype(np.uint8)
     for axis, radius in enumerate(radii):
-        grown = maximum_filter1d(grown, 2 * radius + 1, axis=axis, mode="constant")
+        grown = ndi.maximum_filter1d(grown, 2 * radius + 1, axis=axis, mode="constant")
     dilated: npt.NDArray[np.bool_] = grown.astype(bool)
     return dilated

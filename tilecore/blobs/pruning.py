@@ -119,9 +119,7 @@ def prune_close(blobs: Blobs, tolerance_zyx: float | Sequence[float], average: b
     if not average:
         return kept
     positions = _averaged(blobs.positions, pairs, stays)[stays]
-    columns = {name: kept.table[name] for name in kept.table.dtype.names or ()}
-    columns.update(zip("zyx"[-blobs.ndim :], positions.T, strict=True))
-    return Blobs(columns, voxel_size_um=blobs.voxel_size_um, shape=blobs.shape)
+    return kept.moved(positions)
 
 
 _NO_PAIRS: Indices = np.empty((0, 2), dtype=np.intp)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import scipy.ndimage as ndi
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
@@ -222,8 +223,6 @@ class Scale:
 
     def dense(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Response to a whole image of `space.dtype`, as scikit-image computes it."""
-        import scipy.ndimage as ndi
-
         if self.is_laplacian:
             response = -ndi.gaussian_laplace(image, self.pair[0]) * np.mean(self.pair[0]) ** 2
         else:
@@ -267,12 +266,10 @@ def _radius(sigma: Any) -> int:
 
 def _kernel(sigma: Any, order: int, radius: int) -> Floats:
     """The kernel that scipy uses, by its effect on a single one: never a copy of its formula."""
-    from scipy.ndimage import gaussian_filter1d
-
     own = _radius(sigma)
     impulse = np.zeros(4 * own + 1)
     impulse[2 * own] = 1.0
     kernel = np.zeros(2 * radius + 1)
-    answer = gaussian_filter1d(impulse, sigma, order=order, mode="constant")
+    answer = ndi.gaussian_filter1d(impulse, sigma, order=order, mode="constant")
     kernel[radius - own : radius + own + 1] = answer[own : 3 * own + 1]
     return kernel

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from skimage.util import img_as_float
 
 from tilecore.blobs.scales import Scale, folded
 from tilecore.geometry.boxes import Box
@@ -26,8 +27,6 @@ _BATCH_VOXELS = 2**21
 
 def as_image(block: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
     """Voxels as scikit-image sees them: whole numbers scaled, floats as they are."""
-    from skimage.util import img_as_float
-
     if block.dtype.kind == "u":  # many times faster, on the small patches of which there are many
         return block * _unit(block.dtype)
     image: npt.NDArray[Any] = img_as_float(block)  # type: ignore[no-untyped-call]
@@ -37,8 +36,6 @@ def as_image(block: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
 @lru_cache(maxsize=8)
 def _unit(dtype: np.dtype[Any]) -> np.float64:
     """What scikit-image multiplies whole numbers without a sign by."""
-    from skimage.util import img_as_float
-
     return np.float64(img_as_float(np.ones(1, dtype=dtype))[0])  # type: ignore[no-untyped-call]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.blobs.columns import Columns, as_table, as_voxel_size, completed, sigma_names, sort_order
 from tilecore.errors import ParameterError
 from tilecore.geometry.boxes import Box
 
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Blobs"]
 
-Columns = Mapping[str, npt.ArrayLike]
-
 _AXES = ("z", "y", "x")
-_WHOLE = {"channel", "tile_z", "tile_y", "tile_x"}
 
 
 class Blobs:
@@ -37,13 +35,16 @@ class Blobs:
         Along each axis [um]. With it there are columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.
     shape : sequence of int, optional
         Shape of the volume [voxel].
+    tile_edges : sequence of sequence of int, optional
+        Where, along each axis, tiles met [voxel].
 
     Attributes
     ----------
     table : ndarray
         Structured, read-only, a field for each column; sorted by position, sigma, channel.
     voxel_size_um : tuple of float, or None
-    shape : tuple of int, or None
+    shape, tile_edges
+        As they were given, or None.
 
     Raises
     ------
@@ -79,15 +80,17 @@ class Blobs:
         *,
         voxel_size_um: float | Sequence[float] | None = None,
         shape: Sequence[int] | None = None,
+        tile_edges: Sequence[Sequence[int]] | None = None,
     ) -> None:
         if isinstance(columns, np.ndarray):
             columns = {name: columns[name] for name in columns.dtype.names or ()}
         self._axes = _AXES if "z" in columns else _AXES[1:]
-        table = _as_table(_completed(columns, self._axes))
-        self.table = table[np.lexsort([table[name] for name in reversed(_sort_order(table, self._axes))])]
+        table = as_table(completed(columns, self._axes))
+        self.table = table[np.lexsort([table[name] for name in reversed(sort_order(table, self._axes))])]
         self.table.flags.writeable = False
-        self.voxel_size_um = None if voxel_size_um is None else _voxel_size(voxel_size_um, self.ndim)
+        self.voxel_size_um = None if voxel_size_um is None else as_voxel_size(voxel_size_um, self.ndim)
         self.shape = None if shape is None else tuple(int(length) for length in shape)
+        self.tile_edges = tile_edges
 
     @classmethod
     def of(cls, array: npt.ArrayLike, **options: Any) -> Self:
@@ -128,7 +131,7 @@ class Blobs:
     @property
     def sigmas(self) -> npt.NDArray[np.float64]:
         """Shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
-        return self._stacked(_sigma_names(self._names, self._axes))
+        return self._stacked(sigma_names(self._names, self._axes))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -185,6 +188,13 @@ class Blobs:
         start, stop = (box.start, box.stop) if isinstance(box, Box) else box
         inside = (self.positions >= np.asarray(start)) & (self.positions < np.asarray(stop))
         return self._with(self.table[inside.all(axis=1)])
+
+    def moved(self, positions: npt.ArrayLike) -> Self:
+        """The same blobs at other positions, shape (n_blobs, ndim) [voxel]."""
+        table = self.table.copy()
+        for name, values in zip(self._axes, np.asarray(positions).T, strict=True):
+            table[name] = values
+        return self._with(table)
 
     def counts_per_tile(self) -> dict[tuple[int, ...], int]:
         """How many blobs each tile found, by the tile's position in its grid; of tiles that found any."""
@@ -263,55 +273,4 @@ class Blobs:
         return np.stack([self.table[name] for name in names], axis=1) if names else np.empty((len(self), 0))
 
     def _with(self, table: npt.NDArray[Any]) -> Self:
-        return type(self)(table, voxel_size_um=self.voxel_size_um, shape=self.shape)
-
-
-def _completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """The columns in order, with those that follow from others."""
-    missing = [name for name in axes if name not in columns]
-    if missing:
-        raise ParameterError.of("columns", list(columns), f"there must be one called {missing[0]!r}")
-    given = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
-    n_blobs = len(given[axes[0]])
-    sigmas = _sigma_names(list(given), axes)
-    if sigmas and "radius" not in given:
-        # A Gaussian's Laplacian answers most to a ball whose radius is sigma times the root of the number of axes.
-        sizes = np.prod([given[name] for name in sigmas], axis=0) ** (1 / len(sigmas))
-        given["radius"] = np.sqrt(len(axes)) * sizes
-    given.setdefault("channel", np.zeros(n_blobs, dtype=np.int64))
-    tiles = [f"tile_{axis}" for axis in axes]
-    order = [*axes, *sigmas, "radius", "response", "channel", *tiles]
-    return {name: given[name] for name in [*order, *[each for each in given if each not in order]] if name in given}
-
-
-def _as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    shapes = {name: values.shape for name, values in columns.items()}
-    if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
-        raise ParameterError.of("columns", shapes, "all must have one value for each blob")
-    for name, values in columns.items():
-        if values.dtype.kind not in "biuf":
-            raise ParameterError.of(f"columns[{name!r}]", values.dtype, "must be numbers")
-    dtype = np.dtype([(name, np.int64 if name in _WHOLE else np.float64) for name in columns])
-    table = np.empty(next(iter(shapes.values())), dtype=dtype)
-    for name, values in columns.items():
-        table[name] = values
-    return table
-
-
-def _sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
-    names = list(table.dtype.names or ())
-    tiles = [name for name in names if name.startswith("tile_")]
-    first = [*axes, *_sigma_names(names, axes), "channel"]
-    return [*first, *[name for name in names if name not in first and name not in tiles], *tiles]
-
-
-def _sigma_names(names: Sequence[str], axes: Sequence[str]) -> list[str]:
-    per_axis = [f"sigma_{axis}" for axis in axes]
-    return ["sigma"] if "sigma" in names else per_axis if set(per_axis) <= set(names) else []
-
-
-def _voxel_size(size: float | Sequence[float], ndim: int) -> tuple[float, ...]:
-    values = np.asarray(size, dtype=np.float64)
-    if values.shape not in ((), (ndim,)) or not (np.isfinite(values) & (values > 0)).all():
-        raise ParameterError.of("voxel_size_um", size, f"one number or {ndim}, all more than zero")
-    return tuple(np.full(ndim, values).tolist())
+        return type(self)(table, voxel_size_um=self.voxel_size_um, shape=self.shape, tile_edges=self.tile_edges)
