@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
 
-__all__ = ["Columns", "as_table", "as_voxel_size", "completed", "sigma_names", "sort_order"]
+__all__ = ["Columns", "Table", "as_table", "as_voxel_size", "completed", "sigma_names", "sort_order"]
 
 #: What a table is made of: values by the names of columns.
 Columns = Mapping[str, npt.ArrayLike]
+
+
+class Table(Protocol):
+    """What the modules below the table need of it."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Shape (n_blobs, ndim) [voxel]."""
+
+    @property
+    def voxel_size_um(self) -> tuple[float, ...] | None:
+        """Along each axis [um]."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, name: str) -> Any: ...
+
 
 _WHOLE = {"channel", "tile_z", "tile_y", "tile_x"}
 

@@ -281,7 +281,7 @@ def _voxel_size(source: Any, given: float | Sequence[float] | None, ndim: int) -
     size = getattr(source, "voxel_size_um", None) if given is None else given
     if size is None:
         return None
-    return as_voxel_size(size if given is not None else tuple(size)[-ndim:], ndim)
+    return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)
 
 
 def _sigmas(diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int) -> tuple[Sigma, Sigma]:

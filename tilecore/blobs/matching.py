@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.blobs.table import Blobs
+from tilecore.blobs.columns import Table
 from tilecore.errors import ParameterError
 
 __all__ = ["Matching", "colocalize", "match_blobs"]
@@ -55,7 +55,7 @@ class Matching:
         return f"precision {self.precision:.4f}, recall {self.recall:.4f}, F1 {self.f1:.4f}"
 
 
-def match_blobs(blobs: Blobs, truth: Blobs, tolerance_um: float) -> Matching:
+def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
     """Assign blobs to those of another table, one to one: as many as can be, then as near as can be.
 
     Parameters
@@ -76,6 +76,7 @@ def match_blobs(blobs: Blobs, truth: Blobs, tolerance_um: float) -> Matching:
 
     Examples
     --------
+    >>> from tilecore import Blobs
     >>> found, truth = (Blobs({"z": [1, 9], "y": [1, 9], "x": x}) for x in ([1, 9], [2, 20]))
     >>> print(match_blobs(found, truth, tolerance_um=3))
     precision 0.5000, recall 0.5000, F1 0.5000
@@ -101,7 +102,7 @@ def match_blobs(blobs: Blobs, truth: Blobs, tolerance_um: float) -> Matching:
     return Matching(pairs, distances, n_first, n_second)
 
 
-def colocalize(blobs_a: Blobs, blobs_b: Blobs, tolerance_um: float) -> Matching:
+def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
     """Find the blobs of two channels that lie in the same place.
 
     Parameters
@@ -128,7 +129,7 @@ def colocalize(blobs_a: Blobs, blobs_b: Blobs, tolerance_um: float) -> Matching:
     return match_blobs(blobs_a, blobs_b, tolerance_um)
 
 
-def _comparable(blobs: Blobs, other: Blobs) -> list[npt.NDArray[np.float64]]:
+def _comparable(blobs: Table, other: Table) -> list[npt.NDArray[np.float64]]:
     """Positions of both in the same unit."""
     if blobs.ndim != other.ndim:
         raise ParameterError.of("blobs", (blobs.ndim, other.ndim), "both tables must have the same axes")

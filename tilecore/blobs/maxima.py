@@ -158,7 +158,7 @@ def _settled(
 def _open_pairs(level: Level, other: Level, possible: Indices) -> tuple[Indices, Indices]:
     """Candidates, by their number, and the neighbours that may exceed them, by their index."""
     steps = _steps(level.response.shape, itself=other is not level)
-    slack = level.error + other.error + level.offset - other.offset
+    slack = level.error + other.error + other.offset - level.offset
     responses = other.response.ravel()
     candidates, rivals = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     for first in range(0, len(possible), _BATCH):

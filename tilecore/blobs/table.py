@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.columns import Columns, as_table, as_voxel_size, completed, sigma_names, sort_order
+from tilecore.blobs.matching import Matching, match_blobs
+from tilecore.blobs.writing import WRITERS
 from tilecore.errors import ParameterError
 from tilecore.geometry.boxes import Box
-
-if TYPE_CHECKING:
-    from tilecore.blobs.matching import Matching
 
 __all__ = ["Blobs"]
 
@@ -232,8 +231,6 @@ class Blobs:
 
     def match(self, other: Blobs, tolerance_um: float) -> Matching:
         """Compare with another table, such as the truth: see `match_blobs`."""
-        from tilecore.blobs.matching import match_blobs
-
         return match_blobs(self, other, tolerance_um)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
@@ -261,8 +258,6 @@ class Blobs:
         self._write("geojson", path)
 
     def _write(self, kind: str, path: str | os.PathLike[str]) -> None:
-        from tilecore.blobs.files import WRITERS
-
         WRITERS[kind](self, path)
 
     @property

@@ -52,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.detection import detect_blobs
-    from tilecore.blobs.files import check_suffix, read_blobs, write_blobs
+    from tilecore.blobs.reading import read_blobs
+    from tilecore.blobs.writing import check_suffix, write_blobs
     from tilecore.formats.opening import open_source
 
     check_suffix(options.output)
