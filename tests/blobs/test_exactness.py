@@ -21,7 +21,7 @@ DTYPES = [np.uint8, np.uint16, np.int16, np.uint32, np.float16, np.float32, np.f
 def test_whole_volume(shape: tuple[int, ...], dtype: Any, detector: str) -> None:
     volume = textured(shape, dtype)
     expected = of_scikit_image(volume, detector)
-    if len(shape) == 3 and min(shape) > 1 or len(shape) == 2:
+    if min(shape) > 1:
         assert len(expected) > 0
     assert_same(of_tilecore(volume, detector), expected)
 
@@ -30,7 +30,12 @@ def test_whole_volume(shape: tuple[int, ...], dtype: Any, detector: str) -> None
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_determinant_of_hessian(dtype: Any, log_scale: bool) -> None:
     image = textured((80, 90), dtype)
-    parameters = {"min_sigma": 2, "max_sigma": 7, "threshold": 1e-3 if dtype != np.uint16 else 1e-9, "log_scale": log_scale}
+    parameters = {
+        "min_sigma": 2,
+        "max_sigma": 7,
+        "threshold": 1e-3 if dtype != np.uint16 else 1e-9,
+        "log_scale": log_scale,
+    }
     expected = of_scikit_image(image, "doh", **parameters)
     assert len(expected) > 5
     blobs = of_tilecore(image, "doh", **parameters)
@@ -159,7 +164,7 @@ def test_voxels_that_are_not_finite(detector: str, hole: float) -> None:
     assert (far > reach).all()
     whole = of_tilecore(np.where(np.isfinite(holed), holed, 0.5), detector, **scales)
     away = np.minimum(*[np.abs(whole.positions - at).max(axis=1) for at in ((5, 20, 22), (0, 3, 4))]) > 14
-    assert 0 < away.sum()
+    assert away.any()
     np.testing.assert_array_equal(np.asarray(whole)[away], np.asarray(blobs)[far > 14])
 
 
