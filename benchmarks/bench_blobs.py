@@ -24,29 +24,25 @@ _WORKERS = 2
 _THRESHOLD = 0.001
 
 
-class Blobs4(Benchmark):
-    """Four scales, as cells are counted."""
+class _OnNuclei:
+    """What the benchmarks on synthetic nuclei share."""
 
-    name = "blobs"
-    goal = "LoG at 4 scales, 2..5: 15x scikit-image, 8x dask's map_overlap with 2 threads; a quarter of the memory; as true"
-    repeats = 3
+    quick: bool
     scales: ClassVar[dict[str, Any]] = {"min_sigma": 2, "max_sigma": 5, "num_sigma": 4}
     detector: ClassVar[str] = "log"
-    with_dask: ClassVar[bool] = True
 
     def setup(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name) / "nuclei.npy"
-        self.nuclei = _nuclei(14, quick=self.quick)
-        np.save(self.path, self.nuclei.block(Box.of_shape(self.nuclei.shape)))
+        nuclei = _nuclei(14, (48, 96, 96) if self.quick else (128, 512, 512))
+        np.save(self.path, nuclei.block(Box.of_shape(nuclei.shape)))
         self.volume = np.load(self.path)
 
     def teardown(self) -> None:
         self._folder.cleanup()
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
-        found = {"tilecore, 2 workers": self.tilecore, "scikit-image": self.scikit_image}
-        return found | ({"dask map_overlap, 2 threads": self.dask} if self.with_dask else {})
+        return {f"tilecore, {_WORKERS} workers": self.tilecore, "scikit-image": self.scikit_image}
 
     def tilecore(self, volume: npt.NDArray[Any] | None = None) -> Blobs:
         volume = self.volume if volume is None else volume
@@ -59,12 +55,24 @@ class Blobs4(Benchmark):
         rows = function(self.volume if volume is None else volume, threshold=_THRESHOLD, **self.scales)
         return np.asarray(rows)
 
+
+class BlobsFour(_OnNuclei, Benchmark):
+    """Four scales, as cells are counted."""
+
+    name = "blobs"
+    goal = "LoG at 4 scales, 2..5: 15x scikit-image, 8x dask's map_overlap; a quarter of the memory; as true"
+    repeats = 3
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return super().contenders() | {f"dask map_overlap, {_WORKERS} threads": self.dask}
+
     def dask(self) -> npt.NDArray[Any]:
-        """Each block with its halo through scikit-image; what a block owns, together, is pruned as scikit-image does."""
+        """Each block with its halo through scikit-image; what the blocks own is pruned as scikit-image does."""
         import dask
         import dask.array as da
 
-        halo = halo_for("log", **self.scales)
+        scales = self.scales
+        halo = halo_for("log", **scales)
         blocks = da.from_array(self.volume, chunks=(128, 256, 256))
         starts = [np.cumsum([0, *each[:-1]]) for each in blocks.chunks]
         padded = da.overlap.overlap(blocks, depth=dict(enumerate(halo)), boundary="none").to_delayed()
@@ -88,15 +96,14 @@ class Blobs4(Benchmark):
     def _memory(self) -> str:
         arguments = ", ".join(f"{name}={value}" for name, value in self.scales.items()) + f", threshold={_THRESHOLD}"
         theirs = _peak(f"from skimage.feature import blob_log; blob_log(np.load({str(self.path)!r}), {arguments})")
-        ours = _peak(
-            f"from tilecore import detect_blobs; detect_blobs({str(self.path)!r}, workers=2, progress=False, {arguments})"
-        )
+        options = f"workers={_WORKERS}, progress=False, {arguments}"
+        ours = _peak(f"from tilecore import detect_blobs; detect_blobs({str(self.path)!r}, {options})")
         return f"peak memory of all processes: tilecore {ours / 2**20:.0f} MiB, scikit-image {theirs / 2**20:.0f} MiB"
 
     def _truths(self) -> list[str]:
         lines = []
         for spacing in (13, 16, 22):
-            nuclei = _nuclei(spacing, quick=True, seed=5)
+            nuclei = _nuclei(spacing, (48, 96, 96) if self.quick else (64, 256, 256))
             volume = nuclei.block(Box.of_shape(nuclei.shape))
             truth = Blobs(dict(zip("zyx", nuclei.nuclei().T, strict=False)))
             ours = self.tilecore(volume).match(truth, 4.0)
@@ -107,53 +114,36 @@ class Blobs4(Benchmark):
         return lines
 
 
-class Blobs10(Blobs4):
+class BlobsWide(_OnNuclei, Benchmark):
     """Ten scales, of which the largest is wide."""
 
     name = "blobs-wide"
     goal = "LoG at 10 scales, 3..12: 15x scikit-image"
     repeats = 1
     scales: ClassVar[dict[str, Any]] = {"min_sigma": 3, "max_sigma": 12, "num_sigma": 10}
-    with_dask = False
-
-    def remarks(self) -> list[str]:
-        return []
 
 
-class BlobsDog(Blobs4):
+class BlobsDog(_OnNuclei, Benchmark):
     """Differences of Gaussians."""
 
     name = "blobs-dog"
     goal = "DoG, sigma 2..5: 8x scikit-image"
+    repeats = 3
     scales: ClassVar[dict[str, Any]] = {"min_sigma": 2, "max_sigma": 5}
     detector = "dog"
-    with_dask = False
-
-    def remarks(self) -> list[str]:
-        return []
 
 
-class BlobsOwn(Blobs4):
+class BlobsOwn(_OnNuclei, Benchmark):
     """A detector that is plain scikit-image."""
 
     name = "blobs-own"
     goal = "scikit-image's blob_log as a detector of one's own, 2 workers: 1.8x itself"
     repeats = 1
-    with_dask = False
 
     def tilecore(self, volume: npt.NDArray[Any] | None = None) -> Blobs:
         params = {**self.scales, "threshold": _THRESHOLD, "overlap": 1}
-        return detect_blobs(
-            self.volume,
-            detector=blob_log,
-            params=params,
-            halo=halo_for("log", **self.scales),
-            workers=_WORKERS,
-            progress=False,
-        )
-
-    def remarks(self) -> list[str]:
-        return []
+        halo = halo_for("log", **self.scales)
+        return detect_blobs(self.volume, detector=blob_log, params=params, halo=halo, workers=_WORKERS, progress=False)
 
 
 class BlobsPruning(Benchmark):
@@ -188,9 +178,8 @@ class BlobsPruning(Benchmark):
         return [f"tilecore, {len(self.many)} blobs, of which {len(kept)} stay: {ours:.2f} s", f"scikit-image: {growth}"]
 
 
-def _nuclei(spacing: int, *, quick: bool, seed: int = 1) -> SyntheticNuclei:
-    shape = (48, 96, 96) if quick else (128, 512, 512)
-    return SyntheticNuclei(shape, seed=seed, spacing=spacing, radius=(3.0, 5.0))
+def _nuclei(spacing: int, shape: tuple[int, ...]) -> SyntheticNuclei:
+    return SyntheticNuclei(shape, seed=1, spacing=spacing, radius=(3.0, 5.0))
 
 
 def _cloud(n_blobs: int) -> Blobs:
