@@ -70,6 +70,7 @@ class Levels:
         low, high = (0.0, 0.0) if self.is_empty else as_image(extremes, "float64").tolist()
         self.middle = low / 2 + high / 2
         self.unit = (high / 2 - low / 2) or 1.0
+        self._exact_levels: dict[int, Level] = {}
         self._largest = max(abs(low), abs(high)) / self.unit
 
     def level(self, number: int) -> Level:
@@ -83,12 +84,15 @@ class Levels:
         return Level(response, rounding_error(scale) + own_error, scale.constant * self.middle / self.unit)
 
     def exact_level(self, number: int) -> Level:
-        """Compute a scale as scikit-image does, in units of its own."""
-        scale = self.space.scales[number]
-        response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
-        response[self._core] = self.exact.everywhere(scale, self.target.clipped(self._shape))
-        response[~np.isfinite(response)] = -np.inf
-        return Level(response, 0.0, 0.0)
+        """Compute a scale as scikit-image does, in units of its own; the last three are kept."""
+        if number not in self._exact_levels:
+            scale = self.space.scales[number]
+            response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
+            response[self._core] = self.exact.everywhere(scale, self.target.clipped(self._shape))
+            response[~np.isfinite(response)] = -np.inf
+            self._exact_levels.pop(number - 3, None)
+            self._exact_levels[number] = Level(response, 0.0, 0.0)
+        return self._exact_levels[number]
 
     def positions(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Positions in the volume, shape (n, ndim), of indices into a flat response."""

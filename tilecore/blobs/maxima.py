@@ -89,7 +89,7 @@ def _possible(window: list[Level | None], floor: float) -> Indices:
     """Where there may be a maximum, as indices into the flat response: the few left by cheap comparisons."""
     level = _present(window[1])
     indices = _above_those_beside(level, floor)
-    values = level.response.ravel()[indices]
+    values = level.response.ravel()[indices].astype(np.float64)  # offsets may need more than single precision
     for other in window:
         if other is None:
             continue
@@ -163,7 +163,7 @@ def _open_pairs(level: Level, other: Level, possible: Indices) -> tuple[Indices,
     candidates, rivals = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     for first in range(0, len(possible), _BATCH):
         batch = possible[first : first + _BATCH, None]
-        near = responses[batch + steps] >= level.response.ravel()[batch] - slack
+        near = responses[batch + steps] >= level.response.ravel()[batch].astype(np.float64) - slack
         rows, columns = np.nonzero(near)
         candidates.append(rows + first)
         rivals.append(batch[rows, 0] + steps[columns])
