@@ -20,6 +20,7 @@ RANKS = {
     "errors": -1,  # even sizes and settings may be wrong
     "bytesize": 0,
     "machine": 0,
+    "plugins": 0,
     "configuration": 0.5,
     "geometry": 1,
     "memory": 1,

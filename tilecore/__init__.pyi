@@ -3,7 +3,13 @@ from .arrays.containers import SharedArr, SharedArrsContainer, init_shared_conta
 from .arrays.shared import SharedArray
 from .arrays.shared_memory import SharedMemory
 from .blobs.detection import detect_blobs
+from .blobs.matching import Matching, colocalize, match_blobs
 from .blobs.merging import merge_blobs
+from .blobs.pruning import prune_blobs, prune_close
+from .blobs.reading import read_blobs
+from .blobs.scales import halo_for
+from .blobs.table import Blobs
+from .blobs.writing import write_blobs
 from .configuration import Settings, settings
 from .engine.chunks import pmap_chunks
 from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles

@@ -2,45 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Unpack
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.blobs.channels import channels_of
+from tilecore.blobs.columns import as_voxel_size
+from tilecore.blobs.detectors import (
+    Detector,
+    OwnDetector,
+    ScaleSpaceDetector,
+    detect_in_tile,
+    extremes_in_tile,
+    own_detector,
+)
+from tilecore.blobs.pruning import prune_blobs
+from tilecore.blobs.scales import Kind, ScaleSpace, Sigma
+from tilecore.blobs.table import Blobs
 from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
+from tilecore.engine.sources import open_sources
 from tilecore.errors import ParameterError
+from tilecore.formats.opening import open_source
+from tilecore.geometry.axes import HaloLike, as_integers
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["detect_blobs", "halo_for"]
+__all__ = ["detect_blobs"]
 
 
 def detect_blobs(
     source: Any,
     *,
-    min_sigma: float = 1,
-    max_sigma: float = 50,
+    detector: str | Callable[..., Any] = "log",
+    min_sigma: Sigma = 1,
+    max_sigma: Sigma = 50,
     num_sigma: int = 10,
-    threshold: float = 0.2,
+    sigma_ratio: float = 1.6,
+    threshold: float | None = 0.2,
+    threshold_rel: float | None = None,
     overlap: float = 0.5,
+    log_scale: bool = False,
+    exclude_border: int | tuple[int, ...] | bool = False,
+    voxel_size_um: float | Sequence[float] | None = None,
+    diameter_um: float | tuple[float, float] | None = None,
+    channel: int | None = None,
+    mask: Any = None,
+    params: Mapping[str, Any] | None = None,
+    halo: HaloLike | None = None,
     tile_shape: int | Sequence[int] | None = None,
     **run: Unpack[RunOptions],
-) -> npt.NDArray[np.float64]:
-    """Find bright blobs in a volume by the Laplacian of Gaussian.
+) -> Blobs:
+    """Find the bright blobs of a volume: those that the detector finds in the whole of it, from tiles.
 
     Parameters
     ----------
-    source : array_like or path, shape (Z, Y, X)
-        The volume; whole numbers are scaled to 0 .. 1 as `skimage.util.img_as_float` does.
-    min_sigma, max_sigma : float
-        Scales of the smallest and the largest blobs sought [voxel].
+    source : array_like or path, shape (Z, Y, X) or (Y, X), with a channel axis or without
+        Whole numbers are scaled as `skimage.util.img_as_float` does; floats are taken as they
+        are. A voxel that is NaN or infinite makes no blob, nor do those that the kernel
+        reaches from it.
+    detector : {"log", "dog", "doh"}, str or callable
+        Laplacian of Gaussian; difference of Gaussians; in images, determinant of the Hessian.
+        Or ``function(block, **params)``, itself or as ``"module:name"`` or by its name among
+        the entry points ``tilecore.detectors``, that returns an array, shape (n, ndim or
+        more): positions in the block, then other columns. tilecore moves the positions
+        to the volume, drops what lies outside a tile's own voxels, merges and prunes.
+    min_sigma, max_sigma : float or sequence of float
+        Scales of the smallest and the largest blobs sought, or one for each axis [voxel].
     num_sigma : int
-        Number of scales between them.
-    threshold : float
-        Smallest response of a blob.
+        Number of scales between them; not of ``"dog"``.
+    sigma_ratio : float
+        From one scale of ``"dog"`` to the next.
+    threshold : float or None
+        Blobs have a larger response. None: `threshold_rel` alone.
+    threshold_rel : float, optional
+        The same as a part of the largest response in the whole volume, which a first pass
+        finds; the larger threshold counts.
     overlap : float
-        Of two blobs that share more than this part of the smaller one, only the larger stays.
+        Of two blobs that share more than this part of the smaller one, only the larger stays;
+        1: all stay. See `prune_blobs`.
+    log_scale : bool
+        Whether the scales are spaced by their logarithm.
+    exclude_border : int or tuple of int
+        Width of the border of the volume in which no blob counts, or one for each axis [voxel].
+    voxel_size_um : float or sequence of float, optional
+        Along each axis [um]. Default: what the source says.
+    diameter_um : float or (float, float), optional
+        Diameter of the blobs sought, or of the smallest and the largest [um], instead of sigmas; one
+        number stands for a range of a quarter around it. Needs the voxel's size.
+    channel : int, optional
+        Which one to look at. Default: each, if the source has four axes or says which is the
+        channels'. If it has less and does not say, a channel given means that the last axis is theirs.
+    mask : array_like or path, optional
+        Blobs count only where it is not zero; it has the volume's shape. Responses do not depend on it.
+    params : mapping, optional
+        Arguments of a detector that is not tilecore's.
+    halo : int or sequence, optional
+        Context that such a detector needs around a tile [voxel]. Default: its attribute ``halo``,
+        a number or numbers, or a function of `params` that gives them.
     tile_shape : int or sequence of int, optional
         As of `map_tiles`.
     **run
@@ -48,47 +111,199 @@ def detect_blobs(
 
     Returns
     -------
-    ndarray, shape (n_blobs, 4)
-        z, y, x and sigma [voxel], sorted by z, y, x and sigma. The same for any tiles.
+    Blobs
+        The same, row for row, whatever the tiles, workers and executor. Responses are given to
+        fourteen bits, four digits.
 
     Raises
     ------
-    ParameterError
+    ParameterError, ParameterTypeError
         If a parameter does not fit.
     TileError
-        If tiles failed.
+        If tiles failed, or a detector returned something else than points in its block; the message
+        names tile and detector.
+
+    Notes
+    -----
+    Positions and sigmas are those of `skimage.feature.blob_log`, `blob_dog` and `blob_doh` on the
+    whole volume (before they prune). Where neighbours have exactly the same response each is a
+    blob, as there; a volume of one value has none.
+
+    Responses are computed in single precision, and those on which a decision hangs again in double
+    precision as scipy computes them. A tile needs about thirty bytes for each voxel it reads,
+    whatever the number of scales. ``"doh"`` sums over the whole image, which is its halo: one
+    tile is best.
+
+    Process-safety: workers only read.
 
     References
     ----------
     .. [1] Parameters and meaning from `skimage.feature.blob_log`.
+
+    Examples
+    --------
+    >>> volume = np.zeros((9, 20, 20))
+    >>> volume[4, 6, 12] = 1
+    >>> blobs = detect_blobs(volume, min_sigma=1, max_sigma=2, num_sigma=3, threshold=0.05, executor="serial")
+    >>> np.asarray(blobs)
+    array([[ 4.,  6., 12.,  1.]])
     """
-    from skimage.feature.blob import _prune_blobs
+    opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
+    volumes = channels_of(opened, channel)
+    shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
+    size = _voxel_size(opened, voxel_size_um, len(shape))
+    if diameter_um is not None:
+        min_sigma, max_sigma = _sigmas(diameter_um, size, len(shape))
+    masks = [] if mask is None else [_mask(mask, shape)]
+    _check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
+    tables: list[dict[str, Any]] = []
+    edges: list[set[int]] = [set() for _ in shape]
+    for number, volume in volumes.items():
+        search = _Search([volume, *masks], number, tile_shape, _of_channel(run, number, len(volumes)), edges)
+        if detector in ("log", "dog", "doh"):
+            space = ScaleSpace.of(
+                cast("Kind", detector),
+                np.dtype(volume.dtype),
+                len(shape),
+                min_sigma=min_sigma,
+                max_sigma=max_sigma,
+                num_sigma=num_sigma,
+                sigma_ratio=sigma_ratio,
+                log_scale=log_scale,
+            )
+            chosen = ScaleSpaceDetector(space, shape, 0.0, _border(exclude_border, len(shape)))
+            tables.append(search.scale_space(chosen, threshold, threshold_rel))
+        else:
+            tables.append(search.own(own_detector(detector, params, halo)))
+    blobs = Blobs(_joined(tables), voxel_size_um=size, shape=shape, tile_edges=[sorted(each - {0}) for each in edges])
+    return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 
-    if not 0 < min_sigma <= max_sigma:
-        raise ParameterError.of("min_sigma", min_sigma, f"more than 0 and at most max_sigma={max_sigma}")
-    scales = {"min_sigma": min_sigma, "max_sigma": max_sigma, "num_sigma": num_sigma, "threshold": threshold}
-    found = iter_tiles(
-        _detect, source, tile_shape=tile_shape, halo=halo_for(max_sigma), kwargs=scales, pass_tile=True, **run
-    )
-    tables = [table for _, table in found]
-    blobs = np.concatenate(tables) if tables else np.empty((0, 4))
-    blobs = blobs[np.lexsort(blobs.T[::-1])]
-    pruned: npt.NDArray[np.float64] = _prune_blobs(blobs, overlap) if len(blobs) else blobs  # type: ignore[no-untyped-call]
-    return pruned
+
+@dataclass(frozen=True)
+class _Search:
+    """One channel, how its tiles are run, and where they turned out to begin."""
+
+    sources: list[Any]
+    channel: int
+    tile_shape: int | Sequence[int] | None
+    run: RunOptions
+    edges: list[set[int]]
+
+    def scale_space(
+        self, detector: ScaleSpaceDetector, threshold: float | None, threshold_rel: float | None
+    ) -> dict[str, Any]:
+        """Columns of the blobs of one of tilecore's detectors."""
+        if threshold is None or threshold_rel is not None:
+            low, high = self._extremes(detector)
+            least = low if threshold is None else threshold
+            threshold = least if threshold_rel is None else max(least, threshold_rel * high)
+        rows, tiles = self._rows(replace(detector, threshold=threshold))
+        space, ndim = detector.space, len(detector.shape)
+        rows = np.empty((0, ndim + 2)) if rows is None else rows
+        sigmas = np.array(space.sigmas)[rows[:, ndim].astype(np.intp)]
+        names = ["sigma"] if space.is_isotropic else [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
+        columns = dict(zip(names, sigmas.T, strict=False))
+        return self._columns(rows[:, :ndim], tiles) | columns | {"response": rows[:, -1]}
+
+    def own(self, detector: OwnDetector) -> dict[str, Any]:
+        """Columns of the blobs of a detector that somebody else wrote."""
+        rows, tiles = self._rows(detector)
+        ndim = len(self.sources[0].shape)
+        if rows is None:
+            rows = np.empty((0, ndim + len(detector.columns or ())))
+        names = detector.names(rows.shape[1] - ndim, ndim)
+        return self._columns(rows[:, :ndim], tiles) | dict(zip(names, rows[:, ndim:].T, strict=True))
+
+    def _columns(self, positions: npt.NDArray[np.float64], tiles: npt.NDArray[np.intp]) -> dict[str, Any]:
+        axes = "zyx"[-positions.shape[1] :]
+        found: dict[str, Any] = dict(zip(axes, positions.T, strict=True))
+        found |= {f"tile_{axis}": column for axis, column in zip(axes, tiles.T, strict=True)}
+        return found | {"channel": np.full(len(positions), self.channel)}
+
+    def _rows(self, detector: Detector) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.intp]]:
+        """What all tiles found, None if they found nothing; and of each row the tile's place in the grid."""
+        tables, places, low, high = [], [], np.inf, -np.inf
+        for tile, found in self._iterate(detect_in_tile, detector, self.run):
+            for edges, start in zip(self.edges, tile.write.start, strict=True):
+                edges.add(start)
+            low, high = np.fmin(low, found["low"]), np.fmax(high, found["high"])
+            if found["rows"] is not None and len(found["rows"]):
+                tables.append(found["rows"])
+                places.append(np.tile(tile.index, (len(found["rows"]), 1)))
+        if low == high and isinstance(detector, ScaleSpaceDetector):
+            tables = []
+        if len({table.shape[1] for table in tables}) > 1:
+            raise ParameterError(f"{detector} returned tables with different numbers of columns")
+        if not tables:
+            return None, np.empty((0, len(self.sources[0].shape)), dtype=np.intp)
+        return np.concatenate(tables), np.concatenate(places)
+
+    def _extremes(self, detector: ScaleSpaceDetector) -> tuple[float, float]:
+        run = self.run.copy()
+        if isinstance(journal := run.get("journal"), (str, os.PathLike)):
+            run["journal"] = f"{os.fspath(journal)}.extremes"
+        ends = [each for _, each in self._iterate(extremes_in_tile, detector, run)]
+        return min((low for low, _ in ends), default=np.inf), max((high for _, high in ends), default=-np.inf)
+
+    def _iterate(self, function: Callable[..., Any], detector: Detector, run: RunOptions) -> Iterator[tuple[Tile, Any]]:
+        return iter_tiles(
+            function,
+            self.sources,
+            tile_shape=detector.tile_shape if self.tile_shape is None else self.tile_shape,
+            halo=detector.halo,
+            kwargs={"detector": detector},
+            pass_tile=True,
+            **run,
+        )
 
 
-def halo_for(max_sigma: float) -> int:
-    """Context that the Laplacian of Gaussian needs to be exact: its kernel's reach, and a neighbour to compare with."""
-    return int(4.0 * max_sigma + 0.5) + 1
+def _of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
+    """Options of the run of one channel: it has a journal of its own."""
+    options = run.copy()
+    if n_channels > 1 and isinstance(journal := run.get("journal"), (str, os.PathLike)):
+        options["journal"] = f"{os.fspath(journal)}.channel{channel}"
+    return options
 
 
-def _detect(block: npt.NDArray[Any], *, tile: Tile, **scales: Any) -> npt.NDArray[np.float64]:
-    """Blobs that a tile owns, in coordinates of the volume."""
-    from skimage.feature import blob_log
+def _joined(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    shared = [name for name in tables[0] if all(name in table for table in tables)]
+    return {name: np.concatenate([table[name] for table in tables]) for name in shared}
 
-    blobs = blob_log(block, overlap=1, exclude_border=False, **scales)  # type: ignore[no-untyped-call]
-    blobs[:, :3] += tile.read.start
-    start, stop = np.array(tile.write.start), np.array(tile.write.stop)
-    own = ((blobs[:, :3] >= start) & (blobs[:, :3] < stop)).all(axis=1)
-    result: npt.NDArray[np.float64] = blobs[own]
-    return result
+
+def _mask(mask: Any, shape: tuple[int, ...]) -> Any:
+    (array,) = open_sources(open_source(mask) if isinstance(mask, (str, os.PathLike)) else mask)
+    if tuple(array.shape) != shape:
+        raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
+    return array
+
+
+def _voxel_size(source: Any, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    size = getattr(source, "voxel_size_um", None) if given is None else given
+    if size is None:
+        return None
+    return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)
+
+
+def _sigmas(diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int) -> tuple[Sigma, Sigma]:
+    """Sigmas of blobs of a diameter: their radius is sigma times the root of the number of axes."""
+    if size is None:
+        raise ParameterError.of("diameter_um", diameter_um, "the voxel's size is needed: give voxel_size_um")
+    diameters = np.asarray(diameter_um, dtype=np.float64)
+    if diameters.shape not in ((), (2,)) or not (diameters > 0).all():
+        raise ParameterError.of("diameter_um", diameter_um, "one number or two, more than zero")
+    ends = diameters * [0.75, 1.25] if diameters.ndim == 0 else diameters
+    low, high = (tuple((end / 2 / math.sqrt(ndim) / np.array(size)).tolist()) for end in ends)
+    return (low, high) if len(set(size)) > 1 else (low[0], high[0])
+
+
+def _border(exclude_border: int | tuple[int, ...] | bool, ndim: int) -> tuple[int, ...]:
+    widths = exclude_border if isinstance(exclude_border, tuple) else (int(exclude_border),) * ndim
+    return as_integers(widths, "exclude_border", ndim, 0)
+
+
+def _check_numbers(*, threshold: float | None, threshold_rel: float | None, overlap: float) -> None:
+    for name, value in (("threshold", threshold), ("threshold_rel", threshold_rel)):
+        if value is not None and not math.isfinite(value):
+            raise ParameterError.of(name, value, "must be a number")
+    if not 0 <= overlap <= 1:
+        raise ParameterError.of("overlap", overlap, "must be from 0 to 1")

@@ -1,0 +1,77 @@
+"""What detect_blobs refuses, and what it says then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.blobs.volumes import textured
+from tilecore import ParameterError, ParameterTypeError, detect_blobs, halo_for
+
+VOLUME = textured((6, 9, 10))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"min_sigma": 0}, "min_sigma=0"),
+        ({"min_sigma": -1}, "min_sigma=-1"),
+        ({"max_sigma": float("nan")}, "max_sigma=nan"),
+        ({"max_sigma": float("inf")}, "max_sigma=inf"),
+        ({"min_sigma": 5, "max_sigma": 2}, "min_sigma=5"),
+        ({"min_sigma": (1, 2), "max_sigma": 3}, r"min_sigma=\(1, 2\)"),
+        ({"min_sigma": (1, 4, 1), "max_sigma": 3}, "max_sigma=3"),
+        ({"num_sigma": 0}, "num_sigma=0"),
+        ({"detector": "dog", "sigma_ratio": 1}, "sigma_ratio=1"),
+        ({"detector": "doh"}, "two axes"),
+        ({"threshold": float("nan")}, "threshold=nan"),
+        ({"threshold_rel": float("nan")}, "threshold_rel=nan"),
+        ({"overlap": 1.5}, "overlap=1.5"),
+        ({"exclude_border": -1}, "exclude_border"),
+        ({"exclude_border": (1, 2)}, "exclude_border"),
+        ({"mask": np.ones((6, 9, 11))}, r"mask=\(6, 9, 11\).*\(6, 9, 10\)"),
+        ({"diameter_um": 8}, "voxel_size_um"),
+        ({"diameter_um": -8, "voxel_size_um": 1}, "diameter_um=-8"),
+        ({"diameter_um": (1, 2, 3), "voxel_size_um": 1}, "diameter_um"),
+        ({"diameter_um": (9, 2), "voxel_size_um": 1}, "min_sigma"),
+        ({"voxel_size_um": (1, 2)}, "voxel_size_um"),
+        ({"voxel_size_um": 0}, "voxel_size_um=0"),
+        ({"channel": 10}, "channel=10"),
+        ({"channel": -1}, "channel=-1"),
+    ],
+)
+def test_values_that_are_not_allowed(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        detect_blobs(VOLUME, executor="serial", **parameters)
+
+
+@pytest.mark.parametrize("parameters", [{"min_sigma": "two"}, {"channel": 0.5}, {"colour": 3}])
+def test_wrong_types(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ParameterTypeError):
+        detect_blobs(VOLUME, executor="serial", **parameters)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2, 2)])
+def test_neither_image_nor_volume(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ParameterError, match="two or three axes"):
+        detect_blobs(np.zeros(shape), executor="serial")
+
+
+def test_diameters_give_sigmas() -> None:
+    blobs = detect_blobs(
+        VOLUME, diameter_um=(4, 8), voxel_size_um=(2, 1, 1), num_sigma=2, threshold=1e-3, overlap=1, executor="serial"
+    )
+    assert set(np.round(blobs["sigma_x"] * 2 * np.sqrt(3), 6)) <= {4.0, 8.0}
+    assert np.array_equal(blobs["sigma_x"], blobs["sigma_z"] * 2)
+    assert set(np.round(blobs["radius_um"], 6)) <= {2.0, 4.0}
+    same = detect_blobs(VOLUME, diameter_um=8, voxel_size_um=1, num_sigma=3, threshold=1e-3, executor="serial")
+    assert "sigma" in same.columns
+
+
+def test_halo_is_the_reach_of_the_largest_kernel() -> None:
+    assert halo_for("log", min_sigma=1, max_sigma=(1, 2, 3)) == (5, 9, 13)
+    assert halo_for("dog", min_sigma=1, max_sigma=2, sigma_ratio=2, ndim=2) == (17, 17)
+    with pytest.raises(ParameterError, match="detector"):
+        halo_for("doh")  # type: ignore[arg-type]

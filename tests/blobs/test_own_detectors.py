@@ -1,0 +1,130 @@
+"""Detectors that somebody else wrote: found by name, owned tile by tile, refused when they return garbage."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage.feature import blob_log
+
+from tests.blobs.volumes import of_tilecore, textured
+from tilecore import ParameterError, ParameterTypeError, TileError, detect_blobs
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tilecore-spots"
+
+
+def brightest(block: Any, n_spots: int = 3) -> Any:
+    """A detector that looks at nothing but its block."""
+    flat = np.argsort(block.ravel(), kind="stable")[-n_spots:]
+    return np.column_stack([*np.unravel_index(flat, block.shape), np.full(n_spots, 1.0)])
+
+
+def log(block: Any, **params: Any) -> Any:
+    return blob_log(block, overlap=2, **params)
+
+
+@pytest.fixture
+def volume() -> Any:
+    return textured((12, 30, 32))
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("tile_shape", [(5, 13, 32), 9])
+def test_plain_scikit_image_in_tiles_is_exact(volume: Any, executor: str, tile_shape: Any) -> None:
+    params = {"min_sigma": 1.2, "max_sigma": 3.5, "num_sigma": 3, "threshold": 0.03}
+    blobs = detect_blobs(
+        volume, detector=log, params=params, halo=15, overlap=1, tile_shape=tile_shape, executor=executor, workers=2
+    )
+    np.testing.assert_array_equal(np.asarray(blobs), np.asarray(of_tilecore(volume)))
+    assert blobs.columns[:5] == ("z", "y", "x", "sigma", "radius")
+
+
+def test_by_module_and_name(volume: Any) -> None:
+    blobs = detect_blobs(volume, detector=f"{__name__}:brightest", halo=0, overlap=1, tile_shape=16, executor="serial")
+    assert len(blobs) == 3 * 4
+    assert blobs.counts_per_tile() == {(0, y, x): 3 for y in (0, 1) for x in (0, 1)}
+
+
+def test_example_package(volume: Any, tmp_path: Path) -> None:
+    """It is installed as any other, and found by the name it registered."""
+    pytest.importorskip("setuptools", minversion="70.1", reason="without it, building needs the package wheel")
+    source, target = tmp_path / "source", tmp_path / "site"
+    for path in EXAMPLE.rglob("*"):
+        if path.is_file() and path.suffix in {".cfg", ".toml", ".py"}:
+            copy = source / path.relative_to(EXAMPLE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--disable-pip-version-check", "--target", target, source], check=True)
+    np.save(tmp_path / "volume.npy", (volume * 1000).astype(np.uint16))
+    command = [sys.executable, "-m", "tilecore", "blobs", "volume.npy", "-o", "spots.csv", "-q", "-j", "2"]
+    command += ["--detector", "bright-spots", "--param", "radius=3", "--param", "brightness=500", "--tile-shape", "11"]
+    repository = str(Path(__file__).parents[2])
+    environment = {"PYTHONPATH": f"{target}:{repository}", "PATH": "/usr/bin:/bin"}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    table = np.genfromtxt(tmp_path / "spots.csv", delimiter=",", names=True)
+    sys.path.insert(0, str(target))
+    try:
+        from tilecore_spots import bright_spots
+    finally:
+        sys.path.remove(str(target))
+    expected = bright_spots((volume * 1000).astype(np.uint16), radius=3, brightness=500)
+    found = np.stack([table[name] for name in ("z", "y", "x", "radius", "brightness")], axis=1)
+    np.testing.assert_array_equal(found, expected[np.lexsort(expected.T[2::-1])])
+
+
+@pytest.mark.parametrize(
+    ("garbage", "message"),
+    [
+        (lambda block: np.ones((2, 2)), r"shape \(2, 2\)"),
+        (lambda block: np.ones(4), r"shape \(4,\)"),
+        (lambda block: [[1, 2, float("nan")]], "finite"),
+        (lambda block: [[1, 2, 99]], "lie in the block"),
+        (lambda block: [[-1, 2, 3]], "lie in the block"),
+        (lambda block: "nothing", "table of numbers"),
+        (lambda block: None, "shape|table"),
+    ],
+)
+def test_garbage_names_the_tile_and_the_detector(volume: Any, garbage: Any, message: str) -> None:
+    garbage.__name__ = "my_detector"
+    with pytest.raises(TileError, match=message) as error:
+        detect_blobs(volume, detector=garbage, halo=0, tile_shape=16, executor="serial", retries=0)
+    assert "my_detector" in str(error.value)
+    assert "tile (0, 0, 0)" in str(error.value)
+
+
+def test_points_between_voxels_have_one_owner() -> None:
+    """A position belongs to the tile of its nearest voxel; none is lost at the volume's edge."""
+    points = np.array([[-0.4, 0.2, 3.49], [3.5, 3.51, 7.4], [3.49, 3.5, 0]])
+
+    def fixed(block: Any, tile_starts: Any = None) -> Any:
+        return points
+
+    blobs = detect_blobs(np.zeros((8, 8, 8)), detector=fixed, halo=8, tile_shape=4, executor="serial")
+    np.testing.assert_array_equal(blobs.positions, points[np.lexsort(points.T[::-1])])
+
+
+def test_no_result_is_an_empty_table_with_its_columns(volume: Any) -> None:
+    def nothing(block: Any) -> Any:
+        return np.empty((0, 5))
+
+    nothing.columns = ("sigma", "score")  # type: ignore[attr-defined]
+    blobs = detect_blobs(volume, detector=nothing, halo=0, executor="serial")
+    assert len(blobs) == 0
+    assert {"z", "sigma", "score", "radius", "channel"} < set(blobs.columns)
+
+
+def test_what_a_detector_must_say(volume: Any) -> None:
+    with pytest.raises(ParameterError, match="halo"):
+        detect_blobs(volume, detector=brightest)
+    with pytest.raises(ParameterError, match=r"tilecore\.detectors"):
+        detect_blobs(volume, detector="no-such-detector", halo=1)
+    with pytest.raises(ImportError, match="no_such_module"):
+        detect_blobs(volume, detector="no_such_module:name", halo=1)
+    with pytest.raises(ParameterTypeError, match="function"):
+        detect_blobs(volume, detector="math:pi", halo=1)

@@ -1,0 +1,247 @@
+"""The table of blobs, and its files."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from tests.blobs.volumes import of_tilecore, textured
+from tilecore import (
+    Blobs,
+    Box,
+    MissingFileError,
+    ParameterError,
+    UnreadableFileError,
+    colocalize,
+    match_blobs,
+    read_blobs,
+    write_blobs,
+)
+
+WRITTEN = [
+    ("csv", "to_csv"),
+    ("parquet", "to_parquet"),
+    ("npy", "to_npy"),
+    ("csv", "to_napari"),
+    ("xml", "to_cellfinder_xml"),
+    ("geojson", "to_geojson"),
+]
+
+
+def some(n_blobs: int, ndim: int = 3, per_axis: bool = False, **options: Any) -> Blobs:
+    numbers = np.random.default_rng(n_blobs)
+    axes = "zyx"[-ndim:]
+    columns: dict[str, Any] = {axis: numbers.integers(0, 50, n_blobs) for axis in axes}
+    columns |= {f"sigma_{axis}" if per_axis else "sigma": numbers.uniform(1, 3, n_blobs) for axis in axes}
+    columns |= {"response": numbers.random(n_blobs), "channel": numbers.integers(0, 3, n_blobs)}
+    return Blobs(columns | {f"tile_{axis}": numbers.integers(0, 3, n_blobs) for axis in axes}, **options)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("per_axis", [False, True])
+@pytest.mark.parametrize("n_blobs", [0, 1, 40])
+@pytest.mark.parametrize(("suffix", "method"), WRITTEN)
+@pytest.mark.parametrize("size", [None, (0.7, 0.31, 0.29)])
+def test_files_give_back_what_was_written(
+    tmp_path: Path, suffix: str, method: str, n_blobs: int, per_axis: bool, ndim: int, size: Any
+) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    blobs = some(n_blobs, ndim, per_axis, voxel_size_um=None if size is None else size[-ndim:])
+    path = tmp_path / f"blobs.{suffix}"
+    getattr(blobs, method)(path)
+    read = read_blobs(path)
+    if suffix == "xml":  # holds positions, of three axes, and nothing else
+        assert read.positions[:, -ndim:].tolist() == blobs.positions.tolist()
+        return
+    assert read == blobs
+    assert read.table.dtype == blobs.table.dtype
+    if n_blobs == 40:
+        assert read.voxel_size_um == blobs.voxel_size_um
+    assert read_blobs(path, voxel_size_um=2).voxel_size_um == (2.0,) * ndim
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_detected_goes_round(tmp_path: Path) -> None:
+    blobs = of_tilecore(textured((12, 30, 32)), voxel_size_um=(2, 0.5, 0.5), tile_shape=13)
+    for suffix in ("csv", "npy", "geojson"):
+        write_blobs(blobs, tmp_path / f"blobs.{suffix}")
+        read = read_blobs(tmp_path / f"blobs.{suffix}")
+        assert read == blobs
+        assert read["z_um"].tolist() == blobs["z_um"].tolist()
+        assert read.counts_per_tile() == blobs.counts_per_tile()
+
+
+def test_files_are_what_others_read(tmp_path: Path) -> None:
+    blobs = Blobs({"z": [1], "y": [2], "x": [3], "sigma": [2]}, voxel_size_um=0.5)
+    blobs.to_csv(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines()[0] == "z,y,x,sigma,radius,channel,z_um,y_um,x_um,radius_um"
+    blobs.to_napari(tmp_path / "b.csv")
+    assert (tmp_path / "b.csv").read_text().startswith("index,axis-0,axis-1,axis-2,sigma,")
+    blobs.to_cellfinder_xml(tmp_path / "c.xml")
+    (marker,) = ET.parse(tmp_path / "c.xml").getroot().iter("Marker")
+    assert {each.tag: each.text for each in marker} == {"MarkerX": "3", "MarkerY": "2", "MarkerZ": "1"}
+    blobs.to_geojson(tmp_path / "d.geojson")
+    (feature,) = json.loads((tmp_path / "d.geojson").read_text())["features"]
+    assert feature["geometry"] == {"type": "Point", "coordinates": [3.0, 2.0, 1.0]}
+    assert feature["properties"]["sigma"] == 2
+
+
+def test_arrays_as_scikit_image_gives_them(tmp_path: Path) -> None:
+    rows = np.array([[1.0, 2, 3, 1.5], [4, 5, 6, 2]])
+    np.save(tmp_path / "a.npy", rows)
+    assert read_blobs(tmp_path / "a.npy") == Blobs.of(rows)
+    assert np.asarray(Blobs.of(rows)).tolist() == rows.tolist()
+    assert Blobs.of(np.ones((2, 3))).ndim == Blobs.of(np.ones((2, 4)), ndim=2).ndim == 2
+    assert Blobs.of(np.ones((1, 6)))["radius"].tolist() == [pytest.approx(np.sqrt(3))]
+    with pytest.raises(ParameterError, match="array"):
+        Blobs.of(np.ones((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"z,y,x\n1,2\n"),
+        ("a.csv", b"a,b\n1,2\n"),
+        ("a.csv", b"z,y,x\n1,2,three\n"),
+        ("a.csv", b""),
+        ("a.csv", b"\xff\xfe\x00"),
+        ("a.npy", b"not an array"),
+        ("a.parquet", b"PAR1 or not"),
+        ("a.xml", b"<cells>"),
+        ("a.xml", b"<cells></cells>"),
+        ("a.geojson", b"{"),
+        ("a.geojson", b"[]"),
+        ("a.geojson", b'{"features": [{"geometry": null}]}'),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path: Path, name: str, content: bytes) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=name):
+        read_blobs(path)
+
+
+def test_unknown_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="nowhere"):
+        read_blobs(tmp_path / "nowhere.csv")
+    (tmp_path / "blobs.xlsx").touch()
+    with pytest.raises(ParameterError, match=r"\.geojson"):
+        read_blobs(tmp_path / "blobs.xlsx")
+    with pytest.raises(ParameterError, match=r"\.geojson"):
+        write_blobs(some(1), tmp_path / "blobs.txt")
+
+
+@given(n_blobs=st.integers(0, 30), seed=st.integers(0, 99))
+def test_rows_are_sorted_whatever_their_order(n_blobs: int, seed: int) -> None:
+    blobs = some(n_blobs)
+    order = np.random.default_rng(seed).permutation(n_blobs)
+    shuffled = Blobs({name: blobs[name][order] for name in blobs.columns})
+    assert shuffled == blobs
+    assert pickle.loads(pickle.dumps(blobs)) == blobs
+    places = list(zip(*[blobs[axis].tolist() for axis in "zyx"], strict=True))
+    assert places == sorted(places)
+
+
+def test_equality_is_about_what_was_found() -> None:
+    blobs = some(20)
+    moved = Blobs({name: blobs[name] for name in blobs.columns} | {"tile_z": np.zeros(20, int)})
+    assert blobs == moved
+    assert blobs != blobs[1:]
+    assert blobs != Blobs({name: blobs[name] for name in blobs.columns} | {"response": np.zeros(20)})
+    assert blobs != "blobs"
+
+
+def test_filter_box_and_counts() -> None:
+    blobs = some(40, voxel_size_um=(2, 1, 1), shape=(50, 50, 50))
+    kept = blobs.filter(z_um=(20, 60), response=(0.5, None))
+    assert len(kept) == int(((blobs["z"] >= 10) & (blobs["z"] <= 30) & (blobs["response"] >= 0.5)).sum())
+    assert kept.voxel_size_um == blobs.voxel_size_um
+    box = Box((0, 10, 0), (25, 50, 50))
+    assert blobs.in_box(box) == blobs.in_box((box.start, box.stop)) == blobs.filter(z=(0, 24), y=(10, None))
+    assert sum(blobs.counts_per_tile().values()) == 40
+    with pytest.raises(ParameterError, match="there are z, y, x"):
+        blobs.filter(size=(1, 2))
+    with pytest.raises(ParameterError, match="tiles"):
+        Blobs.of(np.ones((1, 4))).counts_per_tile()
+
+
+def test_density() -> None:
+    blobs = Blobs({"z": [0, 0, 9], "y": [0, 1, 9], "x": [0, 2, 4]}, voxel_size_um=(1, 1, 2), shape=(10, 10, 5))
+    density = blobs.density(4.0)
+    assert density.shape == (3, 3, 3)
+    assert density[0, 0, 0] == pytest.approx(1 / 64)
+    assert density[2, 2, 2] == pytest.approx(1 / 8)
+    assert Blobs.of(np.empty((0, 4))).density(5).tolist() == [[[0.0]]]
+    with pytest.raises(ParameterError, match="bin_um"):
+        blobs.density(0)
+
+
+@given(n_first=st.integers(0, 12), n_second=st.integers(0, 12), tolerance=st.floats(0, 12), seed=st.integers(0, 999))
+def test_match_is_the_best_assignment(n_first: int, n_second: int, tolerance: float, seed: int) -> None:
+    numbers = np.random.default_rng(seed)
+    first, second = (Blobs.of(numbers.integers(0, 12, (n, 4)) + 1.0) for n in (n_first, n_second))
+    matching = match_blobs(first, second, tolerance)
+    distances = np.linalg.norm(first.positions[:, None] - second.positions[None], axis=2)
+    costs = np.where(distances <= tolerance, distances, 1e4)
+    rows, columns = linear_sum_assignment(costs)
+    near = costs[rows, columns] < 1e4
+    assert len(matching) == near.sum()
+    assert matching.distances_um.sum() == pytest.approx(costs[rows, columns][near].sum())
+    assert len(set(matching.pairs[:, 0])) == len(set(matching.pairs[:, 1])) == len(matching)
+
+
+def test_precision_recall_and_f1() -> None:
+    found = Blobs({"z": [0, 5, 9], "y": [0, 5, 9], "x": [0, 5, 9]}, voxel_size_um=0.5)
+    truth = Blobs({"z": [0, 5], "y": [0, 5], "x": [1, 5]})
+    matching = found.match(truth, tolerance_um=0.5)
+    assert (matching.precision, matching.recall, matching.f1) == (2 / 3, 1.0, 0.8)
+    assert found.match(truth, tolerance_um=0.4).pairs.tolist() == [[1, 1]]
+    nothing = Blobs({"z": [], "y": [], "x": []})
+    assert (nothing.match(nothing, 1).f1, nothing.match(truth, 1).f1, nothing.match(truth, 1).precision) == (1, 0, 1)
+    with pytest.raises(ParameterError, match="voxel_size_um"):
+        found.match(Blobs({"z": [0], "y": [0], "x": [0]}, voxel_size_um=1), 1)
+    with pytest.raises(ParameterError, match="tolerance_um"):
+        found.match(truth, -1)
+
+
+def test_two_channels() -> None:
+    volume = textured((12, 30, 32))
+    both = np.stack([volume, np.roll(volume, 1, axis=1)], axis=-1)
+    blobs = of_tilecore(both, tile_shape=14)
+    first, second = (blobs.filter(channel=(number, number)) for number in (0, 1))
+    assert first == of_tilecore(volume) == of_tilecore(both, channel=0)
+    assert len(second) > 0
+    pairs = colocalize(first, second, tolerance_um=1.0)
+    assert len(pairs) > 0.7 * len(first)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"z": [1], "x": [1]}, "'y'"),
+        ({"z": [1], "y": [1], "x": [1, 2]}, "one value for each"),
+        ({"z": [1], "y": [1], "x": ["a"]}, "numbers"),
+        ({"z": [[1]], "y": [[1]], "x": [[1]]}, "one value for each"),
+    ],
+)
+def test_columns_that_make_no_table(columns: Any, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        Blobs(columns)
+
+
+@pytest.mark.parametrize("size", [0, -1, (1, 2), (1, 2, float("nan"))])
+def test_voxel_sizes_that_are_none(size: Any) -> None:
+    with pytest.raises(ParameterError, match="voxel_size_um"):
+        some(2, voxel_size_um=size)

@@ -1,0 +1,218 @@
+"""Detectors: tilecore's own, and any function that finds points in a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore import plugins
+from tilecore.blobs.levels import HessianLevels, Levels, voxel_range
+from tilecore.blobs.maxima import extremes, find_maxima
+from tilecore.blobs.scales import ScaleSpace
+from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.tiles import Tile
+
+__all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "own_detector"]
+
+#: Where packages register detectors.
+ENTRY_POINTS = "tilecore.detectors"
+
+Rows = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScaleSpaceDetector:
+    """Maxima of a scale space, as scikit-image finds them in the whole volume.
+
+    Attributes
+    ----------
+    space : ScaleSpace
+    shape : tuple of int
+        Shape of the volume.
+    threshold : float
+    border : tuple of int
+        Width of the volume's border in which no blob counts, per axis [voxel].
+    """
+
+    space: ScaleSpace
+    shape: tuple[int, ...]
+    threshold: float
+    border: tuple[int, ...]
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Context around a tile [voxel]."""
+        return self.shape if self.space.kind == "doh" else self.space.halo
+
+    @property
+    def tile_shape(self) -> tuple[int, ...] | None:
+        """Tiles that suit it, where that is not left to the planner."""
+        return tuple([max(length, 1) for length in self.shape]) if self.space.kind == "doh" else None
+
+    def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
+        """The blobs that a tile owns: position in the volume, number of the scale, response."""
+        levels = self._levels(block, tile)
+        if levels.is_empty:
+            return np.empty((0, len(self.shape) + 2))
+        maxima = find_maxima(levels, self.threshold)
+        inside = (maxima.positions >= self.border) & (maxima.positions < np.subtract(self.shape, self.border))
+        return np.column_stack([maxima.positions, maxima.scales, maxima.responses])[inside.all(axis=1)]
+
+    def extremes(self, block: npt.NDArray[Any], tile: Tile) -> tuple[float, float]:
+        """Smallest and largest response in what a tile owns."""
+        levels = self._levels(block, tile)
+        return (np.inf, -np.inf) if levels.is_empty else extremes(levels)
+
+    def _levels(self, block: npt.NDArray[Any], tile: Tile) -> Levels:
+        kind = HessianLevels if self.space.kind == "doh" else Levels
+        return kind(block, tile, self.shape, self.space)
+
+
+@dataclass(frozen=True)
+class OwnDetector:
+    """A function that somebody else wrote.
+
+    Attributes
+    ----------
+    function : callable
+        ``function(block, **params)``.
+    name : str
+    params : mapping
+    halo : HaloLike
+    columns : tuple of str, or None
+        Names of the columns after the position; None: sigma, or one for each axis, if their
+        number tells so, otherwise ``column_0`` and so on.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    params: Mapping[str, Any]
+    halo: HaloLike
+    columns: tuple[str, ...] | None
+
+    #: Its tiles are left to the planner.
+    tile_shape: ClassVar[None] = None
+
+    def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
+        """The blobs whose nearest voxel a tile owns: position in the volume, and the function's other columns.
+
+        Raises
+        ------
+        ParameterError
+            If what the function returns is no table of points in its block.
+        """
+        rows = self._checked(self.function(block, **self.params), tile)
+        if len(rows) == 0:
+            return rows
+        ndim = len(tile.read.start)
+        rows[:, :ndim] += tile.read.start
+        nearest = np.floor(rows[:, :ndim] + 0.5)
+        own = (nearest >= tile.write.start) & (nearest < np.array(tile.write.stop))
+        return rows[own.all(axis=1)]
+
+    def names(self, n_columns: int, ndim: int) -> Sequence[str]:
+        """Names of the columns after the position."""
+        if self.columns is not None and len(self.columns) != n_columns:
+            raise ParameterError.of(
+                f"detector {self.name!r}", n_columns, f"columns expected after the position: {self.columns}"
+            )
+        if self.columns is not None or n_columns == 0:
+            return self.columns or ()
+        if n_columns == 1:
+            return ("sigma",)
+        if n_columns == ndim:
+            return [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
+        return [f"column_{number}" for number in range(n_columns)]
+
+    def _checked(self, result: Any, tile: Tile) -> Rows:
+        shape = np.array(tile.read.shape)
+        try:
+            rows = np.array(result, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise self._error(tile, f"{type(result).__name__}", "a table of numbers is needed") from None
+        if rows.size == 0:
+            return np.empty((0, rows.shape[1] if rows.ndim == 2 and rows.shape[1] >= len(shape) else len(shape)))
+        if rows.ndim != 2 or rows.shape[1] < len(shape):
+            raise self._error(tile, f"shape {rows.shape}", f"(n, {len(shape)} or more) is needed")
+        positions = rows[:, : len(shape)]
+        if not np.isfinite(positions).all():
+            raise self._error(tile, str(rows[~np.isfinite(positions).all(axis=1)][0]), "positions must be finite")
+        outside = ((positions < -0.5) | (positions >= shape - 0.5)).any(axis=1)
+        if outside.any():
+            raise self._error(tile, str(rows[outside][0]), f"positions must lie in the block, of shape {tuple(shape)}")
+        return rows
+
+    def _error(self, tile: Tile, what: str, needed: str) -> ParameterError:
+        return ParameterError(f"detector {self.name!r} returned {what} for {tile}: {needed}")
+
+
+Detector = ScaleSpaceDetector | OwnDetector
+
+
+def own_detector(
+    detector: str | Callable[..., Any], params: Mapping[str, Any] | None, halo: HaloLike | None
+) -> OwnDetector:
+    """Find a detector that is not tilecore's, and what it says of itself.
+
+    Raises
+    ------
+    ParameterError
+        If nobody knows it, or its halo is not known.
+    """
+    name, function = _found(detector)
+    arguments = dict(params or {})
+    told = getattr(function, "halo", None) if halo is None else halo
+    if callable(told):
+        told = told(**arguments)
+    if told is None:
+        raise ParameterError(
+            f"detector={name!r}: how much context it needs is not known; give halo=, or the function an attribute halo"
+        )
+    columns = getattr(function, "columns", None)
+    return OwnDetector(function, name, arguments, told, None if columns is None else tuple(columns))
+
+
+def _found(detector: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:
+    if isinstance(detector, str):
+        name, function = detector, plugins.load(detector) if ":" in detector else plugins.find(ENTRY_POINTS, detector)
+        if function is None:
+            raise ParameterError.of(
+                "detector",
+                detector,
+                f"'log', 'dog', 'doh', 'module:name', or the name of an entry point {ENTRY_POINTS}",
+            )
+    else:
+        name, function = getattr(detector, "__name__", type(detector).__name__), detector
+    if not callable(function):
+        raise ParameterTypeError.of("detector", detector, "must be a function")
+    return name, function
+
+
+def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile, detector: Detector) -> dict[str, Any]:
+    """Find what a tile owns, and the range of its voxels: an image of one value has no blobs.
+
+    Returns
+    -------
+    dict
+        ``rows``; ``low``, ``high``; such as a journal can keep.
+    """
+    low, high = voxel_range(block)
+    found = {"low": float(low), "high": float(high)}
+    mask = masks[0][tile.inner.slices] if masks else None
+    if mask is not None and not mask.any():
+        return {**found, "rows": None}
+    rows = detector.find(block, tile)
+    if mask is not None and len(rows):
+        positions = np.floor(rows[:, : block.ndim] + 0.5).astype(np.intp) - tile.write.start
+        rows = rows[mask[tuple(positions.T)] != 0]
+    return {**found, "rows": rows}
+
+
+def extremes_in_tile(block: npt.NDArray[Any], *, tile: Tile, detector: ScaleSpaceDetector) -> tuple[float, float]:
+    """Smallest and largest response of what a tile owns."""
+    return detector.extremes(block, tile)

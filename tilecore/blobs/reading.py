@@ -1,0 +1,143 @@
+"""Tables of blobs from files: what writing.py writes, and what others do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.blobs.table import Blobs
+from tilecore.blobs.writing import CELL, check_suffix, parquet_modules
+from tilecore.errors import MissingFileError, UnreadableFileError
+
+__all__ = ["read_blobs"]
+
+Path_ = str | os.PathLike[str]
+
+_UNITS = ("z_um", "y_um", "x_um", "radius_um")
+
+
+def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = None) -> Blobs:
+    """Read a table of blobs from a file.
+
+    Parameters
+    ----------
+    path : path_like
+        A ``.csv`` (also one of napari's), ``.parquet``, ``.npy``, ``.xml`` (cellfinder) or
+        ``.geojson`` file. A ``.npy`` file may also hold an array as `Blobs.of` takes.
+    voxel_size_um : float or sequence of float, optional
+        [um]. Default: what the file's columns of micrometres tell.
+
+    Returns
+    -------
+    Blobs
+        Equal to what was written; from ``.xml`` with positions alone.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    ParameterError
+        If its suffix is unknown.
+    UnreadableFileError
+        If it is not a table of blobs.
+    MissingDependencyError
+        If the format needs a package that is not installed.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError.of("path", os.fspath(path), "there is no such file")
+    reader = _READERS[check_suffix(path)]
+    try:
+        columns = reader(Path(path))
+        size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
+        return Blobs({name: values for name, values in columns.items() if name not in _UNITS}, voxel_size_um=size)
+    except (ValueError, KeyError, IndexError, TypeError, OSError, ET.ParseError) as error:
+        raise UnreadableFileError(f"{os.fspath(path)} is not a table of blobs: {error}") from error
+
+
+def _told_size(columns: dict[str, npt.NDArray[Any]]) -> list[float] | None:
+    """The voxel's size, from the columns in voxels and in micrometres; None where it cannot be told."""
+    size = []
+    for axis in [each for each in "zyx" if each in columns]:
+        voxels, micrometres = columns[axis], columns.get(f"{axis}_um")
+        if micrometres is None or not voxels.any():
+            return None
+        largest = np.abs(voxels).argmax()
+        size.append(float(f"{micrometres[largest] / voxels[largest]:.12g}"))
+    return size
+
+
+def _read_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        names = [name.strip() for name in file.readline().split(",")]
+        lines = file.readlines()
+    rows = np.loadtxt(lines, delimiter=",", ndmin=2) if lines else np.empty((0, len(names)))
+    if "axis-0" in names:
+        axes = [name for name in names if name.startswith("axis-")]
+        letters = dict(zip(axes, "zyx"[-len(axes) :], strict=True))
+        names = [letters.get(name, name) for name in names]
+    if rows.shape[1] != len(names):
+        raise ValueError(f"{rows.shape[1]} values for {len(names)} columns")
+    return {name: values for name, values in zip(names, rows.T, strict=True) if name != "index"}
+
+
+def _read_npy(path: Path) -> dict[str, npt.NDArray[Any]]:
+    table = np.load(path, allow_pickle=False)
+    if table.dtype.names is None:
+        table = Blobs.of(table).table
+    return {name: table[name] for name in table.dtype.names}
+
+
+def _read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
+    parquet, pyarrow = parquet_modules()
+    try:
+        table = parquet.ParquetFile(path).read()
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read_cellfinder(path: Path) -> dict[str, npt.NDArray[Any]]:
+    root = ET.parse(path).getroot()
+    if root.tag != "CellCounter_Marker_File":
+        raise ValueError(f"its root is {root.tag}, not CellCounter_Marker_File")
+    markers = [
+        marker
+        for kind in root.iter("Marker_Type")
+        if kind.findtext("Type") == str(CELL)
+        for marker in kind.iter("Marker")
+    ]
+    names = {"z": "MarkerZ", "y": "MarkerY", "x": "MarkerX"}
+    return {axis: np.array([float(each.findtext(name) or "") for each in markers]) for axis, name in names.items()}
+
+
+def _read_geojson(path: Path) -> dict[str, npt.NDArray[Any]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    features = content["features"]
+    names = content.get("columns") or _columns_of(features)
+    axes = [name for name in "zyx" if name in names]
+    places = [feature["geometry"]["coordinates"][::-1] for feature in features]
+    columns = {name: np.array([place[axis] for place in places], dtype=float) for axis, name in enumerate(axes)}
+    others = [name for name in names if name not in axes]
+    return columns | {name: np.array([each["properties"][name] for each in features]) for name in others}
+
+
+def _columns_of(features: list[dict[str, Any]]) -> list[str]:
+    ndim = len(features[0]["geometry"]["coordinates"]) if features else 3
+    numbers = features[0]["properties"].items() if features else ()
+    return [*"zyx"[-ndim:], *[name for name, value in numbers if isinstance(value, (int, float))]]
+
+
+_READERS: dict[str, Callable[[Path], dict[str, npt.NDArray[Any]]]] = {
+    "csv": _read_csv,
+    "parquet": _read_parquet,
+    "npy": _read_npy,
+    "cellfinder": _read_cellfinder,
+    "geojson": _read_geojson,
+}

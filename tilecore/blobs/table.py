@@ -1,0 +1,271 @@
+"""Blobs: a table of points with a scale."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.blobs.columns import Columns, as_table, as_voxel_size, completed, sigma_names, sort_order
+from tilecore.blobs.matching import Matching, match_blobs
+from tilecore.blobs.writing import WRITERS
+from tilecore.errors import ParameterError
+from tilecore.geometry.boxes import Box
+
+__all__ = ["Blobs"]
+
+_AXES = ("z", "y", "x")
+
+
+class Blobs:
+    """A table of blobs in coordinates of the volume, sorted.
+
+    Parameters
+    ----------
+    columns : mapping of str to array_like, shape (n_blobs,), or structured ndarray
+        ``z``, ``y``, ``x`` [voxel] (``y``, ``x`` for images); as far as they are known,
+        ``sigma`` or ``sigma_z``, ``sigma_y``, ``sigma_x`` [voxel], ``radius`` [voxel],
+        ``response``, ``channel``, and ``tile_z``, ``tile_y``, ``tile_x``, the tile that found
+        it; and any others. The radius follows from sigma; the channel is 0 by default.
+    voxel_size_um : float or sequence of float, optional
+        Along each axis [um]. With it there are columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.
+    shape : sequence of int, optional
+        Shape of the volume [voxel].
+    tile_edges : sequence of sequence of int, optional
+        Where, along each axis, tiles met [voxel].
+
+    Attributes
+    ----------
+    table : ndarray
+        Structured, read-only, a field for each column; sorted by position, sigma, channel.
+    voxel_size_um : tuple of float, or None
+    shape, tile_edges
+        As they were given, or None.
+
+    Raises
+    ------
+    ParameterError
+        If columns are missing, are not numbers, or have different lengths, or a voxel's
+        size is not positive.
+
+    Notes
+    -----
+    ``np.asarray(blobs)`` gives what `skimage.feature.blob_log` returns: positions and sigmas,
+    shape (n_blobs, ndim + 1) or (n_blobs, 2 * ndim).
+
+    Two tables are equal if the same was found: the same columns, but for the tiles', with the
+    same values.
+
+    Process-safety: immutable; pickles.
+
+    Examples
+    --------
+    >>> blobs = Blobs({"z": [5, 2], "y": [6, 2], "x": [7, 2], "sigma": [1.5, 2.0]}, voxel_size_um=(2, 1, 1))
+    >>> len(blobs), blobs["z"].tolist(), blobs["z_um"].tolist()
+    (2, [2.0, 5.0], [4.0, 10.0])
+    >>> np.asarray(blobs)
+    array([[2. , 2. , 2. , 2. ],
+           [5. , 6. , 7. , 1.5]])
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        columns: Columns | npt.NDArray[Any],
+        *,
+        voxel_size_um: float | Sequence[float] | None = None,
+        shape: Sequence[int] | None = None,
+        tile_edges: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        if isinstance(columns, np.ndarray):
+            columns = {name: columns[name] for name in columns.dtype.names or ()}
+        self._axes = _AXES if "z" in columns else _AXES[1:]
+        table = as_table(completed(columns, self._axes))
+        self.table = table[np.lexsort([table[name] for name in reversed(sort_order(table, self._axes))])]
+        self.table.flags.writeable = False
+        self.voxel_size_um = None if voxel_size_um is None else as_voxel_size(voxel_size_um, self.ndim)
+        self.shape = None if shape is None else tuple(int(length) for length in shape)
+        self.tile_edges = tile_edges
+
+    @classmethod
+    def of(cls, array: npt.ArrayLike, **options: Any) -> Self:
+        """Build from an array as scikit-image gives it, shape (n_blobs, ndim + 1) or (n_blobs, 2 * ndim).
+
+        Of four columns the first is z, unless ``ndim=2`` says that there are two sigmas.
+        """
+        rows = np.asarray(array, dtype=np.float64)
+        width = rows.shape[1] if rows.ndim == 2 else -1
+        ndim = options.pop("ndim", {3: 2, 4: 3, 6: 3}.get(width))
+        if ndim not in (2, 3) or width not in (ndim + 1, 2 * ndim):
+            raise ParameterError.of("array", rows.shape, "positions and one sigma, or one for each axis, are needed")
+        axes = _AXES[-ndim:]
+        sigmas = ["sigma"] if width == ndim + 1 else [f"sigma_{axis}" for axis in axes]
+        return cls(dict(zip([*axes, *sigmas], rows.T, strict=True)), **options)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the volume."""
+        return len(self._axes)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns; the physical ones last, if the voxel's size is known."""
+        physical = [f"{name}_um" for name in (*self._axes, "radius")] if self.voxel_size_um else []
+        return *self._names, *[name for name in physical if name[:-3] in self._names]
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Shape (n_blobs, ndim) [voxel]."""
+        return self._stacked(self._axes)
+
+    @property
+    def positions_um(self) -> npt.NDArray[np.float64]:
+        """Shape (n_blobs, ndim) [um]; in voxels where their size is not known."""
+        return self.positions * (self.voxel_size_um or 1.0)
+
+    @property
+    def sigmas(self) -> npt.NDArray[np.float64]:
+        """Shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
+        return self._stacked(sigma_names(self._names, self._axes))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column by its name, or the blobs that a mask, a slice or an array of integers chooses."""
+        if not isinstance(key, str):
+            return self._with(np.atleast_1d(self.table[key]))
+        if key in self._names:
+            return self.table[key]
+        if key not in self.columns or self.voxel_size_um is None:
+            raise ParameterError.of("column", key, f"there are {', '.join(self.columns)}")
+        if key == "radius_um":
+            return self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
+        return self.table[key[:-3]] * self.voxel_size_um[self._axes.index(key[:-3])]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Blobs):
+            return NotImplemented
+        names = [set(each._names) - {"tile_z", "tile_y", "tile_x"} for each in (self, other)]
+        if names[0] != names[1] or len(self) != len(other):
+            return False
+        return all(np.array_equal(self[name], other[name], equal_nan=True) for name in names[0])
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.concatenate([self.positions, self.sigmas], axis=1).astype(dtype or np.float64)
+
+    def __repr__(self) -> str:
+        size = "" if self.voxel_size_um is None else f", voxels of {self.voxel_size_um} um"
+        return f"<{len(self)} blobs: {', '.join(self._names)}{size}>"
+
+    def filter(self, **ranges: tuple[float | None, float | None]) -> Self:
+        """Keep the blobs whose columns lie in ranges.
+
+        Parameters
+        ----------
+        **ranges
+            For a column a pair of bounds, both included; None: no bound.
+
+        Examples
+        --------
+        >>> blobs = Blobs({"z": [1, 2], "y": [1, 2], "x": [1, 2], "sigma": [1, 4]})
+        >>> len(blobs.filter(sigma=(2, None), z=(0, 10)))
+        1
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for name, (low, high) in ranges.items():
+            values = self[name]
+            keep &= (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
+        return self._with(self.table[keep])
+
+    def in_box(self, box: Box | Sequence[Sequence[int]]) -> Self:
+        """Keep the blobs that lie in a box of the volume, or between a start and a stop per axis [voxel]."""
+        start, stop = (box.start, box.stop) if isinstance(box, Box) else box
+        inside = (self.positions >= np.asarray(start)) & (self.positions < np.asarray(stop))
+        return self._with(self.table[inside.all(axis=1)])
+
+    def moved(self, positions: npt.ArrayLike) -> Self:
+        """The same blobs at other positions, shape (n_blobs, ndim) [voxel]."""
+        table = self.table.copy()
+        for name, values in zip(self._axes, np.asarray(positions).T, strict=True):
+            table[name] = values
+        return self._with(table)
+
+    def counts_per_tile(self) -> dict[tuple[int, ...], int]:
+        """How many blobs each tile found, by the tile's position in its grid; of tiles that found any."""
+        names = [f"tile_{axis}" for axis in self._axes]
+        if not set(names) <= set(self._names):
+            raise ParameterError.of("blobs", self, "it is not known which tiles found them")
+        tiles, counts = np.unique(np.stack([self.table[name] for name in names], axis=1), axis=0, return_counts=True)
+        return {tuple(tile): count for tile, count in zip(tiles.tolist(), counts.tolist(), strict=True)}
+
+    def density(self, bin_um: float) -> npt.NDArray[np.float64]:
+        """Count blobs per volume in cubes.
+
+        Parameters
+        ----------
+        bin_um : float
+            Edge of the cubes [um]; in voxels where their size is not known.
+
+        Returns
+        -------
+        ndarray of float64
+            Blobs per cubic micrometre, one value for each cube from the volume's first voxel on,
+            up to its last one or, where its shape is not known, to the last blob.
+        """
+        if not bin_um > 0:
+            raise ParameterError.of("bin_um", bin_um, "must be more than zero")
+        size = np.asarray(self.voxel_size_um or (1.0,) * self.ndim)
+        farthest = self.positions.max(axis=0, initial=0) + 1 if self.shape is None else np.asarray(self.shape)
+        edges = [np.append(np.arange(0, length, bin_um), length) for length in np.maximum(farthest * size, bin_um)]
+        counts, _ = np.histogramdd(self.positions_um, bins=edges)
+        volumes = np.ones(())
+        for lengths in np.ix_(*[np.diff(each) for each in edges]):
+            volumes = volumes * lengths
+        density: npt.NDArray[np.float64] = counts / volumes
+        return density
+
+    def match(self, other: Blobs, tolerance_um: float) -> Matching:
+        """Compare with another table, such as the truth: see `match_blobs`."""
+        return match_blobs(self, other, tolerance_um)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file with a line of names; numbers to the last bit."""
+        self._write("csv", path)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write a Parquet file; needs pyarrow."""
+        self._write("parquet", path)
+
+    def to_npy(self, path: str | os.PathLike[str]) -> None:
+        """Write a ``.npy`` file that holds a structured array."""
+        self._write("npy", path)
+
+    def to_napari(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file that napari opens as a layer of points; the other columns are its features."""
+        self._write("napari", path)
+
+    def to_cellfinder_xml(self, path: str | os.PathLike[str]) -> None:
+        """Write the XML file of cellfinder and ImageJ's cell counter: positions alone, in whole voxels."""
+        self._write("cellfinder", path)
+
+    def to_geojson(self, path: str | os.PathLike[str]) -> None:
+        """Write a GeoJSON file: points x, y, z [voxel], the other columns as properties."""
+        self._write("geojson", path)
+
+    def _write(self, kind: str, path: str | os.PathLike[str]) -> None:
+        WRITERS[kind](self, path)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.table.dtype.names or ()
+
+    def _stacked(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
+        return np.stack([self.table[name] for name in names], axis=1) if names else np.empty((len(self), 0))
+
+    def _with(self, table: npt.NDArray[Any]) -> Self:
+        return type(self)(table, voxel_size_um=self.voxel_size_um, shape=self.shape, tile_edges=self.tile_edges)

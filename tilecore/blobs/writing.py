@@ -1,0 +1,152 @@
+"""Tables of blobs into files: CSV, Parquet, npy, napari's points, cellfinder's XML, GeoJSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from tilecore.blobs.columns import Table
+from tilecore.errors import MissingDependencyError, ParameterError
+from tilecore.formats.finishing import finished
+
+__all__ = ["CELL", "SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "write_blobs"]
+
+Path_ = str | os.PathLike[str]
+
+#: What cellfinder calls a cell; type 1 is "not a cell".
+CELL = 2
+
+
+def write_blobs(blobs: Table, path: Path_) -> None:
+    """Write a table of blobs in the format that the file's suffix names: see `SUFFIXES`.
+
+    Raises
+    ------
+    ParameterError
+        If the suffix is unknown.
+    MissingDependencyError
+        If the format needs a package that is not installed.
+    """
+    WRITERS[check_suffix(path)](blobs, path)
+
+
+def check_suffix(path: Path_) -> str:
+    """Tell which kind of table a file is, by its suffix; refuse unknown ones before any work is done."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ParameterError.of("path", os.fspath(path), f"known kinds of tables are {', '.join(SUFFIXES)}")
+    return SUFFIXES[suffix]
+
+
+def _text(values: Iterable[Any]) -> list[str]:
+    """Numbers as the shortest text that gives them back."""
+    return [repr(value) for value in values]
+
+
+def _rows(blobs: Table) -> Iterable[tuple[Any, ...]]:
+    return zip(*[blobs[name].tolist() for name in blobs.columns], strict=True)
+
+
+def _write_csv(blobs: Table, path: Path_) -> None:
+    _write_table(path, blobs.columns, map(_text, _rows(blobs)))
+
+
+def _write_napari(blobs: Table, path: Path_) -> None:
+    axes = len(blobs.columns[: blobs.ndim])
+    names = ["index", *[f"axis-{axis}" for axis in range(axes)], *blobs.columns[axes:]]
+    _write_table(path, names, ([str(number), *_text(row)] for number, row in enumerate(_rows(blobs))))
+
+
+def _write_table(path: Path_, names: Sequence[str], rows: Iterable[list[str]]) -> None:
+    def write(file: IO[str]) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+
+    _write_text(path, write)
+
+
+def _write_npy(blobs: Table, path: Path_) -> None:
+    dtype = [(name, blobs[name].dtype) for name in blobs.columns]
+    table = np.empty(len(blobs), dtype=dtype)
+    for name in blobs.columns:
+        table[name] = blobs[name]
+    with finished(path) as partial:
+        np.save(partial, table, allow_pickle=False)
+
+
+def _write_parquet(blobs: Table, path: Path_) -> None:
+    parquet, pyarrow = parquet_modules()
+    table = pyarrow.table({name: np.ascontiguousarray(blobs[name]) for name in blobs.columns})
+    with finished(path) as partial:
+        parquet.write_table(table, partial)
+
+
+def parquet_modules() -> tuple[Any, Any]:
+    """Import pyarrow, which is optional."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError("Parquet files need pyarrow: pip install tilecore[tables]") from error
+    return pa.parquet, pa
+
+
+def _write_cellfinder(blobs: Table, path: Path_) -> None:
+    root = ET.Element("CellCounter_Marker_File")
+    image = ET.SubElement(root, "Image_Properties")
+    ET.SubElement(image, "Image_Filename").text = "placeholder.tif"
+    data = ET.SubElement(root, "Marker_Data")
+    ET.SubElement(data, "Current_Type").text = "1"
+    for number in (1, CELL):
+        markers = ET.SubElement(data, "Marker_Type")
+        ET.SubElement(markers, "Type").text = str(number)
+    columns = [np.rint(blobs[name]).astype(int).tolist() if name in blobs.columns else None for name in "xyz"]
+    columns = [[0] * len(blobs) if each is None else each for each in columns]
+    for position in zip(*columns, strict=True):
+        marker = ET.SubElement(markers, "Marker")
+        for name, value in zip("XYZ", position, strict=True):
+            ET.SubElement(marker, f"Marker{name}").text = str(value)
+    ET.indent(root)
+    with finished(path) as partial:
+        ET.ElementTree(root).write(partial, encoding="UTF-8", xml_declaration=True)
+
+
+def _write_geojson(blobs: Table, path: Path_) -> None:
+    names = blobs.columns
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": list(row[: blobs.ndim])[::-1]},
+            "properties": dict(zip(names[blobs.ndim :], row[blobs.ndim :], strict=True)),
+        }
+        for row in _rows(blobs)
+    ]
+    # A member of our own, which readers skip: without features nothing else tells the columns.
+    content = {"type": "FeatureCollection", "columns": names, "features": features}
+    _write_text(path, lambda file: json.dump(content, file))
+
+
+def _write_text(path: Path_, write: Callable[[IO[str]], object]) -> None:
+    with finished(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        write(file)
+
+
+#: How each kind of file is written.
+WRITERS: dict[str, Callable[[Table, Path_], None]] = {
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+    "npy": _write_npy,
+    "napari": _write_napari,
+    "cellfinder": _write_cellfinder,
+    "geojson": _write_geojson,
+}
+#: Which kind of file a suffix stands for.
+SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".npy": "npy", ".xml": "cellfinder", ".geojson": "geojson"}
