@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +14,6 @@ from tests.blobs.volumes import textured
 from tilecore import Blobs, Box, detect_blobs, read_blobs
 from tilecore.cli.main import main
 from tilecore.datasets.synthetic import SyntheticNuclei
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fonts_open() -> None:
-    """matplotlib keeps its fonts open from the first text on, which is not a leak."""
-    if importlib.util.find_spec("matplotlib"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure()
-        figure.text(0.5, 0.5, "1 um")
-        FigureCanvasAgg(figure).draw()
 
 
 @pytest.fixture

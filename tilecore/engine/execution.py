@@ -121,13 +121,18 @@ class Execution:
     def results(self) -> Iterator[tuple[TileTask, Any]]:
         """Run all tiles; yield each task and what its job returned, in the order in which they finish."""
         journal = self._journal
-        with journal or contextlib.nullcontext():
-            if journal is not None and journal.continues:
-                self.job.receive({"grid": journal.begin(self.grid, planned=self._planned)})
-                self._planned = False
-                yield from ((TileTask(number), value) for number, value in sorted(journal.values.items()))
-            if self.grid.size > (0 if journal is None else journal.n_done):
-                yield from self._compute(journal)
+        try:
+            with journal or contextlib.nullcontext():
+                if journal is not None and journal.continues:
+                    self.job.receive({"grid": journal.begin(self.grid, planned=self._planned)})
+                    self._planned = False
+                    yield from ((TileTask(number), value) for number, value in sorted(journal.values.items()))
+                if self.grid.size > (0 if journal is None else journal.n_done):
+                    yield from self._compute(journal)
+        except BaseException:
+            if journal is not None and journal.is_useless:
+                journal.remove()
+            raise
 
     def _compute(self, journal: Journal | None) -> Iterator[tuple[TileTask, Any]]:
         with self.executor as executor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
+from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
 from tilecore.engine.events import Observer
 from tilecore.engine.running import OnError
@@ -107,6 +108,8 @@ class Options:
         settings.resolve_workers(options.workers)
         as_integer(options.retries, "retries", minimum=0)
         as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
+        if options.max_memory is not None:
+            parse_bytes(options.max_memory, "max_memory")
         if options.on_error not in ("raise", "finish"):
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:
