@@ -5,30 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
-from tilecore.cli.main import SUBCOMMANDS, main
+from tests.cli.commands import one_line_of, run
+from tilecore.cli.main import SUBCOMMANDS
 from tilecore.datasets.synthetic import SyntheticNuclei
-
-
-def run(*arguments: Any) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
-def one_line_of(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> None:
-    output = capsys.readouterr()
-    lines = output.err.strip().splitlines()
-    assert code == 2, output
-    assert len(lines) == 1, lines
-    assert not output.out
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.fixture

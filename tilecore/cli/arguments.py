@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-__all__ = ["add_output_arguments", "add_run_arguments", "check_output", "run_options"]
+__all__ = [
+    "add_halo_argument",
+    "add_output_arguments",
+    "add_run_arguments",
+    "check_output",
+    "halo_of",
+    "run_options",
+]
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
@@ -28,6 +35,24 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--retries", type=int, default=2, metavar="N", help="times a failed tile is tried again")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="seconds a tile may take")
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+def add_halo_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--halo``."""
+    parser.add_argument(
+        "--halo",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="context around a tile, for all axes or each [voxel]",
+    )
+
+
+def halo_of(options: argparse.Namespace) -> int | list[int]:
+    """The halo that was given."""
+    halo: list[int] = options.halo
+    return halo[0] if len(halo) == 1 else halo
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,8 @@ __all__ = ["SUBCOMMANDS", "main"]
 #: Each subcommand's module, and its line of help.
 SUBCOMMANDS = {
     "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
+    "map": ("tilecore.cli.map", "apply a function to a volume"),
+    "plan": ("tilecore.cli.plan", "show the tiles that would be chosen for a volume"),
     "sample": ("tilecore.cli.sample", "get a volume to try things on"),
 }
 

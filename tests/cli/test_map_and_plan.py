@@ -1,0 +1,90 @@
+"""``tilecore map`` and ``tilecore plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.commands import one_line_of, run
+from tilecore.datasets.synthetic import SyntheticNuclei
+
+VOLUME = SyntheticNuclei((24, 48, 48), seed=3)[:, :, :]
+MODULE = """
+from scipy.ndimage import gaussian_filter
+
+def smooth(block, sigma=2):
+    return gaussian_filter(block, sigma, mode="reflect")
+
+def fail(block):
+    raise ValueError("not this one")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "volume.npy", VOLUME)
+    (tmp_path / "functions_of_mine.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # put back what the command adds
+
+
+def expected(sigma: float) -> Any:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(VOLUME, sigma, mode="reflect")
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_a_function_of_ones_own(executor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["map", "volume.npy", "--function", "functions_of_mine:smooth", "-q", "-j", 2, "--executor", executor]
+    code = run(*common, "--halo", 4, "-o", "out.npy", "--kwargs", '{"sigma": 1}', "--tile-shape", 16)
+    assert (code, capsys.readouterr().out) == (0, "out.npy\n")
+    np.testing.assert_array_equal(np.load("out.npy"), expected(1))
+    assert run(*common, "--halo", 12, 8, 8, "-o", "out.npy", "--overwrite", "--dtype", "float32") == 0
+    np.testing.assert_array_equal(np.load("out.npy"), expected(2).astype("f4"))
+    assert sorted(path.name for path in Path().glob("out*")) == ["out.npy"]
+
+
+def test_boundaries_are_filled() -> None:
+    common = ["map", "volume.npy", "--function", "functions_of_mine:smooth", "-q", "--executor", "serial"]
+    assert run(*common, "--halo", 8, "--boundary", "symmetric", "-o", "out.npy", "--tile-shape", 16) == 0
+    np.testing.assert_array_equal(np.load("out.npy"), expected(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--function", "nowhere_at_all:smooth"], ["nowhere_at_all:smooth"]),
+        (["--function", "functions_of_mine:smoth"], ["functions_of_mine:smoth", "smoth"]),
+        (["--function", "functions_of_mine:smooth", "--kwargs", "sigma=2"], ["kwargs", "JSON"]),
+        (["--function", "functions_of_mine:smooth", "--kwargs", "[2]"], ["kwargs", "object"]),
+        (["--function", "functions_of_mine:smooth", "--halo", "1", "2"], ["halo", "3 in all"]),
+        (["--function", "functions_of_mine:smooth", "--boundary", "mirror"], ["boundary", "mirror"]),
+    ],
+)
+def test_bad_input(arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path.name for path in Path().iterdir() if path.name != "__pycache__")
+    one_line_of(capsys, run("map", "volume.npy", "-o", "out.npy", "-q", "--executor", "serial", *arguments), *words)
+    assert sorted(path.name for path in Path().iterdir() if path.name != "__pycache__") == before
+
+
+def test_failures_end_with_1_and_leave_no_output(capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["map", "volume.npy", "--function", "functions_of_mine:fail", "-q", "--retries", 0]
+    assert run(*common, "-o", "out.npy", "--executor", "serial") == 1
+    assert "not this one" in capsys.readouterr().err
+    assert not list(Path().glob("out*"))
+
+
+def test_the_plan_fits_and_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan", "volume.npy", "--halo", 4, "--max-memory", "1MB", "-j", 2, "--write-units", 8, 16, 16) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["volume"] == "24 x 48 x 48 voxels, uint16"
+    assert lines["alignment"] == "to 8 x 16 x 16 voxels"
+    assert "% more voxels read" in lines["halo"]
+    assert "per worker" in lines["memory"]
+    tile_shape = [int(length) for length in lines["tiles"].rpartition(" of ")[2].removesuffix(" voxels").split(" x ")]
+    assert all(step % unit == 0 for step, unit in zip(tile_shape, (8, 16, 16), strict=True))
+    one_line_of(capsys, run("plan", "volume.npy", "--halo", 4, "--max-memory", "1kB"), "max_memory", "1000 B")

@@ -1,0 +1,79 @@
+"""``tilecore map``: a function of your own over a volume, into a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tilecore.cli.arguments import add_halo_argument, add_output_arguments, add_run_arguments, halo_of, run_options
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="image file")
+    parser.add_argument(
+        "--function",
+        required=True,
+        metavar="MODULE:NAME",
+        help="called with each block; modules are also looked for in this folder",
+    )
+    parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
+    add_halo_argument(parser)
+    parser.add_argument(
+        "--boundary",
+        metavar="MODE",
+        help="what blocks have beyond the volume: reflect, symmetric, edge, wrap, constant or a number",
+    )
+    parser.add_argument("--dtype", help="of the output (default: that of the first result)")
+    add_output_arguments(parser, "file to be made")
+    parser.add_argument("--resume", action="store_true", help="go on where a run was killed")
+    add_run_arguments(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tilecore.cli.arguments import check_output
+    from tilecore.engine.mapping import map_tiles
+    from tilecore.formats.opening import open_source
+    from tilecore.plugins import load
+
+    check_output(options.output, overwrite=options.overwrite)
+    sys.path.insert(0, os.getcwd())  # a script's folder is looked in by Python; a command's is not
+    map_tiles(
+        load(options.function),
+        open_source(options.input),
+        kwargs=_kwargs(options.kwargs),
+        halo=halo_of(options),
+        boundary=_boundary(options.boundary),
+        dtype=options.dtype,
+        out=options.output,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        **run_options(options),
+    )
+    print(options.output)
+
+
+def _kwargs(text: str) -> dict[str, Any]:
+    from tilecore.errors import ParameterError
+
+    try:
+        kwargs = json.loads(text)
+    except ValueError as error:
+        raise ParameterError.of("kwargs", text, f"must be JSON: {error}") from error
+    if not isinstance(kwargs, dict):
+        raise ParameterError.of("kwargs", text, 'must be a JSON object, such as {"sigma": 2}')
+    return kwargs
+
+
+def _boundary(text: str | None) -> Any:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,48 @@
+"""``tilecore plan``: the tiles that would be chosen for a volume, and what they would take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tilecore.cli.arguments import add_halo_argument, halo_of
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="image file")
+    add_halo_argument(parser)
+    parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
+    parser.add_argument("--max-memory", metavar="SIZE", help="bound on all workers together, such as 2GB")
+    parser.add_argument(
+        "--write-units", type=int, nargs="+", metavar="N", help="chunks or shards of the output, per axis [voxel]"
+    )
+    parser.add_argument(
+        "--bytes-per-voxel",
+        type=float,
+        metavar="N",
+        help="memory the function needs for each voxel it gets (default: a guess; a run measures it)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tilecore.formats.opening import open_source
+    from tilecore.geometry.planning import TileCosts, plan_tiles
+
+    source = open_source(options.input)
+    chunks = getattr(source, "chunks", None)
+    plan = plan_tiles(
+        source.shape,
+        source.dtype,
+        max_memory=options.max_memory,
+        workers=options.workers,
+        halo=halo_of(options),
+        chunks=chunks,
+        write_units=options.write_units,
+        costs=None if options.bytes_per_voxel is None else TileCosts(options.bytes_per_voxel),
+    )
+    print(f"volume     {' x '.join(map(str, source.shape))} voxels, {source.dtype}")
+    print(plan)
