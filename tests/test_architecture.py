@@ -20,13 +20,14 @@ RANKS = {
     "errors": -1,  # even sizes and settings may be wrong
     "bytesize": 0,
     "machine": 0,
+    "plugins": 0,
     "configuration": 0.5,
     "geometry": 1,
     "memory": 1,
     "arrays": 2,
     "executors": 2,
+    "formats": 2.5,  # the engine takes paths wherever it takes arrays
     "engine": 3,
-    "formats": 3,
     "blobs": 4,
     "datasets": 4,
     "report": 5,

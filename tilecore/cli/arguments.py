@@ -47,8 +47,8 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse an output that exists, or whose folder does not, before any work is done."""
-    from tilecore.arrays.npy_file import refuse_existing
     from tilecore.errors import MissingFileError
+    from tilecore.formats.file_sink import refuse_existing
 
     if not path.parent.is_dir():
         raise MissingFileError.of("output", str(path), "there is no such folder")
