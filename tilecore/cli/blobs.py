@@ -7,14 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tilecore.cli.arguments import add_output_arguments, add_run_arguments, check_output, run_options
+from tilecore.cli.arguments import (
+    add_output_arguments,
+    add_run_arguments,
+    add_source_arguments,
+    check_output,
+    open_input,
+    run_options,
+)
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="image file (.tif, .npy, .zarr)")
+    add_source_arguments(parser)
     add_output_arguments(parser, "CSV file to be made")
     parser.add_argument("--min-sigma", type=float, default=2, metavar="S", help="smallest scale [voxel]")
     parser.add_argument("--max-sigma", type=float, default=6, metavar="S", help="largest scale [voxel]")
@@ -31,11 +38,10 @@ def _run(options: argparse.Namespace) -> None:
 
     from tilecore.blobs.detection import detect_blobs
     from tilecore.formats.finishing import finished
-    from tilecore.formats.opening import open_source
 
     for path in filter(None, (options.output, options.picture)):
         check_output(path, overwrite=options.overwrite)
-    source = open_source(options.input)
+    source = open_input(options)
     blobs = detect_blobs(
         source,
         min_sigma=options.min_sigma,

@@ -16,6 +16,8 @@ __all__ = ["SUBCOMMANDS", "main"]
 #: Each subcommand's module, and its line of help.
 SUBCOMMANDS = {
     "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
+    "convert": ("tilecore.cli.convert", "write an image as a file of another kind"),
+    "info": ("tilecore.cli.info", "tell what an image file holds"),
     "sample": ("tilecore.cli.sample", "get a volume to try things on"),
 }
 

@@ -75,15 +75,16 @@ class ImageInfo:
         """The same with the axes a caller gives, or with known names for those that have none."""
         return replace(self, axes=known_axes(self.axes) if axes is None else as_axes(axes, len(self.shape)))
 
-    def without(self, axes: Sequence[int]) -> ImageInfo:
-        """The same image at one position of some axes."""
+    def through(self, window: Sequence[int | slice]) -> ImageInfo:
+        """What is seen of the image at one position of some axes, and in a part of the others."""
 
         def kept(values: Sequence[Any]) -> tuple[Any, ...]:
-            return tuple([value for axis, value in enumerate(values) if axis not in axes])
+            return tuple([value for value, part in zip(values, window, strict=True) if isinstance(part, slice)])
 
+        lengths = [part.stop - part.start if isinstance(part, slice) else 1 for part in window]
         return replace(
             self,
-            shape=kept(self.shape),
+            shape=kept(lengths),
             axes="".join(kept(self.axes)),
             chunks=None if self.chunks is None else kept(self.chunks),
             write_units=None if self.write_units is None else kept(self.write_units),

@@ -144,7 +144,9 @@ def _steps(compression: Mapping[str, Any], name: str) -> tuple[Any, ...]:
         "zstd": {"id": "zstd"},
     }
     if kind not in configs:
-        raise UnreadableFileError(f"{name}: blocks compressed with {kind} are not read; {', '.join(map(str, configs))} are")
+        raise UnreadableFileError(
+            f"{name}: blocks compressed with {kind} are not read; {', '.join(map(str, configs))} are"
+        )
     return codec_of(configs[kind], name)
 
 

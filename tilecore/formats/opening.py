@@ -164,7 +164,7 @@ def open_source(
         reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
         reader.verify()
         info = reader.info.check(name).with_axes(axes)
-    return FileSource(descriptor, info, _fixed(info, channel, time))
+    return FileSource(descriptor, info, _window(info, channel, time))
 
 
 #: What each option is if nobody gives it.
@@ -232,14 +232,14 @@ def _kind_of_folder(path: Path) -> str:
     return "planes"
 
 
-def _fixed(info: ImageInfo, channel: int | str | None, time: int | None) -> list[tuple[int, int]]:
-    """The axes that are read at one position only."""
+def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> list[int | slice]:
+    """What is read of each axis: all of it, or one position."""
     if isinstance(channel, str):
         if channel not in info.channel_names:
             names = ", ".join(info.channel_names) or "none"
             raise ParameterError.of("channel", channel, f"the file's channels are: {names}")
         channel = info.channel_names.index(channel)
-    fixed = []
+    window: list[int | slice] = [slice(0, length) for length in info.shape]
     for name, letter, position in (("channel", "C", channel), ("time", "T", time)):
         if position is None:
             continue
@@ -249,5 +249,5 @@ def _fixed(info: ImageInfo, channel: int | str | None, time: int | None) -> list
         number = as_integer(position, name)
         if not -info.shape[axis] <= number < info.shape[axis]:
             raise ParameterError.of(name, position, f"there are {info.shape[axis]}")
-        fixed.append((axis, number % info.shape[axis]))
-    return fixed
+        window[axis] = number % info.shape[axis]
+    return window

@@ -101,11 +101,11 @@ class FileSource:
     with the last of them. Threads may share a source.
     """
 
-    def __init__(self, descriptor: Descriptor, info: ImageInfo, fixed: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, descriptor: Descriptor, info: ImageInfo, window: Sequence[int | slice] | None = None) -> None:
         self._descriptor = descriptor
         self._file_info = info
-        self._fixed = dict(fixed)
-        self.info = info.without(list(self._fixed))
+        self._window = tuple([slice(0, length) for length in info.shape] if window is None else window)
+        self.info = info.through(self._window)
         self._reader: tuple[int, Reader] | None = None
 
     @property
@@ -154,7 +154,7 @@ class FileSource:
         whole = self._open().mapped
         if whole is None:
             return None
-        return whole[tuple([self._fixed.get(axis, slice(None)) for axis in range(whole.ndim)])]
+        return whole[self._window]
 
     def __getitem__(self, index: Any) -> npt.NDArray[Any]:
         """Read a region.
@@ -184,9 +184,29 @@ class FileSource:
             )
         reader = self._open()
         block = reader.read(box) if box.size else np.empty(box.shape, self.dtype)
-        inner = [0 if axis in self._fixed else slice(None) for axis in range(block.ndim)]
+        inner = [0 if isinstance(each, int) else slice(None) for each in self._window]
         selected: npt.NDArray[Any] = block[tuple(inner)][tuple(_relative(step) for step in steps)]
         return selected
+
+    def cropped(self, box: Box) -> FileSource:
+        """The same file, of which only a box is there.
+
+        Raises
+        ------
+        BoundsError
+            If the box does not lie in the image.
+        """
+        if not Box.of_shape(self.shape).contains(box):
+            raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
+        spans = iter(zip(box.start, box.stop, strict=True))
+        window: list[int | slice] = []
+        for part in self._window:
+            if isinstance(part, int):
+                window.append(part)
+            else:
+                first, stop = next(spans)
+                window.append(slice(part.start + first, part.start + stop))
+        return FileSource(self._descriptor, self._file_info, window)
 
     def close(self) -> None:
         """Let go of the file; it is opened again when a region is read."""
@@ -201,7 +221,7 @@ class FileSource:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FileSource, (self._descriptor, self._file_info, tuple(self._fixed.items()))
+        return FileSource, (self._descriptor, self._file_info, self._window)
 
     def __repr__(self) -> str:
         return f"<{self.info.kind} source {self.path}: {self.axes} {self.shape} {self.dtype}>"
@@ -217,10 +237,13 @@ class FileSource:
         steps: list[Any] = _expanded(index, self.shape)
         free = iter(steps)
         slices = []
-        for axis, _ in enumerate(self._file_info.shape):
-            step = self._fixed[axis] if axis in self._fixed else next(free)
+        for part in self._window:
+            if isinstance(part, int):
+                slices.append(slice(part, part + 1))
+                continue
+            step = next(free)
             first, stop = (step, step + 1) if isinstance(step, int) else (step.start, step.stop)
-            slices.append(slice(first, max(first, stop)))
+            slices.append(slice(part.start + first, part.start + max(first, stop)))
         return slices, steps
 
 
