@@ -266,6 +266,4 @@ def _remove(path: Path) -> None:
 
 
 def _in_another_process(kind: type[FileSink], spec: SinkSpec) -> FileSink:
-    sink = kind.__new__(kind)
-    FileSink.__init__(sink, spec)
-    return sink.reopen()
+    return kind(spec).reopen()

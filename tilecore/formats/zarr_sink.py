@@ -141,7 +141,7 @@ class ZarrSink(FileSink):
 
     def __init__(self, spec: SinkSpec) -> None:
         super().__init__(spec)
-        chunks = spec.chunks or default_chunks(spec.shape)
+        chunks = spec.chunks or default_chunks(spec.shards or spec.shape)
         self.chunks = as_integers(chunks, "chunks", len(spec.shape), 1)
         self.shards = spec.shards or self._default_shards()
         if self.shards is not None and any(
