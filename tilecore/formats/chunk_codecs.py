@@ -112,6 +112,8 @@ def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
         return (Crc32c(),)
     import numcodecs
 
+    if identity == "blosc":
+        numcodecs.blosc.use_threads = False  # there is a worker for each core
     if identity.startswith("imagecodecs_"):
         _register_imagecodecs(name, identity)
     try:
@@ -174,7 +176,11 @@ def _decoded(step: Any, content: Any, n_bytes: int | None) -> Any:
     if n_bytes is None or identity == "crc32c":
         return step.decode(content)
     if identity in _STREAMS:
-        return _STREAMS[identity]().decompress(content, n_bytes + 1)
+        stream = _STREAMS[identity]()
+        plain = stream.decompress(content, n_bytes + 1)
+        if not stream.eof:
+            raise UnreadableFileError(f"it is cut off, or larger than {n_bytes} bytes")
+        return plain
     declared = _declared_size(identity, content)
     if declared is not None and declared != n_bytes:
         raise UnreadableFileError(f"it declares {declared} bytes instead of {n_bytes}")
@@ -185,19 +191,9 @@ def _decoded(step: Any, content: Any, n_bytes: int | None) -> Any:
 _STREAMS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
     "zlib": zlib.decompressobj,
-    "bz2": lambda: _Stream(bz2.BZ2Decompressor()),
-    "lzma": lambda: _Stream(lzma.LZMADecompressor()),
+    "bz2": bz2.BZ2Decompressor,
+    "lzma": lzma.LZMADecompressor,
 }
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """A decompressor whose limit goes by another name."""
-
-    decompressor: Any
-
-    def decompress(self, content: Any, most: int) -> Any:
-        return self.decompressor.decompress(content, max_length=most)
 
 
 def _declared_size(identity: str, content: Any) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import tokenize
+import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,20 +15,24 @@ from tilecore.errors import MissingDependencyError, MissingFileError, TilecoreEr
 
 __all__ = ["inside", "needs_extra", "reading"]
 
-# What parsers of damaged files raise; a mistake of ours, such as an AttributeError, is not among them.
+# What parsers raise when a file holds something else than they expect.
 _PARSING_ERRORS = (
     OSError,
     ValueError,
     LookupError,
     ArithmeticError,
     TypeError,
+    AttributeError,
+    AssertionError,
     EOFError,
     RuntimeError,
     MemoryError,
     SyntaxError,
+    tokenize.TokenError,
     NotImplementedError,
     struct.error,
     zlib.error,
+    zipfile.BadZipFile,
 )
 
 

@@ -124,7 +124,7 @@ class N5Reader:
 def _lengths(values: Any) -> tuple[int, ...]:
     """Lengths of the axes, from x, y, z to z, y, x."""
     if any(isinstance(value, bool) or not isinstance(value, int) or value < 0 for value in values):
-        raise UnreadableFileError(f"lengths must be whole numbers, not {str(values)[:80]}")
+        raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")
     return tuple(reversed(values))
 
 

@@ -184,7 +184,7 @@ def _scale(described: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
         if transformation["type"] == "scale":
             scale = tuple(map(float, transformation["scale"]))
             if len(scale) != ndim:
-                raise UnreadableFileError(f"a scale of {len(scale)} numbers does not fit {ndim} axes")
+                raise ValueError(f"a scale of {len(scale)} numbers does not fit {ndim} axes")
             return scale
     return (1.0,) * ndim
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import os
+import re
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -31,7 +35,8 @@ def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_c
     with reading(path, "TIFF"):
         tif = tifffile.TiffFile(path)
         try:
-            reader = _reader(tif, path, series or 0, level, missing_chunks)
+            with _no_damage(path):
+                reader = _reader(tif, path, series or 0, level, missing_chunks)
         except BaseException:
             tif.close()
             raise
@@ -59,6 +64,33 @@ def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -
         info = replace(info, dtype=chosen.dtype.newbyteorder(tif.byteorder)).check(path)
         return MappedReader(path, info, chosen.dataoffset)
     return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
+
+
+class _Complaints(logging.Handler):
+    """What tifffile tells of damage, in this thread, before it goes on with less than the file should hold."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.thread == self._thread and re.search("page offset|corrupted|series", message):
+            self.heard.append(message)
+
+
+@contextlib.contextmanager
+def _no_damage(path: str) -> Iterator[None]:
+    """Take what tifffile only logs for the error that it is."""
+    complaints, log = _Complaints(), logging.getLogger("tifffile")
+    log.addHandler(complaints)
+    try:
+        yield
+    finally:
+        log.removeHandler(complaints)
+    if complaints.heard:
+        raise UnreadableFileError(f"{path} is cut off or damaged: {complaints.heard[0]}")
 
 
 class TiffReader:
@@ -94,11 +126,12 @@ class TiffReader:
     def verify(self) -> None:
         """Compare pages, shape and segment sizes with what the files hold."""
         sizes: dict[str, int] = {}
-        for number in range(math.prod(self.info.shape[: self._n_leading])):
-            page = self._page(number)
-            if page is not None:
-                size = sizes.setdefault(page.path, os.path.getsize(page.path))
-                page.verify(f"{self._path}, plane {number}", size)
+        with _no_damage(self._path):
+            for number in range(math.prod(self.info.shape[: self._n_leading])):
+                page = self._page(number)
+                if page is not None:
+                    size = sizes.setdefault(page.path, os.path.getsize(page.path))
+                    page.verify(f"{self._path}, plane {number}", size)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""

@@ -235,7 +235,7 @@ def _dtype(name: Any, file: str) -> np.dtype[Any]:
 
 def _lengths(values: Sequence[Any]) -> tuple[int, ...]:
     if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
-        raise UnreadableFileError(f"lengths must be whole numbers, not {str(values)[:80]}")
+        raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")
     return tuple(values)
 
 
