@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.chunk_grid import check_chunk_size
+from tilecore.formats.chunk_grid import check_chunk_size, touched
 from tilecore.formats.guarding import needs_extra
 from tilecore.geometry.boxes import Box
 
@@ -97,8 +97,13 @@ class TiffSegments:
             return np.asarray(whole[box.slices])
         result = np.full(box.shape, page.nodata, page.dtype)
         with open(self.path, "rb", buffering=0) as file:
-            for number in self._needed(box):
-                self._place(result, box, file, number)
+            for number, in_box, in_segment in _needed(box, (1, *self.chunk_shape, page.shaped[4]), self._counts):
+                if (data := self._decoded(file, number)) is None:
+                    continue
+                part = data[in_segment]
+                if part.shape != (wanted := result[in_box]).shape[1:]:
+                    raise UnreadableFileError(f"{self.path}: strip or tile {number} holds fewer voxels than it should")
+                wanted[0] = part
         return result
 
     @property
@@ -115,37 +120,16 @@ class TiffSegments:
         depth, length, width = [-(-whole // step) for whole, step in zip(lengths, self.chunk_shape, strict=True)]
         return samples, depth, length, width
 
-    def _needed(self, box: Box) -> Iterator[int]:
-        """Numbers of the segments that a box touches."""
-        steps = (1, *self.chunk_shape)
-        ranges = [
-            range(first // step, -(-last // step))
-            for first, last, step in zip(box.start[:4], box.stop[:4], steps, strict=True)
-        ]
-        for position in product(*ranges):
-            yield int(np.ravel_multi_index(position, self._counts))
-
-    def _place(self, result: npt.NDArray[Any], box: Box, file: Any, number: int) -> None:
-        """Decode a segment and put what the box has of it into the result."""
+    def _decoded(self, file: Any, number: int) -> Any:
+        """Read and decode a segment; None if it is missing and that means fill."""
         if self.counts[number] == 0:
             if not self.fill:
                 raise UnreadableFileError(f"{self.path}: strip or tile {number} is missing")
-            return
+            return None
         file.seek(self.offsets[number])
         content = file.read(self.counts[number])
         if len(content) < self.counts[number]:
             raise UnreadableFileError(f"{self.path} is cut off in strip or tile {number}")
-        data, corner, _ = self._decoded(content, number)
-        here = Box(corner, [first + length for first, length in zip(corner, (1, *data.shape), strict=True)])
-        steps = zip(corner, (1, *self.chunk_shape, self.keyframe.shaped[4]), self.keyframe.shaped, strict=True)
-        owed = Box(corner, [min(first + step, whole) for first, step, whole in steps])
-        if not here.contains(owed):
-            raise UnreadableFileError(f"{self.path}: strip or tile {number} holds fewer voxels than it should")
-        common = owed.intersection(box)
-        inner = common.translated([-first for first in corner])
-        result[common.translated([-first for first in box.start]).slices] = data[inner.slices[1:]]
-
-    def _decoded(self, content: bytes, number: int) -> Any:
         tables = self.keyframe.jpegtables
         try:
             decoded = self.keyframe.decode(content, number, jpegtables=tables)
@@ -154,6 +138,15 @@ class TiffSegments:
                 codec = self.keyframe.compression.name
                 raise needs_extra(f"{self.path}, compressed with {codec},", "imagecodecs", "codecs") from error
             raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
-        if decoded[0] is None:
-            raise UnreadableFileError(f"{self.path}: strip or tile {number} is missing")
-        return decoded
+        return decoded[0]
+
+
+@lru_cache(maxsize=64)
+def _needed(
+    box: Box, steps: tuple[int, ...], counts: tuple[int, ...]
+) -> list[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+    """Numbers of the segments that a box touches, and what to take of each: the same for all pages of a stack."""
+    return [
+        (int(np.ravel_multi_index(position[:4], counts)), in_box, in_segment[1:])
+        for position, in_box, in_segment in touched(box, steps)
+    ]
