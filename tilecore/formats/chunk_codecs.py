@@ -114,6 +114,8 @@ def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
 
     if identity == "blosc":
         numcodecs.blosc.use_threads = False  # there is a worker for each core
+    if identity == "zstd":
+        config = {**config, "checksum": True}  # of what is written; what is read is checked if it has one
     if identity.startswith("imagecodecs_"):
         _register_imagecodecs(name, identity)
     try:
