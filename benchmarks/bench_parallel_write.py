@@ -34,7 +34,7 @@ class ParallelWrite(Benchmark):
     def setup(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
         self.volume = np.random.default_rng(0).integers(1, 60_000, (48, 100, 130)).astype(np.uint16)
-        self.n_repeats = 2 if self.quick else 50
+        self.n_repeats = 1 if self.quick else 50
         self.n_wrong = self.n_runs = self.n_refused = 0
 
     def teardown(self) -> None:
