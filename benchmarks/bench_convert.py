@@ -19,6 +19,7 @@ import zarr
 
 from benchmarks.measuring import Benchmark
 from tilecore import create_sink, map_tiles, open_source
+from tilecore.formats.creating import plan_sink
 
 CHUNKS, SHARDS = (64, 128, 128), (64, 512, 512)
 
@@ -39,7 +40,7 @@ class Convert(Benchmark):
     repeats = 3
 
     def setup(self) -> None:
-        self.shape = (64, 256, 256) if self.quick else (512, 1024, 1024)
+        self.shape = (16, 256, 256) if self.quick else (512, 1024, 1024)
         self.folder = Path(tempfile.mkdtemp())
         self.planes = self.folder / "planes"
         write_planes(self.planes, self.shape)
@@ -50,8 +51,6 @@ class Convert(Benchmark):
     def convert(self, name: str, **options: Any) -> None:
         path = self.folder / name
         source = open_source(self.planes)
-        from tilecore.formats.creating import plan_sink
-
         sink = plan_sink(path, source.shape, overwrite=True, **options)
         map_tiles(same, source, out=sink, dtype=source.dtype, workers=2, progress=False)
 
@@ -94,8 +93,7 @@ class ConvertToNpy(Convert):
         self.convert("out.npy")
 
     def by_cp(self) -> None:
-        subprocess.run(["cp", "-r", self.planes, self.folder / "copy"], check=True)
-        shutil.rmtree(self.folder / "copy")
+        subprocess.run(["cp", "-rT", self.planes, tempfile.mkdtemp(dir=self.folder)], check=True)
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
         return {"tilecore, 2 workers": self.by_tilecore, "cp -r": self.by_cp}
@@ -109,7 +107,7 @@ class ConvertWithinMemory(Benchmark):
     repeats = 0
 
     def setup(self) -> None:
-        self.shape = (128, 512, 512) if self.quick else (1024, 2048, 2048)
+        self.shape = (64, 300, 300) if self.quick else (1024, 2048, 2048)
         self.folder = Path(tempfile.mkdtemp())
         with create_sink(self.folder / "volume.npy", self.shape, "u2") as sink:
             plane = np.random.default_rng(0).poisson(100, self.shape[1:]).astype(np.uint16)
