@@ -104,7 +104,7 @@ class ConvertWithinMemory(Benchmark):
 
     name = "convert-memory"
     goal = "8 GiB to OME-Zarr with a pyramid under max_memory=300MB: private memory of all processes stays within it"
-    repeats = 0
+    repeats = 1
 
     def setup(self) -> None:
         self.shape = (64, 300, 300) if self.quick else (1024, 2048, 2048)

@@ -102,8 +102,8 @@ class ImageInfo:
             raise UnreadableFileError(f"{name} has elements of dtype {self.dtype}: only numbers are read")
         if any(length < 0 for length in self.shape) or self.n_bytes >= 2**62:
             raise UnreadableFileError(f"{name} declares the shape {self.shape}, which no image has")
-        if len(self.axes) != len(self.shape):
-            raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shape {self.shape}")
+        if any(len(each) != len(self.shape) for each in (self.axes, *self.levels)):
+            raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shapes {self.shape}, {self.levels}")
         return self
 
 
