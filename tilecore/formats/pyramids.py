@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -15,6 +16,9 @@ __all__ = ["downsample_here", "mean_of_voxels", "plan_levels"]
 
 # A level is the last if its planes fit on a screen.
 _SMALLEST_LENGTH = 256
+
+# Voxels that are averaged at once.
+_SLAB_VOXELS = 2**20
 
 
 def plan_levels(
@@ -70,20 +74,27 @@ def mean_of_voxels(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArr
         Of the block's dtype, rounded where that holds whole numbers; shape ``ceil(n / factor)``.
     """
     shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
-    kind = block.dtype.kind
-    is_small = kind in "biu" and block.dtype.itemsize <= 2
-    total = np.zeros(shape, np.int64 if is_small and kind == "i" else np.uint32 if is_small else _wide(block.dtype))
+    result = np.empty(shape, block.dtype)
+    step = max(1, _SLAB_VOXELS // max(1, math.prod(shape[1:])))
+    for first in range(0, shape[0], step):  # in slabs, as sums take more room than voxels
+        slab = block[first * factors[0] : (first + step) * factors[0]]
+        result[first : first + step] = _mean(slab, factors)
+    return result
+
+
+def _mean(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
+    shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
+    total = np.zeros(shape, _wide(block.dtype))
     count = np.zeros(shape, np.uint32)
     for offset in product(*map(range, factors)):
         part = block[tuple([slice(first, None, step) for first, step in zip(offset, factors, strict=True)])]
         place = tuple(map(slice, part.shape))
         total[place] += part
         count[place] += 1
-    if kind in "fc":
-        return np.asarray(total / count).astype(block.dtype)
-    if is_small and kind != "i":
-        return np.asarray((total + count // 2) // count).astype(block.dtype)
-    return np.asarray(np.rint(total / count)).astype(block.dtype)
+    if total.dtype == np.uint32:
+        return np.asarray((total + count // 2) // count)
+    mean = np.asarray(total / count)
+    return mean if block.dtype.kind in "fc" else np.rint(mean)
 
 
 def downsample_here(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
@@ -100,4 +111,7 @@ def downsample_here(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
 
 
 def _wide(dtype: np.dtype[Any]) -> Any:
+    """What sums of a few voxels fit into; whole numbers where that is exact and fast."""
+    if dtype.kind in "bu" and dtype.itemsize <= 2:
+        return np.uint32
     return np.complex128 if dtype.kind == "c" else np.float64
