@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from tilecore import BoundsError, ParameterError, collect_tiles, create_sink, map_tiles, open_source
+from tilecore import (
+    BoundsError,
+    JournalError,
+    ParameterError,
+    TileError,
+    collect_tiles,
+    create_sink,
+    map_tiles,
+    open_source,
+)
 
 SHAPE = (3, 4, 2, 30, 40)
 VOLUME = np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE)
@@ -82,3 +91,17 @@ def test_a_filter_over_all_of_them(path: Path) -> None:
 
         result = map_tiles(smooth, source, halo=4, tile_shape=(2, 16, 16), executor="serial")
         np.testing.assert_array_equal(result, ndimage.gaussian_filter(whole, sigma))
+
+
+def test_a_journal_of_another_channel_is_refused(path: Path, tmp_path: Path) -> None:
+    def fail(block: np.ndarray, tile: Any) -> np.ndarray:
+        if tile.number == 1:
+            raise ValueError("as asked")
+        return block
+
+    run: dict[str, Any] = {"tile_shape": (2, 30, 40), "pass_tile": True, "retries": 0, "executor": "serial"}
+    out = {"out": tmp_path / "o.npy", "dtype": "u2"}
+    with pytest.raises(TileError):
+        map_tiles(fail, open_source(path, channel=0, time=1), **out, **run)
+    with pytest.raises(JournalError, match="selection"):
+        map_tiles(fail, open_source(path, channel=1, time=1), resume=True, **out, **run)

@@ -114,6 +114,16 @@ class FileSource:
         return self._descriptor.path
 
     @property
+    def selection(self) -> str:
+        """What of the file this is: series, level, channel, part. Two sources of one file may differ in it."""
+        return repr(
+            (
+                self._descriptor.options,
+                [part if isinstance(part, int) else (part.start, part.stop) for part in self._window],
+            )
+        )
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis [voxel]."""
         return self.info.shape
