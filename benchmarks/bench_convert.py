@@ -63,7 +63,8 @@ class ConvertToOmeZarr(Convert):
 
     def by_zarr(self) -> None:
         group = zarr.open_group(self.folder / "loop.ome.zarr", mode="w")
-        codec = zarr.codecs.ZstdCodec(level=1, checksum=True)
+        blosc = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=2)
+        codec = [blosc, zarr.codecs.Crc32cCodec()]
         array = group.create_array(
             "0", shape=self.shape, dtype="u2", chunks=CHUNKS, shards=SHARDS, compressors=codec, overwrite=True
         )

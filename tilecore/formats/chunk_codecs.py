@@ -143,14 +143,14 @@ def v3_codecs(codec: str, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
     start: dict[str, Any] = {"name": "bytes"}
     if dtype.itemsize > 1:
         start["configuration"] = {"endian": "little"}
-    blosc = {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle", "typesize": dtype.itemsize, "blocksize": 0}
+    blosc = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle", "typesize": dtype.itemsize, "blocksize": 0}
     further: dict[str, list[dict[str, Any]]] = {
         "none": [{"name": "crc32c"}],
         "zstd": [{"name": "zstd", "configuration": {"level": 1, "checksum": True}}],
         "gzip": [{"name": "gzip", "configuration": {"level": 1}}],
         "blosc": [{"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
     }
-    return [start, *further["zstd" if codec == "default" else codec]]
+    return [start, *further["blosc" if codec == "default" else codec]]
 
 
 # The same codecs as numcodecs calls them.

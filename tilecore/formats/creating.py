@@ -70,8 +70,9 @@ def create_sink(
         Of zarr version 3: a file for several chunks, which is what one process has to write
         [voxel]. Default: none, or eight chunks where there would be thousands of files.
     codec : str
-        ``"none"``, or of zarr ``"zstd"`` (default), ``"blosc"``, ``"gzip"``; of HDF5 ``"gzip"``, ``"lzf"``.
-        Chunks have checksums with each of them.
+        ``"none"``, or of zarr ``"blosc"`` (default: bytes shuffled, zstd), ``"zstd"``, ``"gzip"``; of
+        HDF5 ``"gzip"``, ``"lzf"`` (default: none). Chunks have checksums; blosc has none in OME-Zarr 0.4,
+        whose default is zstd.
     pyramid : bool
         Whether ``.ome.zarr`` gets coarser levels.
     ome_zarr_version : {"0.5", "0.4"}

@@ -152,10 +152,12 @@ class FileSink:
         ----------
         downsample : callable, optional
             Makes the levels of a pyramid. Default: here, in this process.
+
+        Notes
+        -----
+        The system writes the last voxels to the disk in its own time, as after ``cp``.
         """
         self._complete(downsample)
-        if isinstance(self._target, np.memmap):
-            self._target.flush()
         self._target = None
         self._refuse_existing()
         self._rename()

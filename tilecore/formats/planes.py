@@ -99,7 +99,7 @@ class PlanesReader:
             number = int(np.ravel_multi_index(position, counts))
             place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
             with reading(self._paths[number], "a TIFF plane"):
-                result[place] = self._checked(number).segments.read(inner).reshape(result.shape[split:])
+                self._checked(number).segments.read_into(result[place].reshape(inner.shape), inner)
         return result
 
     def _checked(self, number: int) -> _Plane:

@@ -146,7 +146,7 @@ class TiffReader:
                 page = self._page(int(np.ravel_multi_index(position, leading)) if leading else 0)
                 if page is not None:
                     place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
-                    result[place] = page.read(inner).reshape(result.shape[split:])
+                    page.read_into(result[place].reshape(inner.shape), inner)
         return result
 
     def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:

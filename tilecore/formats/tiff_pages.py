@@ -80,7 +80,7 @@ class TiffSegments:
             if stored < voxels:
                 raise UnreadableFileError(f"{name} stores {stored} bytes of {voxels}: it is damaged")
 
-    def read(self, box: Box) -> npt.NDArray[Any]:
+    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
         """Read a box of the page, whose axes are samples, depth, length, width, interleaved samples.
 
         Raises
@@ -92,10 +92,9 @@ class TiffSegments:
         """
         page = self.keyframe
         if self.is_contiguous:
-            dtype = page.dtype.newbyteorder(page.parent.byteorder)
-            whole: npt.NDArray[Any] = np.memmap(self.path, dtype, "r", self.offsets[0], page.shaped)
-            return np.asarray(whole[box.slices])
-        result = np.full(box.shape, page.nodata, page.dtype)
+            self._copy_into(result, box)
+            return
+        result[...] = page.nodata
         with open(self.path, "rb", buffering=0) as file:
             for number, in_box, in_segment in _needed(box, (1, *self.chunk_shape, page.shaped[4]), self._counts):
                 if (data := self._decoded(file, number)) is None:
@@ -104,7 +103,18 @@ class TiffSegments:
                 if part.shape != (wanted := result[in_box]).shape[1:]:
                     raise UnreadableFileError(f"{self.path}: strip or tile {number} holds fewer voxels than it should")
                 wanted[0] = part
-        return result
+
+    def _copy_into(self, result: npt.NDArray[Any], box: Box) -> None:
+        """Read a box of a page that lies in the file as it is."""
+        page = self.keyframe
+        dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        if box == Box.of_shape(page.shaped) and result.flags.c_contiguous and result.dtype == dtype:
+            with open(self.path, "rb", buffering=0) as file:  # no page has to be mapped first
+                file.seek(self.offsets[0])
+                if file.readinto(result.reshape(-1).view(np.uint8)) == result.nbytes:  # type: ignore[arg-type]
+                    return
+        whole: npt.NDArray[Any] = np.memmap(self.path, dtype, "r", self.offsets[0], page.shaped)
+        result[...] = whole[box.slices]
 
     @property
     def is_contiguous(self) -> bool:

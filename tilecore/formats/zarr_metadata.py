@@ -138,7 +138,7 @@ def array_document_v2(
         "none": None,
         "zstd": {"id": "zstd", "level": 1},  # the frames have checksums; not every reader knows the word here
         "gzip": {"id": "gzip", "level": 1},
-        "blosc": {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 2, "blocksize": 0},
+        "blosc": {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0},
     }
     return {
         "zarr_format": 2,
