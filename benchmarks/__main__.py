@@ -18,8 +18,12 @@ def find() -> dict[str, type[Benchmark]]:
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if module.name.startswith("bench_"):
             importlib.import_module(f"benchmarks.{module.name}")
-    for kind in Benchmark.__subclasses__():
-        found[kind.name] = kind
+    waiting = Benchmark.__subclasses__()
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if kind.name:
+            found[kind.name] = kind
     return dict(sorted(found.items()))
 
 

@@ -26,8 +26,8 @@ RANKS = {
     "memory": 1,
     "arrays": 2,
     "executors": 2,
+    "formats": 2.5,  # the engine takes paths wherever it takes arrays
     "engine": 3,
-    "formats": 3,
     "blobs": 4,
     "datasets": 4,
     "report": 5,

@@ -18,6 +18,7 @@ from .engine.stacks import get_split_stack_total_shape, merge_split_stack, merge
 from .errors import (
     AlignmentError,
     BoundsError,
+    DiskSpaceError,
     JournalError,
     MemoryBudgetError,
     MissingDependencyError,
@@ -31,11 +32,15 @@ from .errors import (
     TileError,
     TileFailure,
     UnreadableFileError,
+    UnwritableFileError,
     WorkerError,
 )
 from .executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+from .formats.creating import create_sink
 from .formats.folders import files_in_dir, tifs_in_dir
 from .formats.opening import open_source
+from .formats.sink import Sink
+from .formats.source import Source
 from .formats.voxel_size import read_voxel_size
 from .geometry.boxes import Box, box_slice_idx, filter_points_in_box
 from .geometry.chunks import chunk_coordinates, chunk_dims, filter_ghosted_points

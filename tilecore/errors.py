@@ -9,6 +9,7 @@ from typing import Any, Self
 __all__ = [
     "AlignmentError",
     "BoundsError",
+    "DiskSpaceError",
     "JournalError",
     "MemoryBudgetError",
     "MissingDependencyError",
@@ -22,6 +23,7 @@ __all__ = [
     "TileFailure",
     "TilecoreError",
     "UnreadableFileError",
+    "UnwritableFileError",
     "WorkerError",
 ]
 
@@ -61,6 +63,14 @@ class OutputExistsError(TilecoreError, FileExistsError):
 
 class UnreadableFileError(TilecoreError, OSError, ValueError):
     """A file exists and cannot be read as what it should be."""
+
+
+class UnwritableFileError(TilecoreError, OSError):
+    """An output cannot be made where it was asked for."""
+
+
+class DiskSpaceError(TilecoreError, OSError):
+    """The disk has no room for an output; ``errno`` is ``ENOSPC``."""
 
 
 class MissingDependencyError(TilecoreError, ImportError):

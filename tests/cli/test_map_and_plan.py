@@ -43,7 +43,7 @@ def test_a_function_of_ones_own(executor: str, capsys: pytest.CaptureFixture[str
     code = run(*common, "--halo", 4, "-o", "out.npy", "--kwargs", '{"sigma": 1}', "--tile-shape", 16)
     assert (code, capsys.readouterr().out) == (0, "out.npy\n")
     np.testing.assert_array_equal(np.load("out.npy"), expected(1))
-    assert run(*common, "--halo", 12, 8, 8, "-o", "out.npy", "--overwrite", "--dtype", "float32") == 0
+    assert run(*common, "--halo", 12, 8, 8, "-o", "out.npy", "--overwrite", "--out-dtype", "float32") == 0
     np.testing.assert_array_equal(np.load("out.npy"), expected(2).astype("f4"))
     assert sorted(path.name for path in Path().glob("out*")) == ["out.npy"]
 

@@ -12,6 +12,9 @@ __all__ = [
     "add_run_arguments",
     "check_output",
     "halo_of",
+    "add_source_arguments",
+    "numbers",
+    "open_input",
     "run_options",
 ]
 
@@ -20,6 +23,53 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``-o`` and ``--overwrite``."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the input, and what to take of it."""
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="image: TIFF, folder or 'glob*.tif' of planes, OME-Zarr, zarr, N5, file.h5:/path, .npy, raw numbers",
+    )
+    group = parser.add_argument_group("input")
+    group.add_argument("--axes", help="a letter per axis, such as ZCYX, where the file is silent or wrong")
+    group.add_argument("--series", type=int, metavar="N", help="image of a file that has several")
+    group.add_argument("--level", type=int, default=0, metavar="N", help="level of a pyramid (default: 0, the finest)")
+    group.add_argument("--channel", metavar="NAME", help="number or name of a channel (default: all)")
+    group.add_argument("--time", type=int, metavar="N", help="time point (default: all)")
+    group.add_argument("--shape", type=numbers, metavar="Z,Y,X", help="voxels of raw numbers")
+    group.add_argument("--dtype", help="kind of raw numbers, such as uint16 or '>u2'")
+    group.add_argument("--offset", type=int, default=0, metavar="BYTES", help="where raw numbers begin")
+    group.add_argument("--order", choices=["C", "F"], default="C", help="whether x (C) or z (F) varies fastest")
+    group.add_argument(
+        "--missing-chunks", choices=["error", "fill"], default="error", help="what a chunk that is not there means"
+    )
+
+
+def open_input(options: argparse.Namespace) -> Any:
+    """Open the input, as the arguments say."""
+    from tilecore.formats.opening import open_source
+
+    channel = options.channel
+    return open_source(
+        options.input,
+        axes=options.axes,
+        series=options.series,
+        level=options.level,
+        channel=int(channel) if channel is not None and channel.lstrip("-").isdigit() else channel,
+        time=options.time,
+        shape=options.shape,
+        dtype=options.dtype,
+        offset=options.offset,
+        order=options.order,
+        missing_chunks=options.missing_chunks,
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas."""
+    return tuple(int(part) for part in text.split(","))
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +122,8 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse an output that exists, or whose folder does not, before any work is done."""
-    from tilecore.arrays.npy_file import refuse_existing
     from tilecore.errors import MissingFileError
+    from tilecore.formats.file_sink import refuse_existing
 
     if not path.parent.is_dir():
         raise MissingFileError.of("output", str(path), "there is no such folder")

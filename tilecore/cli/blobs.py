@@ -9,14 +9,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tilecore.cli.arguments import add_output_arguments, add_run_arguments, check_output, run_options
+from tilecore.cli.arguments import (
+    add_output_arguments,
+    add_run_arguments,
+    add_source_arguments,
+    check_output,
+    open_input,
+    run_options,
+)
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="image file (.tif, .npy, .zarr)")
+    add_source_arguments(parser)
     add_output_arguments(parser, "table to be made: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
     group = parser.add_argument_group("what is sought")
     group.add_argument(
@@ -37,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="for other detectors")
     group.add_argument("--halo", type=int, nargs="+", metavar="N", help="context that other detectors need [voxel]")
     group.add_argument("--voxel-size-um", type=float, nargs="+", metavar="S", help="z, y, x (default: the file's)")
-    group.add_argument("--channel", type=int, metavar="N", help="which channel (default: each)")
     group.add_argument("--mask", type=Path, metavar="FILE", help="image file; blobs count where it is not zero")
     group = parser.add_argument_group("what is shown")
     group.add_argument("--picture", type=Path, metavar="PNG", help="picture to be made: projections with the blobs")
@@ -54,13 +60,12 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.detection import detect_blobs
     from tilecore.blobs.reading import read_blobs
     from tilecore.blobs.writing import check_suffix, write_blobs
-    from tilecore.formats.opening import open_source
 
     check_suffix(options.output)
     for path in filter(None, (options.output, options.picture)):
         check_output(path, overwrite=options.overwrite)
     truth = None if options.truth is None else read_blobs(options.truth)
-    source = open_source(options.input)
+    source = open_input(options)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
     blobs = detect_blobs(source, journal=journal, resume=options.resume, **_search(options), **run_options(options))
@@ -71,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
     print(_summary(blobs, seconds), file=sys.stderr)
     print(options.output)
     if options.picture:
-        _draw(source, options.channel, blobs, options.picture)
+        _draw(source, blobs, options.picture)
         print(options.picture)
     if truth is not None:
         print(blobs.match(truth, _tolerance(options.tolerance_um, blobs)))
@@ -79,7 +84,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     """What is sought, as keyword arguments of detect_blobs."""
-    names = "detector num_sigma sigma_ratio threshold threshold_rel overlap log_scale exclude_border channel mask"
+    names = "detector num_sigma sigma_ratio threshold threshold_rel overlap log_scale exclude_border mask"
     search = {name: getattr(options, name) for name in names.split()}
     for name in ("min_sigma", "max_sigma", "diameter_um", "voxel_size_um", "halo"):
         values = getattr(options, name)
@@ -120,10 +125,10 @@ def _tolerance(given: float | None, blobs: Any) -> float:
     return float(np.median(blobs[radius]))
 
 
-def _draw(source: Any, channel: int | None, blobs: Any, path: Path) -> None:
+def _draw(source: Any, blobs: Any, path: Path) -> None:
     from tilecore.blobs.channels import channels_of
     from tilecore.formats.finishing import finished
     from tilecore.report.projections import draw_blobs
 
     with finished(path) as partial:
-        draw_blobs(next(iter(channels_of(source, channel).values())), blobs, partial)
+        draw_blobs(next(iter(channels_of(source, None).values())), blobs, partial)

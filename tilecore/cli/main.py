@@ -18,6 +18,8 @@ SUBCOMMANDS = {
     "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
     "map": ("tilecore.cli.map", "apply a function to a volume"),
     "plan": ("tilecore.cli.plan", "show the tiles that would be chosen for a volume"),
+    "convert": ("tilecore.cli.convert", "write an image as a file of another kind"),
+    "info": ("tilecore.cli.info", "tell what an image file holds"),
     "sample": ("tilecore.cli.sample", "get a volume to try things on"),
 }
 
@@ -60,7 +62,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         help="how much to tell on stderr (default: %(default)s)",
     )
     subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    called = next((argument for argument in arguments if argument in SUBCOMMANDS), None)
+    # "info" is a subcommand, and a level of the log.
+    start = 2 if arguments[:1] == ["--log-level"] else 0
+    called = next((argument for argument in arguments[start:] if argument in SUBCOMMANDS), None)
     for name, (module, summary) in SUBCOMMANDS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == called:

@@ -6,17 +6,25 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-from tilecore.cli.arguments import add_halo_argument, add_output_arguments, add_run_arguments, halo_of, run_options
+from tilecore.cli.arguments import (
+    add_halo_argument,
+    add_output_arguments,
+    add_run_arguments,
+    add_source_arguments,
+    check_output,
+    halo_of,
+    open_input,
+    run_options,
+)
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="image file")
+    add_source_arguments(parser)
     parser.add_argument(
         "--function",
         required=True,
@@ -30,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         help="what blocks have beyond the volume: reflect, symmetric, edge, wrap, constant or a number",
     )
-    parser.add_argument("--dtype", help="of the output (default: that of the first result)")
+    parser.add_argument("--out-dtype", metavar="DTYPE", help="of the output (default: that of the first result)")
     add_output_arguments(parser, "file to be made")
     parser.add_argument("--resume", action="store_true", help="go on where a run was killed")
     add_run_arguments(parser)
@@ -38,20 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.cli.arguments import check_output
     from tilecore.engine.mapping import map_tiles
-    from tilecore.formats.opening import open_source
     from tilecore.plugins import load
 
     check_output(options.output, overwrite=options.overwrite)
     sys.path.insert(0, os.getcwd())  # a script's folder is looked in by Python; a command's is not
     map_tiles(
         load(options.function),
-        open_source(options.input),
+        open_input(options),
         kwargs=_kwargs(options.kwargs),
         halo=halo_of(options),
         boundary=_boundary(options.boundary),
-        dtype=options.dtype,
+        dtype=options.out_dtype,
         out=options.output,
         overwrite=options.overwrite,
         resume=options.resume,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from tilecore.cli.arguments import add_halo_argument, halo_of
+from tilecore.cli.arguments import add_halo_argument, add_source_arguments, halo_of, open_input
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="image file")
+    add_source_arguments(parser)
     add_halo_argument(parser)
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
     parser.add_argument("--max-memory", metavar="SIZE", help="bound on all workers together, such as 2GB")
@@ -29,10 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.formats.opening import open_source
     from tilecore.geometry.planning import TileCosts, plan_tiles
 
-    source = open_source(options.input)
+    source = open_input(options)
     chunks = getattr(source, "chunks", None)
     plan = plan_tiles(
         source.shape,

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(nuclei, "TIFF file to be made")
     nuclei.set_defaults(run=_nuclei)
     synthetic = kinds.add_parser("synthetic", help="blurred ellipsoids of known place and size, any number of voxels")
-    add_output_arguments(synthetic, ".npy or .tif file to be made")
+    add_output_arguments(synthetic, ".npy, .tif, .zarr or .h5 file to be made")
     synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
     synthetic.add_argument("--seed", type=int, default=0)
     synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file of centres and radii to be made")
@@ -37,31 +37,16 @@ def _nuclei(options: argparse.Namespace) -> None:
 
 def _synthetic(options: argparse.Namespace) -> None:
     from tilecore.datasets.synthetic import SyntheticNuclei
+    from tilecore.engine.mapping import map_tiles
 
     for path in filter(None, (options.output, options.truth)):
         check_output(path, overwrite=options.overwrite)
     volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
-    _write_volume(volume, options)
+    map_tiles(_same, volume, out=options.output, dtype="uint16", overwrite=options.overwrite, **run_options(options))
     print(options.output)
     if options.truth:
         _write_truth(volume, options.truth)
         print(options.truth)
-
-
-def _write_volume(volume: object, options: argparse.Namespace) -> None:
-    import tifffile
-
-    from tilecore.engine.mapping import map_tiles
-    from tilecore.formats.finishing import finished
-
-    run = run_options(options)
-    if options.output.suffix == ".npy":
-        map_tiles(_same, volume, out=options.output, dtype="uint16", overwrite=options.overwrite, **run)
-        return
-    with finished(options.output) as partial:
-        stack = tifffile.memmap(partial, shape=tuple(options.shape), dtype="uint16", metadata={"axes": "ZYX"})
-        map_tiles(_same, volume, out=stack, **run)
-        stack.flush()
 
 
 def _write_truth(volume: object, path: Path) -> None:

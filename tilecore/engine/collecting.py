@@ -11,7 +11,7 @@ from tilecore.engine.fingerprint import fingerprint
 from tilecore.engine.jobs import CollectJob, TileTask
 from tilecore.engine.journal import Journal
 from tilecore.engine.options import Options, RunOptions
-from tilecore.engine.sources import open_sources, shape_of
+from tilecore.engine.sources import extra_axes, for_all_axes, info_of, open_sources, shape_of
 from tilecore.errors import ParameterError
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.tiles import Tile
@@ -212,11 +212,20 @@ def _prepare(
 ) -> Execution:
     sources = open_sources(source)
     shape = shape_of(sources)
-    grid = first_grid(shape, tile_shape, halo)
+    info = info_of(sources)
+    grid = first_grid(shape, for_all_axes(tile_shape, info, 1), for_all_axes(halo, info, 0))
     job = CollectJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile)
     path = options.journal_path()
     if path is None and options.resume:
         raise ParameterError("resume=True: there is no journal to continue; give journal= a path")
     journal = None if path is None else Journal(path, fingerprint(job), resume=options.resume)
     name = getattr(function, "__name__", "tiles")
-    return Execution(job, options, planned=tile_shape is None, journal=journal, may_start=may_start, description=name)
+    return Execution(
+        job,
+        options,
+        planned=tile_shape is None,
+        single_axes=extra_axes(info),
+        journal=journal,
+        may_start=may_start,
+        description=name,
+    )

@@ -75,6 +75,8 @@ class Execution:
         What tiles must be multiples of [voxel].
     whole_axes : sequence of int
         Axes that tiles must span.
+    single_axes : sequence of int
+        Axes along which tiles are as short as they can be.
     divisible : bool
         Whether the function may be given a part of a tile instead.
     journal : Journal, optional
@@ -93,6 +95,7 @@ class Execution:
         planned: bool,
         units: tuple[int, ...] | None = None,
         whole_axes: Sequence[int] = (),
+        single_axes: Sequence[int] = (),
         divisible: bool = False,
         journal: Journal | None = None,
         may_start: Callable[[TileTask], bool] | None = None,
@@ -101,7 +104,7 @@ class Execution:
         self._options, self._planned, self._divisible = options, planned, divisible
         self._journal, self._may_start = journal, may_start
         self._units = units or (1,) * job.grid.ndim
-        self._whole_axes = tuple(whole_axes)
+        self._whole_axes, self._single_axes = tuple(whole_axes), tuple(single_axes)
         self._description = description
         self._chunks = getattr(job.sources[0], "chunks", None)
         self.executor: Executor = options.create_executor()
@@ -206,6 +209,7 @@ class Execution:
             chunks=None if self._chunks is None else [int(each) for each in self._chunks[: grid.ndim]],
             write_units=self._units,
             whole_axes=self._whole_axes,
+            single_axes=self._single_axes,
             costs=None if measurement is None else _costs(measurement, self.job),
         )
         self.executor.restrict(plan.workers)
@@ -214,7 +218,7 @@ class Execution:
 
     def _pilot(self) -> Measurement | None:
         """Run the function on a small block in a worker, to learn what it needs."""
-        boxes = [_pilot_box(self.grid, self._units, self._whole_axes, n_voxels) for n_voxels in _PILOT_VOXELS]
+        boxes = [self._pilot_box(n_voxels) for n_voxels in _PILOT_VOXELS]
         self.executor.submit(PilotTask(tuple(dict.fromkeys(boxes))))
         for outcome in self.executor.wait():
             if isinstance(outcome.value, Measurement):
@@ -223,6 +227,24 @@ class Execution:
             if outcome.failure is not None:  # a block of this size is not to its liking: the run will tell
                 _log.info("the pilot failed (%s); the plan is a guess", outcome.failure.reason)
         return None
+
+    def _pilot_box(self, n_voxels: int) -> Box:
+        """A small box in the middle of the volume that begins and ends between write units."""
+        grid, units = self.grid, self._units
+        lengths = [
+            length if axis in self._whole_axes else 1 if axis in self._single_axes else min(length, _PILOT_LENGTH)
+            for axis, length in enumerate(grid.shape)
+        ]
+        while math.prod(lengths) > n_voxels and max(lengths, default=1) > 1:
+            longest = lengths.index(max(lengths))
+            lengths[longest] = -(-lengths[longest] // 2)
+        lengths = [
+            min(-(-each // unit) * unit, whole) for each, unit, whole in zip(lengths, units, grid.shape, strict=True)
+        ]
+        start = [
+            (whole - each) // 2 // unit * unit for each, unit, whole in zip(lengths, units, grid.shape, strict=True)
+        ]
+        return Box(start, [first + each for first, each in zip(start, lengths, strict=True)])
 
     def _split(self, task: TileTask) -> list[TileTask]:
         """Cut a tile in two along its longest axis, between write units."""
@@ -293,16 +315,3 @@ def _costs(measurement: Measurement, job: TileJob) -> TileCosts:
         bytes_per_voxel=max(peak / measurement.n_voxels, least),
         seconds_per_voxel=measurement.seconds / measurement.n_voxels,
     )
-
-
-def _pilot_box(grid: TileGrid, units: tuple[int, ...], whole_axes: tuple[int, ...], n_voxels: int) -> Box:
-    """A small box in the middle of the volume that begins and ends between write units."""
-    lengths = [length if axis in whole_axes else min(length, _PILOT_LENGTH) for axis, length in enumerate(grid.shape)]
-    while math.prod(lengths) > n_voxels and max(lengths, default=1) > 1:
-        longest = lengths.index(max(lengths))
-        lengths[longest] = -(-lengths[longest] // 2)
-    lengths = [
-        min(-(-each // unit) * unit, whole) for each, unit, whole in zip(lengths, units, grid.shape, strict=True)
-    ]
-    start = [(whole - each) // 2 // unit * unit for each, unit, whole in zip(lengths, units, grid.shape, strict=True)]
-    return Box(start, [first + each for first, each in zip(start, lengths, strict=True)])

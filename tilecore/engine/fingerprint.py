@@ -98,6 +98,8 @@ def _value(value: Any) -> Any:
 
 def _source(source: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"shape": list(source.shape), "dtype": str(source.dtype)}
+    if hasattr(source, "selection"):  # of a file that holds more than this
+        described["selection"] = source.selection
     if isinstance(source, RemoteArray):
         source = source.array
     if isinstance(source, np.ndarray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Unpack
 
 import numpy as np
@@ -15,12 +16,17 @@ from tilecore.engine.journal import Journal
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.sinks import check_alignment
-from tilecore.engine.sources import open_sources, shape_of
+from tilecore.engine.sources import extra_axes, for_all_axes, info_of, open_sources, shape_of
 from tilecore.errors import ParameterError
+from tilecore.formats.pyramids import mean_of_voxels
+from tilecore.formats.sink import Downsampler
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.placement import Placement
 
 __all__ = ["map_tiles"]
+
+# Levels are made anew if the run is continued: only the finest one is in the journal.
+_NOT_FOR_LEVELS = ("journal", "resume", "callbacks", "on_error", "copy")
 
 
 def map_tiles(
@@ -51,11 +57,13 @@ def map_tiles(
         the halo is cut off, or of the shape of what the tile owns; for several outputs, a
         tuple of arrays.
     source : array_like, path, or list of them, shape (Z, Y, X) or any other
-        The volume: ndarray, memmap, zarr array, SharedArray, the path of a ``.npy`` file.
-        Several volumes must agree in shape, as far as they have the same axes.
+        The volume: ndarray, memmap, zarr array, SharedArray, a source of `open_source`, or
+        the path of a file that it opens. Several volumes must agree in shape, as far as
+        they have the same axes.
     tile_shape : int or sequence of int, optional
         Shape of what a tile owns [voxel]. Default: chosen by `plan_tiles`, after the
-        function has been measured on a small block in the middle of the volume.
+        function has been measured on a small block in the middle of the volume. Time and
+        channel axes of a file have tiles of one, and may be left out here and in `halo`.
     halo : int, sequence of int, or sequence of (int, int)
         Context read before and after a tile, per axis [voxel]. If no result depends on
         voxels farther away, the outcome equals that on the whole volume bit for bit.
@@ -64,7 +72,9 @@ def map_tiles(
         or a value.
     out : array_like, path, or sequence of them, optional
         Where results go: an ndarray, memmap, SharedArray or zarr array of the right shape,
-        or the path of a ``.npy`` file to be made. Default: new ndarrays.
+        a sink of `create_sink`, or the path of a file to be made (``.npy``, ``.tif``,
+        ``.zarr``, ``.ome.zarr``, ``.h5``), which gets the axes and the voxel size of the
+        source. Default: new ndarrays.
     dtype : dtype_like or sequence of them, optional
         Dtype of new outputs. Default: that of the first result.
     scale : number or sequence of numbers, optional
@@ -86,7 +96,7 @@ def map_tiles(
     Returns
     -------
     array_like, or tuple of them
-        `out`, or new arrays.
+        `out`, or new arrays; for a path, the file as an array.
 
     Raises
     ------
@@ -117,9 +127,10 @@ def map_tiles(
     sources = open_sources(source)
     shape = shape_of(sources)
     placement = Placement.of(len(shape), scale, drop_axis, new_axis)
-    grid = first_grid(shape, tile_shape, halo)
+    info = info_of(sources)
+    grid = first_grid(shape, for_all_axes(tile_shape, info, 1), for_all_axes(halo, info, 0))
     placement.check(grid)
-    outputs = Outputs(out, dtype, placement=placement, volume_shape=shape, overwrite=overwrite)
+    outputs = Outputs(out, dtype, placement=placement, volume_shape=shape, info=info, overwrite=overwrite)
     check_alignment(grid, outputs.units)
     job = MapJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile, placement)
     journal = _open_journal(job, outputs, options)
@@ -131,6 +142,7 @@ def map_tiles(
             planned=tile_shape is None,
             units=outputs.units,
             whole_axes=placement.dropped,
+            single_axes=[axis for axis in extra_axes(info) if axis not in placement.dropped],
             divisible=True,
             journal=journal,
             description=getattr(function, "__name__", "tiles"),
@@ -138,7 +150,7 @@ def map_tiles(
         _run(execution, outputs)
         if outputs.arrays is None:  # no voxel, no tile, no result
             outputs.make_empty(np.dtype(sources[0].dtype))
-        result = outputs.commit()
+        result = outputs.commit(_downsampler(run))
     except BaseException:
         if journal is None or journal.is_useless:
             outputs.discard()
@@ -147,6 +159,17 @@ def map_tiles(
     if journal is not None and journal.path == outputs.journal_path:
         _remove(journal)
     return result
+
+
+def _downsampler(run: RunOptions) -> Downsampler:
+    """What makes a level of a pyramid from the next finer one, by the same workers as the run."""
+    options: Any = {name: value for name, value in run.items() if name not in _NOT_FOR_LEVELS}
+
+    def downsample(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
+        scale = [Fraction(1, factor) for factor in factors]
+        map_tiles(mean_of_voxels, finer, out=coarser, scale=scale, kwargs={"factors": factors}, **options)
+
+    return downsample
 
 
 def _remove(journal: Journal | None) -> None:

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.arrays.npy_file import NpyFile
 from tilecore.bytesize import format_bytes
 from tilecore.engine.sinks import common_units, open_sink, persists, writable_by_workers
 from tilecore.errors import MemoryBudgetError, ParameterError
 from tilecore.executors.base import Reach
+from tilecore.formats.creating import plan_sink
+from tilecore.formats.description import ImageInfo
+from tilecore.formats.file_sink import FileSink
+from tilecore.formats.opening import open_source
+from tilecore.formats.sink import Downsampler
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
 from tilecore.machine import available_memory
@@ -33,6 +37,8 @@ class Outputs:
     dtype : dtype_like, sequence of dtype_like, or None
     placement : Placement
     volume_shape : tuple of int
+    info : ImageInfo, optional
+        Of the source: what of it holds for the outputs is written into files.
     overwrite : bool
         Whether files may be replaced.
 
@@ -43,14 +49,32 @@ class Outputs:
     """
 
     def __init__(
-        self, out: Any, dtype: Any, *, placement: Placement, volume_shape: tuple[int, ...], overwrite: bool = False
+        self,
+        out: Any,
+        dtype: Any,
+        *,
+        placement: Placement,
+        volume_shape: tuple[int, ...],
+        info: ImageInfo | None = None,
+        overwrite: bool = False,
     ) -> None:
         self._placement = placement
         self._shape = placement.shape(volume_shape)
         self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
         wanted, dtypes = _paired(out, dtype)
-        self._files = [NpyFile(each, overwrite=overwrite) if _is_path(each) else None for each in wanted]
-        self._given = [None if _is_path(each) or each is None else open_sink(each, self._shape) for each in wanted]
+        described = _described(info, placement)
+        self._files = [
+            each
+            if _is_planned(each)
+            else plan_sink(each, self._shape, overwrite=overwrite, **described)
+            if isinstance(each, (str, os.PathLike))
+            else None
+            for each in wanted
+        ]
+        self._given = [
+            None if each is None or file is not None else open_sink(each, self._shape)
+            for each, file in zip(wanted, self._files, strict=True)
+        ]
         self._dtypes = [each if given is None else given.dtype for given, each in zip(self._given, dtypes, strict=True)]
         self.arrays: list[Any] | None = None
 
@@ -71,20 +95,20 @@ class Outputs:
     @property
     def are_begun(self) -> bool:
         """Whether an earlier run has left all files half done."""
-        return all(file is None or file.partial.exists() for file in self._files)
+        return all(file is None or file.exists for file in self._files)
 
     def prepare(self, *, resume: bool) -> None:
         """Make the outputs whose dtypes are known, or open those that an earlier run has begun."""
         if resume:
             pairs = zip(self._files, self._given, strict=True)
-            self.arrays = [given if file is None else file.reopen() for file, given in pairs]
+            self.arrays = [given if file is None else file.reopen().target for file, given in pairs]
         elif all(dtype is not None for dtype in self._dtypes):
             self._make([np.dtype(dtype) for dtype in self._dtypes])
 
     @property
     def units(self) -> tuple[int, ...]:
         """What tiles must be multiples of, so that no two write one storage unit."""
-        sinks = tuple(each for each in self._given if each is not None)
+        sinks = [each for each in (*self._given, *self._files) if each is not None]
         return common_units(self._placement, sinks)
 
     @property
@@ -121,13 +145,23 @@ class Outputs:
         for array, value in zip(self.arrays, values, strict=True):
             array[box.slices] = value
 
-    def commit(self) -> Any:
-        """Give files their names; return what the caller gets."""
+    def commit(self, downsample: Downsampler | None = None) -> Any:
+        """Give files their names; return what the caller gets.
+
+        Parameters
+        ----------
+        downsample : callable, optional
+            Makes the coarser levels of files that have some.
+        """
         assert self.arrays is not None
-        for file, array in zip(self._files, self.arrays, strict=True):
+        results = self.arrays
+        for number, file in enumerate(self._files):
             if file is not None:
-                file.commit(array)
-        return tuple(self.arrays) if self._several else self.arrays[0]
+                results[number] = None  # a map of the file under its other name
+                file.commit(downsample)
+                mapped = file.result()
+                results[number] = open_source(file.path) if mapped is None else mapped
+        return tuple(results) if self._several else results[0]
 
     def discard(self) -> None:
         """Remove files that did not become complete."""
@@ -141,9 +175,9 @@ class Outputs:
             for given, file, dtype in zip(self._given, self._files, dtypes, strict=True)
         ]
 
-    def _new(self, file: NpyFile | None, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    def _new(self, file: FileSink | None, dtype: np.dtype[Any]) -> Any:
         if file is not None:
-            return file.create(self._shape, dtype)
+            return file.create(dtype).target
         needed, free = math.prod(self._shape) * dtype.itemsize, available_memory()
         if needed > free:
             raise MemoryBudgetError(
@@ -167,5 +201,19 @@ def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
     return outs, dtypes
 
 
-def _is_path(out: Any) -> bool:
-    return isinstance(out, (str, os.PathLike))
+def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
+    """What is still true of an image after its axes were scaled, dropped or added."""
+    if info is None or placement.added:
+        return {}
+    axes = "".join([name for axis, name in enumerate(info.axes) if axis not in placement.dropped])
+    factors = dict(zip(info.axes, placement.scale, strict=True))
+    size = info.voxel_size_um
+    if size is not None:
+        z, y, x = [float(each / factors.get(axis, 1)) for each, axis in zip(size, "ZYX", strict=True)]
+        size = (z, y, x)
+    return {"axes": axes, "voxel_size_um": size, "channel_names": info.channel_names if "C" in axes else ()}
+
+
+def _is_planned(out: Any) -> bool:
+    """Whether an output is a sink of which nothing is on disk yet."""
+    return isinstance(out, FileSink) and not out.is_created

@@ -15,6 +15,7 @@ from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.errors import AlignmentError, ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
+from tilecore.formats.file_sink import FileSink
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import TileGrid
 from tilecore.memory.remote import is_reachable_by_workers
@@ -36,6 +37,8 @@ def open_sink(out: Any, shape: tuple[int, ...]) -> Any:
         out = out.shared()
     if isinstance(out, SharedArray):
         out = out.view()
+    if isinstance(out, FileSink) and not out.single_writer:
+        out = out.target
     if not all(hasattr(out, name) for name in ("shape", "dtype", "__setitem__")):
         raise ParameterTypeError.of("out", out, "None, an array, or a path")
     if tuple(out.shape) != shape:
@@ -60,7 +63,9 @@ def writable_by_workers(sink: Any, reach: Reach) -> Any | None:
 
 def persists(sink: Any) -> bool:
     """Whether what is written into a sink is still there after this process has ended."""
-    return file_of(sink) is not None if isinstance(sink, np.ndarray) else _is_on_disk(sink)
+    return (
+        file_of(sink) is not None if isinstance(sink, np.ndarray) else hasattr(sink, "write_units") or _is_on_disk(sink)
+    )
 
 
 def write_units(sink: Any) -> tuple[int, ...] | None:
@@ -108,6 +113,6 @@ def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
 def _is_on_disk(sink: Any) -> bool:
     """Whether an array other than numpy's reopens the same bytes in another process."""
     if hasattr(sink, "write_units"):  # tilecore's own sinks
-        return True
+        return not getattr(sink, "single_writer", False)
     kind = type(sink)
     return kind.__module__.startswith("zarr.") and type(getattr(sink, "store", None)).__name__ == "LocalStore"

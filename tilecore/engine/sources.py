@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,14 @@ from tilecore.arrays.remote import RemoteArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.arrays.shipping import file_of, is_reachable
-from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
+from tilecore.formats.description import ImageInfo
+from tilecore.formats.opening import open_source
+from tilecore.formats.source import FileSource
 from tilecore.memory.remote import is_reachable_by_workers
 
-__all__ = ["open_sources", "within_reach"]
+__all__ = ["extra_axes", "for_all_axes", "info_of", "open_sources", "shape_of", "within_reach"]
 
 
 def open_sources(source: Any) -> tuple[Any, ...]:
@@ -28,8 +30,8 @@ def open_sources(source: Any) -> tuple[Any, ...]:
     ----------
     source : array_like, path, or list of them
         An ndarray, memmap, SharedArray, SharedMemory, anything with a shape, a dtype and
-        slices (zarr), or the path of a ``.npy`` file. Of several, the first gives the
-        volume; the others agree with its axes, as far as both have them.
+        slices (zarr, a source of `open_source`), or the path of an image file. Of several,
+        the first gives the volume; the others agree with its axes, as far as both have them.
 
     Raises
     ------
@@ -60,6 +62,8 @@ def within_reach(array: Any, reach: Reach) -> Any:
     array_like
         Read-only. A plain ndarray that the workers cannot reach comes back as it is.
     """
+    if isinstance(array, FileSource) and array.mapped is not None:
+        array = array.mapped
     if not isinstance(array, np.ndarray):
         return array
     if reach == "shipped" and not is_reachable(array) and is_reachable_by_workers():
@@ -71,7 +75,7 @@ def within_reach(array: Any, reach: Reach) -> Any:
 
 def _open(source: Any) -> Any:
     if isinstance(source, (str, os.PathLike)):
-        return _open_npy(Path(source))
+        return open_source(source)
     if isinstance(source, SharedMemory):
         source = source.shared()
     if isinstance(source, SharedArray):
@@ -83,15 +87,30 @@ def _open(source: Any) -> Any:
     return source
 
 
-def _open_npy(path: Path) -> Any:
-    if not path.exists():
-        raise MissingFileError.of("source", str(path), "there is no such file")
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError) as error:
-        raise UnreadableFileError(f"{path} cannot be read as a .npy file: {error}") from error
-
-
 def shape_of(arrays: Sequence[Any]) -> tuple[int, ...]:
     """Shape of the volume that several sources make."""
     return tuple(int(length) for length in arrays[0].shape)
+
+
+def info_of(arrays: Sequence[Any]) -> ImageInfo | None:
+    """What the volume's file says of it; None if it is no file that was opened here."""
+    return arrays[0].info if isinstance(arrays[0], FileSource) else None
+
+
+def extra_axes(info: ImageInfo | None) -> tuple[int, ...]:
+    """Axes of a file, such as time and channel, along which voxels are no neighbours: tiles of one there."""
+    return () if info is None else tuple([axis for axis, name in enumerate(info.axes) if name in "TC"])
+
+
+def for_all_axes(values: Any, info: ImageInfo | None, rest: Any) -> Any:
+    """Values given for z, y, x as values for all axes of a file, with `rest` for the extra ones."""
+    extra = extra_axes(info)
+    if info is None or not extra or values is None:
+        return values
+    spatial = len(info.shape) - len(extra)
+    listed = list(values) if isinstance(values, Sequence) else [values] * spatial
+    if len(listed) != spatial:
+        return values
+    for axis in extra:
+        listed.insert(axis, rest)
+    return listed

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import multiprocessing.util
 import os
 import pickle
 import select
@@ -140,7 +141,9 @@ def run_worker(tools: Tools, job: Job) -> None:
         _serve(tools, function)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # what the interpreter would tidy up now, the kernel takes back faster
+    # Libraries lock with named semaphores, which the kernel keeps; the rest it takes back faster than we could.
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
+    os._exit(0)
 
 
 def _serve(tools: Tools, function: Any) -> None:

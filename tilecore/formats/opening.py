@@ -3,73 +3,251 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
+from tilecore.formats.description import ImageInfo
+from tilecore.formats.guarding import reading
+from tilecore.formats.source import Descriptor, FileSource, stamp_of
+from tilecore.geometry.axes import as_integer
 
-__all__ = ["READERS", "open_source"]
-
-
-def _open_npy(path: Path) -> Any:
-    return np.lib.format.open_memmap(path, mode="r")
-
-
-def _open_tiff(path: Path) -> Any:
-    import tifffile
-
-    try:
-        return tifffile.memmap(path, mode="r")
-    except ValueError:  # compressed or tiled: cannot be mapped
-        return tifffile.imread(path)
+__all__ = ["KINDS", "open_source"]
 
 
-def _open_zarr(path: Path) -> Any:
-    import zarr
+class Kind(NamedTuple):
+    """How one kind of file is opened.
 
-    return zarr.open_array(path, mode="r")
+    Attributes
+    ----------
+    opener : str
+        Place of ``opener(path, **options)``, which gives a reader.
+    options : tuple of str
+        What it takes besides the path.
+    """
+
+    opener: str
+    options: tuple[str, ...] = ()
 
 
-#: Which function opens which kind of file, by its suffix.
-READERS: dict[str, Callable[[Path], Any]] = {
-    ".npy": _open_npy,
-    ".tif": _open_tiff,
-    ".tiff": _open_tiff,
-    ".zarr": _open_zarr,
+_SEVERAL = ("series", "level", "missing_chunks")
+
+#: Every kind of file that is read here. Others come by the entry points ``tilecore.readers``, named by suffix.
+KINDS = {
+    "npy": Kind("tilecore.formats.npy:open_npy"),
+    "raw": Kind("tilecore.formats.raw:open_raw", ("shape", "dtype", "offset", "order")),
+    "tiff": Kind("tilecore.formats.tiff:open_tiff", _SEVERAL),
+    "planes": Kind("tilecore.formats.planes:open_planes", ("missing_chunks",)),
+    "zarr": Kind("tilecore.formats.zarr_source:open_zarr", _SEVERAL),
+    "hdf5": Kind("tilecore.formats.hdf5:open_hdf5", ("dataset",)),
+    "n5": Kind("tilecore.formats.n5:open_n5", ("level", "missing_chunks")),
 }
 
+_SUFFIXES = {
+    ".npy": "npy",
+    **dict.fromkeys([".raw", ".bin", ".dat"], "raw"),
+    **dict.fromkeys([".tif", ".tiff", ".btf", ".tf8", ".tf2"], "tiff"),
+    **dict.fromkeys([".zarr", ".zip", ".ozx"], "zarr"),
+    **dict.fromkeys([".h5", ".hdf5", ".hdf"], "hdf5"),
+    ".n5": "n5",
+}
 
-def open_source(path: str | os.PathLike[str]) -> Any:
-    """Open an image file as an array.
+# What files begin with: a wrong suffix is told from a damaged file.
+_SIGNATURES = {
+    b"\x93NUMPY": "npy",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"PK\3\4": "zarr",
+    b"\x89HDF": "hdf5",
+}
+
+_IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf)):/?(?P<dataset>.*)", re.IGNORECASE)
+
+
+def open_source(
+    path: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    series: int | None = None,
+    level: int = 0,
+    channel: int | str | None = None,
+    time: int | None = None,
+    shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    offset: int = 0,
+    order: Literal["C", "F"] = "C",
+    missing_chunks: Literal["error", "fill"] = "error",
+) -> FileSource:
+    """Open an image file, without reading its voxels.
 
     Parameters
     ----------
     path : path_like
-        A ``.npy``, ``.tif`` or ``.zarr`` file.
+        TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack), a folder
+        or a glob of TIFF planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
+        (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
+        ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given).
+    axes : str, optional
+        A letter per axis of the file, such as ``"ZCYX"``, where the file is silent or wrong.
+    series : int, optional
+        Which image of a file that has several. Default: the first.
+    level : int
+        Which level of a pyramid; 0 is the finest.
+    channel : int or str, optional
+        Number, or name, of the channel to read. Default: all, as an axis.
+    time : int, optional
+        Number of the time point to read. Default: all, as an axis.
+    shape : sequence of int, optional
+        Of raw numbers [voxel].
+    dtype : dtype_like, optional
+        Of raw numbers; ``">u2"`` is big-endian.
+    offset : int
+        Where raw numbers begin [byte].
+    order : {"C", "F"}
+        Whether the last or the first axis of raw numbers varies fastest.
+    missing_chunks : {"error", "fill"}
+        What a chunk that is not there means: that the file is damaged, or that its
+        voxels have the fill value.
 
     Returns
     -------
-    array_like
+    FileSource
+        A `Source`: ``shape``, ``dtype``, ``axes``, ``voxel_size_um``, ``chunks``, and regions by slices.
 
     Raises
     ------
     MissingFileError
         If there is no such file.
     ParameterError
-        If its kind is unknown.
+        If its kind is unknown, or an option does not fit the file.
     UnreadableFileError
-        If it cannot be read as what it should be.
+        If it is not what its name says, is cut off, or holds anything but numbers.
+    MissingDependencyError
+        If an optional package is needed; the message names the extra that brings it.
+
+    Notes
+    -----
+    Process-safety: a source pickles as a descriptor, and each process opens the file itself.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> from tilecore import open_source
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(os.path.join(folder, "volume.npy"), np.zeros((2, 3, 4)))
+    ...     open_source(os.path.join(folder, "volume.npy"))[0, :2, 1:3].shape
+    (2, 2)
     """
-    file = Path(path)
-    if not file.exists():
-        raise MissingFileError.of("path", str(path), "there is no such file")
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
-        raise ParameterError.of("path", str(path), f"known kinds are {', '.join(READERS)}")
-    try:
-        return reader(file)
-    except (ValueError, OSError, KeyError, IndexError) as error:
-        raise UnreadableFileError(f"{path} cannot be read as {file.suffix}: {error}") from error
+    name, dataset = _split(os.fspath(path))
+    raw_shape = None if shape is None else tuple(as_integer(length, "shape", minimum=0) for length in shape)
+    given = {
+        "series": series,
+        "level": as_integer(level, "level", minimum=0),
+        "shape": raw_shape,
+        "dtype": None if dtype is None else np.dtype(dtype).str,
+        "offset": offset,
+        "order": order,
+        "missing_chunks": missing_chunks,
+        "dataset": dataset,
+    }
+    if missing_chunks not in ("error", "fill"):
+        raise ParameterError.of("missing_chunks", missing_chunks, "'error' or 'fill'")
+    descriptor = _describe(name, given)
+    with reading(name, _kind_of(name)):
+        reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
+        reader.verify()
+        info = reader.info.check(name).with_axes(axes)
+    return FileSource(descriptor, info, _window(info, channel, time))
+
+
+#: What each option is if nobody gives it.
+_DEFAULTS = {"level": 0, "offset": 0, "order": "C", "missing_chunks": "error", "dataset": ""}
+
+
+def _describe(name: str, given: dict[str, Any]) -> Descriptor:
+    """Choose the reader of a file, and the options it takes; refuse those that it has not."""
+    kind = "raw" if given["shape"] is not None else _kind_of(name)
+    asked = {option: value for option, value in given.items() if value != _DEFAULTS.get(option)}
+    if kind in KINDS:
+        opener = plugins.load(KINDS[kind].opener)
+        unknown = set(asked) - set(KINDS[kind].options)
+        if unknown:
+            raise ParameterError(f"{', '.join(sorted(unknown))}: {kind} files such as {name} have no such option")
+    else:
+        opener = plugins.find("tilecore.readers", kind)
+        if opener is None:
+            known = ", ".join(_SUFFIXES)
+            raise ParameterError.of("path", name, f"no kind has this suffix; known ones are {known}")
+    absolute = os.path.abspath(name)
+    return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The file, and the place in it."""
+    match = _IN_HDF5.fullmatch(path)
+    if match and not os.path.exists(path):
+        return match["file"], match["dataset"]
+    return path, ""
+
+
+def _kind_of(name: str) -> str:
+    """Tell the kind of a file or folder from its name and from what it begins with."""
+    path = Path(name)
+    if not path.exists():
+        if any(letter in name for letter in "*?["):
+            return "planes"
+        raise MissingFileError.of("path", name, "there is no such file")
+    if path.is_dir():
+        return _kind_of_folder(path)
+    suffix = path.suffix.lower()
+    kind = _SUFFIXES.get(suffix, suffix.lstrip("."))
+    with reading(name, kind), path.open("rb") as file:
+        start = file.read(8)
+    if not start:
+        raise UnreadableFileError(f"{name} is empty: zero bytes")
+    found = next((other for signature, other in _SIGNATURES.items() if start.startswith(signature)), None)
+    if kind in _SIGNATURES.values() and found != kind:
+        really = f"it begins like {found}" if found else "it does not begin like one"
+        raise UnreadableFileError(f"{name} is no {suffix} file: {really}")
+    return kind
+
+
+def _kind_of_folder(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+        return "zarr"
+    if (path / "attributes.json").exists():
+        return "n5"
+    if suffix in (".zarr", ".n5"):
+        raise UnreadableFileError(f"{path} has no metadata: it is no {suffix} file, or a damaged one")
+    if suffix in _SUFFIXES and suffix not in (".tif", ".tiff"):
+        raise UnreadableFileError(f"{path} is a folder, and no {suffix} file")
+    return "planes"
+
+
+def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> list[int | slice]:
+    """What is read of each axis: all of it, or one position."""
+    if isinstance(channel, str):
+        if channel not in info.channel_names:
+            names = ", ".join(info.channel_names) or "none"
+            raise ParameterError.of("channel", channel, f"the file's channels are: {names}")
+        channel = info.channel_names.index(channel)
+    window: list[int | slice] = [slice(0, length) for length in info.shape]
+    for name, letter, position in (("channel", "C", channel), ("time", "T", time)):
+        if position is None:
+            continue
+        if letter not in info.axes:
+            raise ParameterError.of(name, position, f"the image has the axes {info.axes}, without {letter}")
+        axis = info.axes.index(letter)
+        number = as_integer(position, name)
+        if not -info.shape[axis] <= number < info.shape[axis]:
+            raise ParameterError.of(name, position, f"there are {info.shape[axis]}")
+        window[axis] = number % info.shape[axis]
+    return window

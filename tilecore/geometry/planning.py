@@ -112,6 +112,7 @@ def plan_tiles(
     chunks: Sequence[int] | None = None,
     write_units: Sequence[int] | None = None,
     whole_axes: Sequence[int] = (),
+    single_axes: Sequence[int] = (),
     costs: TileCosts | None = None,
 ) -> TilePlan:
     """Choose the tiles for a volume.
@@ -139,6 +140,8 @@ def plan_tiles(
         Storage units of the sink [voxel]; tiles are multiples of them.
     whole_axes : sequence of int
         Axes that must not be cut.
+    single_axes : sequence of int
+        Axes along which tiles are one write unit long, such as time and channel.
     costs : TileCosts, optional
         As measured; default: a guess from the dtype.
 
@@ -167,7 +170,14 @@ def plan_tiles(
         return TilePlan(TileGrid(lengths, tuple(max(length, 1) for length in lengths), pairs), n_workers, 0, 0.0, units)
     read_chunks = None if chunks is None else as_integers(chunks, "chunks", len(lengths), 1)
     axes = [
-        _Axis(length, pair, unit, 1 if read_chunks is None else read_chunks[number], number in tuple(whole_axes))
+        _Axis(
+            length,
+            pair,
+            unit,
+            1 if read_chunks is None else read_chunks[number],
+            number in tuple(whole_axes),
+            number in tuple(single_axes),
+        )
         for number, (length, pair, unit) in enumerate(zip(lengths, pairs, units, strict=True))
     ]
     tile_shape, n_fitting = _best(axes, costs, n_workers, budget)
@@ -192,9 +202,12 @@ class _Axis:
     unit: int
     chunk: int
     whole: bool
+    single: bool = False
 
     def candidates(self) -> list[int]:
         """Tile lengths that cut the axis into 1, 2, 3, ... equal parts, in whole units."""
+        if self.single:
+            return [self.unit]
         n_units = -(-self.length // self.unit)
         counts: Iterable[int] = [1] if self.whole else _counts(n_units)
         return sorted({min(-(-n_units // count) * self.unit, n_units * self.unit) for count in counts})

@@ -1,0 +1,135 @@
+"""tilecore info and tilecore convert."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from tests.contracts.source_contract import volume
+from tilecore import create_sink, open_source
+from tilecore.cli.main import main
+
+VOLUME = volume()
+
+
+def run(*arguments: Any) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "in.ome.tif"
+    options: dict[str, Any] = {"axes": "CZYX", "voxel_size_um": (2, 0.5, 0.5), "channel_names": ("dapi", "gfp")}
+    with create_sink(path, (2, *VOLUME.shape), "u2", **options) as sink:
+        sink[0], sink[1] = VOLUME, VOLUME[::-1]
+    return path
+
+
+def test_info(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", image, "--channel", "gfp") == 0
+    text = capsys.readouterr().out
+    for fact in ("12 x 41 x 53", "ZYX", "uint16", "2.0, 0.5, 0.5", "dapi, gfp", "one voxel"):
+        assert fact in text
+    assert run("info", image, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["axes"], facts["shape"], facts["voxel_size_um"]) == ("CZYX", [2, 12, 41, 53], [2.0, 0.5, 0.5])
+    assert facts["size_bytes"] == 2 * VOLUME.nbytes
+
+
+def test_info_of_what_is_no_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "v.tif").write_bytes(b"II*\0\0\0")
+    assert run("info", tmp_path / "v.tif") == 2
+    assert run("info", tmp_path / "nothing.tif") == 2
+    assert capsys.readouterr().err.count("tilecore info: error:") == 2
+
+
+SERIAL = ("--executor", "serial", "-q")
+
+
+@pytest.mark.parametrize("name", ["o.npy", "o.tif", "o.zarr", "o.ome.zarr", "o.h5", "p.h5:/images/a"])
+@pytest.mark.parametrize("kind", ["tiff", "zarr", "planes", "hdf5", "raw"])
+def test_every_kind_into_every_kind(tmp_path: Path, kind: str, name: str) -> None:
+    options: list[Any] = []
+    source = tmp_path / "in"
+    if kind == "tiff":
+        source = tmp_path / "in.tif"
+        tifffile.imwrite(source, VOLUME, metadata={"axes": "ZYX"}, compression="zlib")
+    elif kind == "zarr":
+        source = tmp_path / "in.zarr"
+        zarr.create_array(source, data=VOLUME, chunks=(5, 16, 16))
+    elif kind == "planes":
+        source.mkdir()
+        for z, plane in enumerate(VOLUME):
+            tifffile.imwrite(source / f"z{z}.tif", plane)
+    elif kind == "hdf5":
+        source = tmp_path / "in.h5"
+        with create_sink(source, VOLUME.shape, "u2") as sink:
+            sink[...] = VOLUME
+    else:
+        source.write_bytes(VOLUME.tobytes())
+        options = ["--shape", "12,41,53", "--dtype", "uint16"]
+    assert run("convert", source, tmp_path / name, *options, *SERIAL) == 0
+    np.testing.assert_array_equal(open_source(tmp_path / name)[...], VOLUME)
+
+
+def test_options(image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.ome.zarr"
+    layout = ("--chunks", "4,16,16", "--shards", "4,32,32", "--codec", "blosc", "--no-pyramid")
+    assert run("convert", image, out, "--channel", 1, "--crop", "2:10,:,3:50", *layout, *SERIAL) == 0
+    source = open_source(out)
+    np.testing.assert_array_equal(source[...], VOLUME[::-1][2:10, :, 3:50])
+    assert (source.chunks, source.write_units, source.info.codec) == ((4, 16, 16), (4, 32, 32), "blosc")
+    assert source.voxel_size_um == (2.0, 0.5, 0.5)
+    assert run("convert", image, out, *SERIAL) == 2  # it is there
+    assert run("convert", image, out, "--overwrite", "--ome-zarr-version", "0.4", *SERIAL) == 0
+    assert open_source(out).info.kind == "OME-Zarr 0.4"
+
+
+@pytest.mark.parametrize("crop", ["1:2,3", "0:99,:,:", "5:5,:,:", "a:b,:,:", ":,:,:,:,:"])
+def test_wrong_crops(image: Path, tmp_path: Path, crop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", image, tmp_path / "o.npy", "--crop", crop, *SERIAL) == 2
+    assert "crop=" in capsys.readouterr().err
+
+
+def test_a_conversion_that_was_killed_goes_on(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 60_000, (64, 512, 512)).astype(np.uint16)
+    np.save(tmp_path / "in.npy", data)
+    out = tmp_path / "o.ome.zarr"
+    command = [sys.executable, "-m", "tilecore", "convert", str(tmp_path / "in.npy"), str(out), "-q", "-j", "2"]
+    command += ["--chunks", "16,64,64", "--tile-shape", "16", "64", "64"]
+    journal = tmp_path / "o.ome.zarr.journal"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while (not journal.exists() or journal.read_bytes().count(b"\n") < 20) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = journal.read_bytes().count(b"\n")
+    assert 20 <= done < 257
+    assert not out.exists()
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "o.ome.zarr.partial" / "0" / "c").rglob("*")}
+    subprocess.run([*command, "--resume"], check=True, stdout=subprocess.DEVNULL)
+    np.testing.assert_array_equal(open_source(out)[...], data)
+    assert open_source(out).info.levels == ((64, 512, 512), (32, 256, 256))
+    kept = [path for path, at in written.items() if _moved(path, out).stat().st_mtime_ns == at]
+    assert len(kept) >= done - 3
+    assert sorted(os.listdir(tmp_path)) == ["in.npy", "o.ome.zarr"]
+
+
+def _moved(path: Path, out: Path) -> Path:
+    return Path(str(path).replace(".partial", "", 1)) if out.exists() else path

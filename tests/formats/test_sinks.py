@@ -1,0 +1,148 @@
+"""Every kind of sink passes the contract; each is read back by another program."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
+from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
+
+
+class TestNpy(SinkContract):
+    name = "v.npy"
+    keeps_voxel_size = False
+
+    def read(self, path: Path) -> np.ndarray:
+        return np.load(path)
+
+
+class TestTiff(SinkContract):
+    name = "v.tif"
+
+    def read(self, path: Path) -> np.ndarray:
+        return tifffile.imread(path)
+
+
+class TestOmeTiff(TestTiff):
+    name = "v.ome.tif"
+
+
+class TestZarr(SinkContract):
+    name = "v.zarr"
+    options = {"chunks": (5, 16, 16)}  # noqa: RUF012
+
+    def read(self, path: Path) -> np.ndarray:
+        return np.asarray(zarr.open_array(path, mode="r")[...])
+
+    def test_regions_that_cut_a_unit_are_refused(self, tmp_path: Path) -> None:
+        with self.create(tmp_path) as sink:
+            for region in [slice(0, 3), (slice(None), slice(1, None)), (slice(0, 5), slice(0, 15))]:
+                with pytest.raises(AlignmentError, match="cuts a storage unit"):
+                    sink[region] = 0
+            with pytest.raises(ParameterError, match="slices without a step"):
+                sink[::2] = 0
+            with pytest.raises(AlignmentError, match="data would be lost"):
+                map_tiles(same, volume(), out=sink, tile_shape=(3, 16, 16), executor="serial")
+            sink[...] = volume()
+
+
+class TestShardedZarr(TestZarr):
+    options = {"chunks": (5, 8, 8), "shards": (5, 16, 16)}  # noqa: RUF012
+
+    @pytest.mark.parametrize("codec", ["none", "zstd", "gzip", "blosc"])
+    def test_codecs(self, codec: str, tmp_path: Path) -> None:
+        with self.create(tmp_path, codec=codec) as sink:
+            sink[...] = volume()
+        np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
+        np.testing.assert_array_equal(open_source(self.path(tmp_path))[...], volume())
+
+
+class TestOmeZarr(TestZarr):
+    name = "v.ome.zarr"
+
+    def read(self, path: Path) -> np.ndarray:
+        return np.asarray(zarr.open_array(path, path="0", mode="r")[...])
+
+
+class TestOmeZarr04(TestOmeZarr):
+    options = {"chunks": (5, 16, 16), "ome_zarr_version": "0.4"}  # noqa: RUF012
+
+
+class TestHdf5(SinkContract):
+    name = "v.h5"
+    options = {"chunks": (5, 16, 16)}  # noqa: RUF012
+
+    def read(self, path: Path) -> np.ndarray:
+        h5py = pytest.importorskip("h5py", reason="HDF5 is optional")
+        with h5py.File(path) as file:
+            return np.asarray(file["data"])
+
+    @pytest.mark.parametrize("codec", ["gzip", "lzf"])
+    def test_codecs_and_places(self, codec: str, tmp_path: Path) -> None:
+        path = f"{self.path(tmp_path)}:/images/first"
+        map_tiles(same, volume(), out=create_sink(path, SHAPE, "u2", codec=codec), executor="serial").commit()
+        np.testing.assert_array_equal(open_source(path)[...], volume())
+
+
+def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
+    for shape, units in [
+        ((4, 30, 50), (4, 30, 50)),
+        ((100, 1000, 1000), (64, 128, 128)),
+        ((2048, 2048, 2048), (128, 256, 256)),  # in shards
+        ((3000, 3000), (1024, 1024)),
+        ((5, 2, 100, 200, 300), (1, 1, 64, 128, 128)),
+    ]:
+        sink = create_sink(tmp_path / "v.zarr", shape, "u1")
+        assert sink.write_units == units
+        sink.discard()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("v.npy", {"chunks": 4}, "npy files have no chunks"),
+        ("v.tif", {"shards": 4}, "tiff files have no shards"),
+        ("v.png", {}, "files are written with the suffixes"),
+        ("v.zarr", {"chunks": (4, 4)}, "chunks"),
+        ("v.zarr", {"chunks": (4, 4, 4), "shards": (6, 4, 4)}, "multiple of the chunks"),
+        ("v.ome.zarr", {"axes": "XYZ"}, "in this order"),
+        ("v.ome.zarr", {"ome_zarr_version": "0.6"}, "'0.5' or '0.4'"),
+        ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has none"),
+        ("v.zarr", {"axes": "ZZY"}, "3 different letters"),
+        ("v.zarr", {"voxel_size_um": (1, 0, 1)}, "three numbers"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        create_sink(tmp_path / name, SHAPE, "u2", **options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "i4", "f4", "?", "c8"])
+def test_levels_are_means(tmp_path: Path, kind: str) -> None:
+    """In workers or here, whatever the tiles."""
+    generator = np.random.default_rng(1)
+    data = generator.integers(0, 2 if kind == "?" else 100, (5, 301, 520)).astype(kind)
+    with create_sink(tmp_path / "here.ome.zarr", data.shape, kind, voxel_size_um=(4, 1, 1), chunks=(5, 64, 64)) as sink:
+        sink[...] = data
+    sink = create_sink(tmp_path / "v.ome.zarr", data.shape, kind, voxel_size_um=(4, 1, 1), chunks=(5, 64, 64))
+    sink.discard()
+    map_tiles(same, tmp_path / "here.ome.zarr", out=sink, dtype=kind, executor="threads", workers=2)
+    for level, expected in ((1, (5, 151, 260)), (2, (5, 76, 130))):
+        here, there = (
+            open_source(tmp_path / "here.ome.zarr", level=level),
+            open_source(tmp_path / "v.ome.zarr", level=level),
+        )
+        assert here.shape == expected
+        assert here.voxel_size_um == (4.0, 1.0 * 2**level, 1.0 * 2**level)
+        np.testing.assert_array_equal(here[...], there[...])
+    fine, coarse = data[:, :300].astype(complex), open_source(tmp_path / "v.ome.zarr", level=1)[:, :150]
+    means = fine.reshape(5, 150, 2, 260, 2).mean((2, 4))
+    assert abs(coarse - means).max() <= (0.5 if np.dtype(kind).kind in "iub" else 1e-4)

@@ -1,0 +1,106 @@
+"""``tilecore convert``: an image from one kind of file into another, in parallel and within bounded memory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tilecore.cli.arguments import add_run_arguments, add_source_arguments, numbers, open_input, run_options
+
+__all__ = ["configure"]
+
+# Of an interpreter with its libraries; two of them are there besides the workers.
+_PROCESS_BYTES = 32 * 2**20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "output", metavar="OUTPUT", help="file to be made: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    parser.add_argument("--resume", action="store_true", help="go on where an earlier run was killed")
+    parser.add_argument("--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part of the image; empty bounds are its own")
+    group = parser.add_argument_group("output")
+    group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="voxels compressed as one piece")
+    group.add_argument("--shards", type=numbers, metavar="Z,Y,X", help="voxels in one file, of several chunks")
+    group.add_argument(
+        "--codec", default="default", help="zstd, blosc, gzip, lzf or none, as the kind of file has them"
+    )
+    group.add_argument(
+        "--pyramid", action=argparse.BooleanOptionalAction, default=True, help="coarser levels of .ome.zarr"
+    )
+    group.add_argument("--ome-zarr-version", choices=["0.5", "0.4"], default="0.5")
+    group.add_argument(
+        "--voxel-size", type=float, nargs=3, metavar=("Z", "Y", "X"), help="[um]; default: that of the input"
+    )
+    add_run_arguments(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tilecore.engine.mapping import map_tiles
+    from tilecore.formats.creating import plan_sink
+
+    source = open_input(options)
+    if options.crop:
+        source = source.cropped(_box(options.crop, source.shape))
+    sink = plan_sink(
+        options.output,
+        source.shape,
+        axes=source.axes,
+        voxel_size_um=options.voxel_size or source.voxel_size_um,
+        channel_names=source.info.channel_names if "C" in source.axes else (),
+        chunks=_for_all(options.chunks, source.axes),
+        shards=_for_all(options.shards, source.axes),
+        codec=options.codec,
+        pyramid=options.pyramid,
+        ome_zarr_version=options.ome_zarr_version,
+        overwrite=options.overwrite,
+    )
+    run = run_options(options)
+    if options.max_memory:
+        run["max_memory"] = _for_tiles(options.max_memory, options.workers)
+    map_tiles(_same, source, out=sink, dtype=source.dtype.newbyteorder("="), resume=options.resume, **run)
+    print(Path(options.output))
+
+
+def _for_tiles(max_memory: str, workers: int | None) -> int:
+    """What of the memory allowed is left for tiles, when each process has what it takes itself."""
+    from tilecore.bytesize import parse_bytes
+    from tilecore.configuration import settings
+
+    return max(1, parse_bytes(max_memory, "max_memory") - _PROCESS_BYTES * (settings.resolve_workers(workers) + 2))
+
+
+def _box(text: str, shape: tuple[int, ...]) -> Any:
+    """The box of ``z0:z1,y0:y1,x0:x1``; axes before these are whole."""
+    from tilecore.errors import ParameterError
+    from tilecore.geometry.boxes import Box
+
+    parts = text.split(",")
+    if len(parts) > len(shape):
+        raise ParameterError.of("crop", text, f"the image has {len(shape)} axes")
+    bounds = [(0, length) for length in shape[: len(shape) - len(parts)]]
+    for part, length in zip(parts, shape[len(shape) - len(parts) :], strict=True):
+        first, colon, last = part.partition(":")
+        try:
+            bounds.append((int(first or 0), int(last or length)))
+        except ValueError:
+            colon = ""
+        if not colon or not 0 <= bounds[-1][0] < bounds[-1][1] <= length:
+            raise ParameterError.of("crop", part, f"FIRST:LAST within 0:{length} is needed")
+    return Box([first for first, _ in bounds], [last for _, last in bounds])
+
+
+def _for_all(lengths: tuple[int, ...] | None, axes: str) -> tuple[int, ...] | None:
+    """Lengths given for z, y, x as lengths for all axes; the others get 1."""
+    if lengths is None or len(lengths) == len(axes):
+        return lengths
+    return (1,) * (len(axes) - len(lengths)) + lengths
+
+
+def _same(block: Any) -> Any:
+    return block

@@ -1,0 +1,65 @@
+"""``tilecore info``: what an image file holds, without reading its voxels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from tilecore.cli.arguments import add_source_arguments, open_input
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_source_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
+    with open_input(options) as source:
+        facts = _facts(source)
+    if options.json:
+        print(json.dumps(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):{width}}  {_readable(name, value)}")
+
+
+def _facts(source: Any) -> dict[str, Any]:
+    info = source.info
+    return {
+        "path": source.path,
+        "kind": info.kind,
+        "shape": info.shape,
+        "axes": info.axes,
+        "dtype": str(info.dtype),
+        "voxel_size_um": info.voxel_size_um,
+        "channels": info.channel_names,
+        "chunks": info.chunks,
+        "codec": info.codec,
+        "levels": info.levels or (info.shape,),
+        "size_bytes": info.n_bytes,
+        "write_unit": info.write_units,
+    }
+
+
+def _readable(name: str, value: Any) -> str:
+    from tilecore.bytesize import format_bytes
+
+    if name == "size_bytes":
+        return format_bytes(value)
+    if name == "levels":
+        return ", ".join(_times(level) for level in value)
+    if value is None:
+        return {"voxel_size_um": "unknown", "chunks": "none", "write_unit": "one voxel"}.get(name, "")
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) if name in ("channels", "voxel_size_um") else _times(value)
+    return str(value)
+
+
+def _times(shape: Any) -> str:
+    return " x ".join(map(str, shape))

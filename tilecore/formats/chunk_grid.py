@@ -1,0 +1,56 @@
+"""Boxes cut by a grid of chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from tilecore.errors import UnreadableFileError
+from tilecore.geometry.boxes import Box
+
+__all__ = ["LARGEST_CHUNK_BYTES", "check_chunk_size", "touched"]
+
+#: No writer makes chunks of this size; a file that declares one is damaged, or meant to exhaust the memory.
+LARGEST_CHUNK_BYTES = 2**31
+
+
+def touched(
+    box: Box, chunks: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
+    """Go through the chunks that a box touches.
+
+    Yields
+    ------
+    index : tuple of int
+        Of the chunk.
+    in_box, in_chunk : tuple of slice
+        Where the voxels that both have lie in each.
+    """
+    axes = []
+    for first, last, step in zip(box.start, box.stop, chunks, strict=True):
+        spans = []
+        for number in range(first // step, -(-last // step)):
+            low, high = max(first, number * step), min(last, (number + 1) * step)
+            begin = number * step
+            spans.append((number, slice(low - first, high - first), slice(low - begin, high - begin)))
+        axes.append(spans)
+    for chunk in product(*axes):
+        yield (
+            tuple([number for number, _, _ in chunk]),
+            tuple([span for _, span, _ in chunk]),
+            tuple([span for _, _, span in chunk]),
+        )
+
+
+def check_chunk_size(chunks: tuple[int, ...], dtype: np.dtype[np.generic], name: str) -> None:
+    """Refuse chunks that no memory holds.
+
+    Raises
+    ------
+    UnreadableFileError
+    """
+    if math.prod(chunks) * dtype.itemsize > LARGEST_CHUNK_BYTES:
+        raise UnreadableFileError(f"{name} declares chunks of {chunks} voxels: it is damaged")

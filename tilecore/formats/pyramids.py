@@ -1,0 +1,117 @@
+"""Coarser levels of an image: how many, how large, and how one is made from the next finer one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.geometry.boxes import Box
+
+__all__ = ["downsample_here", "mean_of_voxels", "plan_levels"]
+
+# A level is the last if its planes fit on a screen.
+_SMALLEST_LENGTH = 256
+
+# Voxels that are averaged at once.
+_SLAB_VOXELS = 2**20
+
+
+def plan_levels(
+    shape: tuple[int, ...], axes: str, voxel_size_um: tuple[float, float, float] | None
+) -> list[tuple[int, ...]]:
+    """Choose the levels of a pyramid.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the finest level [voxel].
+    axes : str
+        A letter per axis; only z, y and x are made coarser.
+    voxel_size_um : tuple of 3 floats, or None
+        An axis whose voxels are still twice as long as the others waits for them.
+
+    Returns
+    -------
+    list of tuple of int
+        For each level, how many voxels of the next finer one make one of its voxels, per axis.
+        The first is all ones.
+    """
+    sizes = dict(zip("ZYX", voxel_size_um or (1.0, 1.0, 1.0), strict=True))
+    levels, lengths = [(1,) * len(shape)], list(shape)
+    while (
+        max([length for length, axis in zip(lengths, axes, strict=True) if axis in "YX"], default=0) > _SMALLEST_LENGTH
+    ):
+        finest = min(sizes[axis] for axis in "YX")
+        halved = [
+            axis in sizes and length > 1 and sizes[axis] < 2 * finest
+            for axis, length in zip(axes, lengths, strict=True)
+        ]
+        levels.append(tuple([1 + half for half in halved]))
+        lengths = [-(-length // factor) for length, factor in zip(lengths, levels[-1], strict=True)]
+        for axis, half in zip(axes, halved, strict=True):
+            if half:
+                sizes[axis] *= 2
+    return levels
+
+
+def mean_of_voxels(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
+    """Average voxels into coarser ones; at the end of an axis, over those that are there.
+
+    Parameters
+    ----------
+    block : ndarray
+    factors : sequence of int
+        Voxels per coarser voxel, per axis.
+
+    Returns
+    -------
+    ndarray
+        Of the block's dtype, rounded where that holds whole numbers; shape ``ceil(n / factor)``.
+    """
+    shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
+    result = np.empty(shape, block.dtype)
+    step = max(1, _SLAB_VOXELS // max(1, math.prod(shape[1:])))
+    for first in range(0, shape[0], step):  # in slabs, as sums take more room than voxels
+        slab = block[first * factors[0] : (first + step) * factors[0]]
+        result[first : first + step] = _mean(slab, factors)
+    return result
+
+
+def _mean(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
+    shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
+    total = np.zeros(shape, _wide(block.dtype))
+    count = np.zeros(shape, np.uint32)
+    for offset in product(*map(range, factors)):
+        part = block[tuple([slice(first, None, step) for first, step in zip(offset, factors, strict=True)])]
+        place = tuple(map(slice, part.shape))
+        total[place] += part
+        count[place] += 1
+    if total.dtype == np.uint32:
+        return np.asarray((total + count // 2) // count)
+    mean = np.asarray(total / count)
+    return mean if block.dtype.kind in "fc" else np.rint(mean)
+
+
+def downsample_here(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
+    """Make a level in this process, one write unit at a time."""
+    units = coarser.write_units
+    for index in np.ndindex(*[-(-length // unit) for length, unit in zip(coarser.shape, units, strict=True)]):
+        start = [number * unit for number, unit in zip(index, units, strict=True)]
+        stop = [min(first + unit, length) for first, unit, length in zip(start, units, coarser.shape, strict=True)]
+        fine = Box(
+            [first * factor for first, factor in zip(start, factors, strict=True)],
+            [min(last * factor, length) for last, factor, length in zip(stop, factors, finer.shape, strict=True)],
+        )
+        coarser[Box(start, stop).slices] = mean_of_voxels(finer[fine.slices], factors)
+
+
+def _wide(dtype: np.dtype[Any]) -> Any:
+    """What sums of a few voxels fit into; whole numbers where that is exact and fast."""
+    if dtype.kind in "bu" and dtype.itemsize <= 2:
+        return np.uint32
+    return np.complex128 if dtype.kind == "c" else np.float64

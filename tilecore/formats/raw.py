@@ -1,0 +1,42 @@
+"""Files without a header: shape and dtype come from the caller."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Literal
+
+import numpy as np
+
+from tilecore.errors import ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.formats.description import ImageInfo, default_axes
+from tilecore.formats.guarding import reading
+from tilecore.formats.reader import MappedReader
+
+__all__ = ["open_raw"]
+
+
+def open_raw(
+    path: str,
+    *,
+    shape: tuple[int, ...] | None = None,
+    dtype: str | None = None,
+    offset: int = 0,
+    order: Literal["C", "F"] = "C",
+) -> MappedReader:
+    """Map a file of numbers and nothing else."""
+    if shape is None or dtype is None:
+        raise ParameterError(f"{path} has no header: shape= and dtype= are needed")
+    if order not in ("C", "F"):
+        raise ParameterError.of("order", order, "'C' or 'F'")
+    if offset < 0 or any(length < 0 for length in shape):
+        raise ParameterError(f"shape={shape}, offset={offset}: neither can be negative")
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise ParameterTypeError.of("dtype", dtype, str(error)) from error
+    needed, size = offset + math.prod(shape) * kind.itemsize, os.path.getsize(path)
+    if needed > size:
+        raise UnreadableFileError(f"{path} has {size} bytes; {shape} voxels of {kind} from byte {offset} need {needed}")
+    with reading(path, "numbers"):
+        return MappedReader(path, ImageInfo("raw", shape, kind, default_axes(len(shape))).check(path), offset, order)

@@ -1,0 +1,310 @@
+"""Sources: image files that are read by region from any process."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import EllipsisType, TracebackType
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.bytesize import format_bytes
+from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.formats.description import ImageInfo
+from tilecore.formats.reader import Reader
+from tilecore.geometry.boxes import Box
+from tilecore.machine import available_memory
+
+__all__ = ["Descriptor", "FileSource", "Source", "stamp_of"]
+
+# Below this, a region is read without asking how much memory is free.
+_SMALL_BYTES = 2**26
+
+Index: TypeAlias = int | slice | EllipsisType | None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An image that is read by region, and travels between processes as a descriptor."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis [voxel]."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+
+    @property
+    def axes(self) -> str:
+        """A letter for each axis."""
+
+    @property
+    def voxel_size_um(self) -> tuple[float, float, float] | None:
+        """Along z, y and x [um]; None if unknown."""
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """What is decoded as one piece."""
+
+    @property
+    def write_units(self) -> tuple[int, ...] | None:
+        """What is written as one piece."""
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Read a region."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """All that another process needs to open a file again.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    opener : callable
+        ``opener(path, **options)`` gives a `Reader`; pickled by name.
+    options : tuple of (str, object)
+    stamp : tuple of int, or None
+        Size and time of change of the file, so that another one is not taken for it.
+    """
+
+    path: str
+    opener: Callable[..., Reader]
+    options: tuple[tuple[str, Any], ...]
+    stamp: tuple[int, int] | None
+
+
+# By process: a reader that came through a fork shares its file's position with the parent. Weak, so that
+# a file is closed with the last source that reads it.
+_readers: WeakValueDictionary[tuple[int, Descriptor], Any] = WeakValueDictionary()
+
+
+class FileSource:
+    """An image file as an array that is cut by slices.
+
+    Made by `open_source`.
+
+    Notes
+    -----
+    Process-safety: pickles as a descriptor of a few hundred bytes; each process opens the
+    file itself when it first reads, once for all sources of the same file, and closes it
+    with the last of them. Threads may share a source.
+    """
+
+    def __init__(self, descriptor: Descriptor, info: ImageInfo, window: Sequence[int | slice] | None = None) -> None:
+        self._descriptor = descriptor
+        self._file_info = info
+        self._window = tuple([slice(0, length) for length in info.shape] if window is None else window)
+        self.info = info.through(self._window)
+        self._reader: tuple[int, Reader] | None = None
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the file or folder."""
+        return self._descriptor.path
+
+    @property
+    def selection(self) -> str:
+        """What of the file this is: series, level, channel, part. Two sources of one file may differ in it."""
+        return repr(
+            (
+                self._descriptor.options,
+                [part if isinstance(part, int) else (part.start, part.stop) for part in self._window],
+            )
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis [voxel]."""
+        return self.info.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        return self.info.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.info.shape)
+
+    @property
+    def axes(self) -> str:
+        """A letter for each axis."""
+        return self.info.axes
+
+    @property
+    def voxel_size_um(self) -> tuple[float, float, float] | None:
+        """Along z, y and x [um]; None if unknown."""
+        return self.info.voxel_size_um
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """What is decoded as one piece; None if every voxel can be read alone."""
+        return self.info.chunks
+
+    @property
+    def write_units(self) -> tuple[int, ...] | None:
+        """What is written as one piece, where the file is written in pieces."""
+        return self.info.write_units
+
+    @property
+    def mapped(self) -> npt.NDArray[Any] | None:
+        """The image as a read-only map of the file, where its voxels lie there as they are; otherwise None."""
+        whole = self._open().mapped
+        if whole is None:
+            return None
+        return whole[self._window]
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Read a region.
+
+        Parameters
+        ----------
+        index : int, slice, or tuple of them
+            As numpy takes them; steps must not be negative.
+
+        Raises
+        ------
+        BoundsError, ParameterTypeError
+            If the index does not fit.
+        MemoryBudgetError
+            If the region is larger than the memory that is free.
+        UnreadableFileError
+            If the file is damaged where the region lies.
+        """
+        slices, steps = self._as_slices(index)
+        if (whole := self.mapped) is not None:
+            return whole[tuple(steps)]
+        box = Box([each.start for each in slices], [each.stop for each in slices])
+        needed = box.size * self.dtype.itemsize
+        if needed > _SMALL_BYTES and needed > available_memory():
+            raise MemoryBudgetError(
+                f"{self.path}: {box.shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
+            )
+        reader = self._open()
+        block = reader.read(box) if box.size else np.empty(box.shape, self.dtype)
+        inner = [0 if isinstance(each, int) else slice(None) for each in self._window]
+        selected: npt.NDArray[Any] = block[tuple(inner)][tuple(_relative(step) for step in steps)]
+        return selected
+
+    def cropped(self, box: Box) -> FileSource:
+        """The same file, of which only a box is there.
+
+        Raises
+        ------
+        BoundsError
+            If the box does not lie in the image.
+        """
+        if not Box.of_shape(self.shape).contains(box):
+            raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
+        spans = iter(zip(box.start, box.stop, strict=True))
+        window: list[int | slice] = []
+        for part in self._window:
+            if isinstance(part, int):
+                window.append(part)
+            else:
+                first, stop = next(spans)
+                window.append(slice(part.start + first, part.start + stop))
+        return FileSource(self._descriptor, self._file_info, window)
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when a region is read."""
+        self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileSource, (self._descriptor, self._file_info, self._window)
+
+    def __repr__(self) -> str:
+        return f"<{self.info.kind} source {self.path}: {self.axes} {self.shape} {self.dtype}>"
+
+    def _open(self) -> Reader:
+        pid = os.getpid()
+        if self._reader is None or self._reader[0] != pid:
+            self._reader = (pid, _reader_of(self._descriptor, self._file_info))
+        return self._reader[1]
+
+    def _as_slices(self, index: Any) -> tuple[list[slice], list[Index]]:
+        """The box of the whole file to read, and what to take of each axis of it."""
+        steps: list[Any] = _expanded(index, self.shape)
+        free = iter(steps)
+        slices = []
+        for part in self._window:
+            if isinstance(part, int):
+                slices.append(slice(part, part + 1))
+                continue
+            step = next(free)
+            first, stop = (step, step + 1) if isinstance(step, int) else (step.start, step.stop)
+            slices.append(slice(part.start + first, part.start + max(first, stop)))
+        return slices, steps
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file; None for a folder, whose own say nothing of what is in it."""
+    if not os.path.isfile(path):
+        return None
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def _reader_of(descriptor: Descriptor, info: ImageInfo) -> Reader:
+    """The reader of a file in this process, opened if it is not."""
+    key = (os.getpid(), descriptor)
+    reader: Reader | None = _readers.get(key)
+    if reader is None:
+        if stamp_of(descriptor.path) != descriptor.stamp:
+            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
+        reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
+        if (reader.info.shape, reader.info.dtype) != (info.shape, info.dtype):
+            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
+        _readers[key] = reader
+    return reader
+
+
+def _expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
+    """One integer or slice with non-negative bounds per axis, for an index as numpy takes it."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
+        items[place : place + 1] = [slice(None)] * (len(shape) - len(items) + 1)
+    if len(items) > len(shape):
+        raise BoundsError(f"{len(items)} indices for {len(shape)} axes")
+    items += [slice(None)] * (len(shape) - len(items))
+    return [_bounded(item, length) for item, length in zip(items, shape, strict=True)]
+
+
+def _bounded(item: Any, length: int) -> int | slice:
+    if isinstance(item, slice):
+        start, stop, step = item.indices(length)
+        if step < 0:
+            raise ParameterError.of("index", item, "steps must be positive")
+        return slice(start, max(start, stop), step)
+    try:
+        number = operator.index(item)
+    except TypeError:
+        raise ParameterTypeError.of("index", item, "integers and slices are read") from None
+    if not -length <= number < length:
+        raise BoundsError.of("index", item, f"the axis has {length} voxels")
+    return number % length
+
+
+def _relative(step: Any) -> Any:
+    """What to take of an axis of the block that was read."""
+    return 0 if isinstance(step, int) else slice(None, None, step.step)
