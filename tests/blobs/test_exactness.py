@@ -15,15 +15,14 @@ from tilecore import detect_blobs
 DTYPES = [np.uint8, np.uint16, np.int16, np.uint32, np.float16, np.float32, np.float64]
 
 
-@pytest.mark.parametrize("detector", ["log", "dog"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
-@pytest.mark.parametrize("shape", [(20, 31, 37), (90, 70), (1, 33, 40), (3, 4, 5), (1, 1, 30), (40, 1)])
-def test_whole_volume(shape: tuple[int, ...], dtype: Any, detector: str) -> None:
-    volume = textured(shape, dtype)
-    expected = of_scikit_image(volume, detector)
-    if min(shape) > 1:
-        assert len(expected) > 0
-    assert_same(of_tilecore(volume, detector), expected)
+@pytest.mark.parametrize("detector", ["log", "dog"])
+def test_whole_volume(dtype: Any, detector: str) -> None:
+    for shape in ((20, 31, 37), (90, 70), (1, 33, 40), (3, 4, 5), (1, 1, 30), (40, 1)):
+        volume = textured(shape, dtype)
+        expected = of_scikit_image(volume, detector)
+        assert len(expected) > 0 or min(shape) == 1
+        assert_same(of_tilecore(volume, detector), expected)
 
 
 @pytest.mark.parametrize("log_scale", [False, True])
@@ -113,14 +112,14 @@ def test_border(detector: str, exclude_border: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("detector", ["log", "dog"])
-@pytest.mark.parametrize("thresholds", [(None, 0.3), (0.05, 0.1), (0.001, 0.5), (None, None)])
-def test_threshold_relative_to_the_whole_volume(detector: str, dtype: Any, thresholds: Any) -> None:
+def test_threshold_relative_to_the_whole_volume(detector: str, dtype: Any) -> None:
     """Never to the tile's own largest response."""
     volume = textured((14, 30, 33), dtype)
     volume[:, :15] = volume[:, :15] // 2 if volume.dtype.kind != "f" else volume[:, :15] / 2
-    given_as = {"threshold": thresholds[0], "threshold_rel": thresholds[1]}
-    expected = of_scikit_image(volume, detector, **given_as)
-    assert_same(of_tilecore(volume, detector, tile_shape=11, **given_as), expected)
+    for threshold, relative in ((None, 0.3), (0.05, 0.1), (0.001, 0.5), (None, None)):
+        given_as = {"threshold": threshold, "threshold_rel": relative}
+        expected = of_scikit_image(volume, detector, **given_as)
+        assert_same(of_tilecore(volume, detector, tile_shape=11, **given_as), expected)
 
 
 @pytest.mark.parametrize("offset", [30, 1e3, 1e5, 1e7])
@@ -150,12 +149,12 @@ def test_sigmas_larger_than_the_volume() -> None:
 
 @pytest.mark.parametrize("detector", ["log", "dog", "doh"])
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan, np.inf])
-@pytest.mark.parametrize("threshold", [0.2, 1e-6, None])
-def test_constant_volumes_have_no_blobs(detector: str, value: float, threshold: float | None) -> None:
+def test_constant_volumes_have_no_blobs(detector: str, value: float) -> None:
     volume = np.full((20, 20) if detector == "doh" else (7, 11, 13), value)
-    assert len(of_tilecore(volume, detector, threshold=threshold, tile_shape=6)) == 0
-    if np.isfinite(value):
-        assert len(of_tilecore(volume.astype(np.uint8), detector, threshold=threshold, tile_shape=6)) == 0
+    for threshold in (0.2, 1e-6, None):
+        assert len(of_tilecore(volume, detector, threshold=threshold, tile_shape=6)) == 0
+        if np.isfinite(value):
+            assert len(of_tilecore(volume.astype(np.uint8), detector, threshold=threshold, tile_shape=6)) == 0
 
 
 @pytest.mark.parametrize("detector", ["log", "dog"])

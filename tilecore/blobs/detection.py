@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.channels import channels_of
-from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.detectors import (
     Detector,
     OwnDetector,
@@ -21,18 +19,26 @@ from tilecore.blobs.detectors import (
     extremes_in_tile,
     own_detector,
 )
+from tilecore.blobs.parameters import as_border, as_mask, check_numbers, sigmas_of, voxel_size_of
 from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scales import Kind, ScaleSpace, Sigma
 from tilecore.blobs.table import Blobs
+from tilecore.configuration import settings
 from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
-from tilecore.engine.sources import open_sources
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
-from tilecore.geometry.axes import HaloLike, as_integers
+from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.planning import TileCosts, plan_tiles
 from tilecore.geometry.tiles import Tile
+from tilecore.machine import available_memory
 
 __all__ = ["detect_blobs"]
+
+# A voxel in single precision, two images between the passes, three scales, and what comparing them takes.
+_BYTES_PER_VOXEL = 32.0
+# More memory makes no larger tiles, so that a resumed run chooses the same ones.
+_ENOUGH_BYTES = 2**31
 
 
 def detect_blobs(
@@ -151,11 +157,11 @@ def detect_blobs(
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
     volumes = channels_of(opened, channel)
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
-    size = _voxel_size(opened, voxel_size_um, len(shape))
+    size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
-        min_sigma, max_sigma = _sigmas(diameter_um, size, len(shape))
-    masks = [] if mask is None else [_mask(mask, shape)]
-    _check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
+        min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
+    masks = [] if mask is None else [as_mask(mask, shape)]
+    check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
     edges: list[set[int]] = [set() for _ in shape]
     for number, volume in volumes.items():
@@ -171,7 +177,7 @@ def detect_blobs(
                 sigma_ratio=sigma_ratio,
                 log_scale=log_scale,
             )
-            chosen = ScaleSpaceDetector(space, shape, 0.0, _border(exclude_border, len(shape)))
+            chosen = ScaleSpaceDetector(space, shape, 0.0, as_border(exclude_border, len(shape)))
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
@@ -246,15 +252,32 @@ class _Search:
         return min((low for low, _ in ends), default=np.inf), max((high for _, high in ends), default=-np.inf)
 
     def _iterate(self, function: Callable[..., Any], detector: Detector, run: RunOptions) -> Iterator[tuple[Tile, Any]]:
+        shape, options = self.tile_shape or detector.tile_shape, run.copy()
+        if shape is None and isinstance(detector, ScaleSpaceDetector) and 0 not in detector.shape:
+            shape, options["workers"] = self._plan(detector, run)
         return iter_tiles(
             function,
             self.sources,
-            tile_shape=detector.tile_shape if self.tile_shape is None else self.tile_shape,
+            tile_shape=shape,
             halo=detector.halo,
             kwargs={"detector": detector},
             pass_tile=True,
-            **run,
+            **options,
         )
+
+    def _plan(self, detector: ScaleSpaceDetector, run: RunOptions) -> tuple[tuple[int, ...], int]:
+        """Tiles and workers that fit into memory: a small first tile, nearly all halo, would tell too little of it."""
+        workers = getattr(run.get("executor"), "workers", None) or settings.resolve_workers(run.get("workers"))
+        plan = plan_tiles(
+            detector.shape,
+            self.sources[0].dtype,
+            max_memory=run.get("max_memory") or min(available_memory() // 2, _ENOUGH_BYTES),
+            workers=workers,
+            halo=detector.halo,
+            chunks=getattr(self.sources[0], "chunks", None),
+            costs=TileCosts(bytes_per_voxel=_BYTES_PER_VOXEL, seconds_per_voxel=15e-9 * len(detector.space)),
+        )
+        return plan.grid.tile_shape, plan.workers
 
 
 def _of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
@@ -268,42 +291,3 @@ def _of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
 def _joined(tables: list[dict[str, Any]]) -> dict[str, Any]:
     shared = [name for name in tables[0] if all(name in table for table in tables)]
     return {name: np.concatenate([table[name] for table in tables]) for name in shared}
-
-
-def _mask(mask: Any, shape: tuple[int, ...]) -> Any:
-    (array,) = open_sources(open_source(mask) if isinstance(mask, (str, os.PathLike)) else mask)
-    if tuple(array.shape) != shape:
-        raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
-    return array
-
-
-def _voxel_size(source: Any, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
-    size = getattr(source, "voxel_size_um", None) if given is None else given
-    if size is None:
-        return None
-    return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)
-
-
-def _sigmas(diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int) -> tuple[Sigma, Sigma]:
-    """Sigmas of blobs of a diameter: their radius is sigma times the root of the number of axes."""
-    if size is None:
-        raise ParameterError.of("diameter_um", diameter_um, "the voxel's size is needed: give voxel_size_um")
-    diameters = np.asarray(diameter_um, dtype=np.float64)
-    if diameters.shape not in ((), (2,)) or not (diameters > 0).all():
-        raise ParameterError.of("diameter_um", diameter_um, "one number or two, more than zero")
-    ends = diameters * [0.75, 1.25] if diameters.ndim == 0 else diameters
-    low, high = (tuple((end / 2 / math.sqrt(ndim) / np.array(size)).tolist()) for end in ends)
-    return (low, high) if len(set(size)) > 1 else (low[0], high[0])
-
-
-def _border(exclude_border: int | tuple[int, ...] | bool, ndim: int) -> tuple[int, ...]:
-    widths = exclude_border if isinstance(exclude_border, tuple) else (int(exclude_border),) * ndim
-    return as_integers(widths, "exclude_border", ndim, 0)
-
-
-def _check_numbers(*, threshold: float | None, threshold_rel: float | None, overlap: float) -> None:
-    for name, value in (("threshold", threshold), ("threshold_rel", threshold_rel)):
-        if value is not None and not math.isfinite(value):
-            raise ParameterError.of(name, value, "must be a number")
-    if not 0 <= overlap <= 1:
-        raise ParameterError.of("overlap", overlap, "must be from 0 to 1")

@@ -1,0 +1,64 @@
+"""What callers of detect_blobs may write for its parameters."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tilecore.blobs.columns import as_voxel_size
+from tilecore.blobs.scales import Sigma
+from tilecore.engine.sources import open_sources
+from tilecore.errors import ParameterError
+from tilecore.formats.opening import open_source
+from tilecore.geometry.axes import as_integers
+
+__all__ = ["as_border", "as_mask", "check_numbers", "sigmas_of", "voxel_size_of"]
+
+
+def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
+    """A mask, checked against the volume's shape."""
+    (array,) = open_sources(open_source(mask) if isinstance(mask, (str, os.PathLike)) else mask)
+    if tuple(array.shape) != shape:
+        raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
+    return array
+
+
+def voxel_size_of(source: Any, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    """The voxel's size along each axis: as given, or as the source says [um]."""
+    size = getattr(source, "voxel_size_um", None) if given is None else given
+    if size is None:
+        return None
+    return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)
+
+
+def sigmas_of(
+    diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int
+) -> tuple[Sigma, Sigma]:
+    """Sigmas of blobs of a diameter: their radius is sigma times the root of the number of axes."""
+    if size is None:
+        raise ParameterError.of("diameter_um", diameter_um, "the voxel's size is needed: give voxel_size_um")
+    diameters = np.asarray(diameter_um, dtype=np.float64)
+    if diameters.shape not in ((), (2,)) or not (diameters > 0).all():
+        raise ParameterError.of("diameter_um", diameter_um, "one number or two, more than zero")
+    ends = diameters * [0.75, 1.25] if diameters.ndim == 0 else diameters
+    low, high = (tuple((end / 2 / math.sqrt(ndim) / np.array(size)).tolist()) for end in ends)
+    return (low, high) if len(set(size)) > 1 else (low[0], high[0])
+
+
+def as_border(exclude_border: int | tuple[int, ...] | bool, ndim: int) -> tuple[int, ...]:
+    """Widths of the border that is left out, per axis [voxel]."""
+    widths = exclude_border if isinstance(exclude_border, tuple) else (int(exclude_border),) * ndim
+    return as_integers(widths, "exclude_border", ndim, 0)
+
+
+def check_numbers(*, threshold: float | None, threshold_rel: float | None, overlap: float) -> None:
+    """Refuse what is no number, before any work is done."""
+    for name, value in (("threshold", threshold), ("threshold_rel", threshold_rel)):
+        if value is not None and not math.isfinite(value):
+            raise ParameterError.of(name, value, "must be a number")
+    if not 0 <= overlap <= 1:
+        raise ParameterError.of("overlap", overlap, "must be from 0 to 1")
