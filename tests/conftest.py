@@ -51,7 +51,6 @@ def _quiet_log() -> Iterator[None]:
 
 def _census() -> Counter[str]:
     """What there is now: our processes, our open files by kind, names in /dev/shm."""
-    gc.collect()
     census: Counter[str] = Counter()
     for name in os.listdir("/dev/shm"):
         if name.startswith("sem.mp-"):  # any process's multiprocessing makes these and removes them at once

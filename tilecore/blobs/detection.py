@@ -252,7 +252,7 @@ class _Search:
         return min((low for low, _ in ends), default=np.inf), max((high for _, high in ends), default=-np.inf)
 
     def _iterate(self, function: Callable[..., Any], detector: Detector, run: RunOptions) -> Iterator[tuple[Tile, Any]]:
-        shape, options = self.tile_shape or detector.tile_shape, run.copy()
+        shape, options = detector.tile_shape if self.tile_shape is None else self.tile_shape, run.copy()
         if shape is None and isinstance(detector, ScaleSpaceDetector) and 0 not in detector.shape:
             shape, options["workers"] = self._plan(detector, run)
         return iter_tiles(
