@@ -60,6 +60,7 @@ class BlobsFour(_OnNuclei, Benchmark):
     """Four scales, as cells are counted."""
 
     name = "blobs"
+    needs = ("dask",)
     goal = "LoG at 4 scales, 2..5: 15x scikit-image, 8x dask's map_overlap; a quarter of the memory; as true"
     repeats = 3
 

@@ -21,12 +21,13 @@ SHAPE = (9, 10, 11)
 def _small_pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "few_pages" not in request.node.name:
         monkeypatch.setattr(mapped, "_KEPT_BYTES", 300)
+        monkeypatch.setattr(mapped, "_LONG_ROW", 20)
 
 
 def files(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     volume = np.memmap(folder / "in", dtype="u2", mode="w+", shape=SHAPE)
     volume[...] = np.arange(volume.size).reshape(SHAPE)
-    return volume, np.memmap(folder / "out", dtype="u2", mode="w+", shape=SHAPE)
+    return volume, np.memmap(folder / "out", dtype=">u2", mode="w+", shape=SHAPE, offset=10)
 
 
 @given(data=st.data())

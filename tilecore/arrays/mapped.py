@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import mmap
+import operator
+import os
+import weakref
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.arrays.remote import contiguous_row
+from tilecore.arrays.shipping import file_of
+
 __all__ = ["MappedArray"]
 
 # A map is let go of when it may have become so much larger [byte].
 _KEPT_BYTES = 2**25
+
+# Rows as long as a page are written by a call each; shorter ones through the map [byte].
+_LONG_ROW = 2**12
 
 
 class MappedArray:
@@ -36,6 +45,7 @@ class MappedArray:
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self._array = array
         self._n_mapped = 0
+        self._descriptor: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,9 +71,44 @@ class MappedArray:
 
     def __setitem__(self, slices: tuple[slice, ...], value: npt.NDArray[Any]) -> None:
         view = self._array[slices]
+        n_inner, row_bytes = contiguous_row(view.shape, view.strides, view.itemsize)
+        if row_bytes >= _LONG_ROW and hasattr(os, "pwrite"):
+            self._write(view, view.ndim - n_inner, value)
+            return
         for piece in self._pieces(view):
             self._forget(_span(view[piece]))
             view[piece] = value[piece]
+
+    def _write(self, view: npt.NDArray[Any], n_outer: int, value: npt.NDArray[Any]) -> None:
+        """Write long rows as a file is written: new pages come without a page fault for each."""
+        data = np.ascontiguousarray(np.broadcast_to(value, view.shape), dtype=view.dtype)
+        first, file = self._offset(view), self._file()
+        for index in np.ndindex(view.shape[:n_outer]):
+            offset = first + sum(map(operator.mul, index, view.strides))
+            rest = data[index].reshape(-1).view(np.uint8).data
+            while rest:
+                n_written = os.pwrite(file, rest, offset)
+                rest, offset = rest[n_written:], offset + n_written
+
+    def _offset(self, view: npt.NDArray[Any]) -> int:
+        """Where a view begins in the file [byte]."""
+        root = self._array
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        assert isinstance(root, np.memmap)
+        return int(root.offset) + view.ctypes.data - root.ctypes.data
+
+    def _file(self) -> int:
+        """The open file; closed with this object."""
+        if self._descriptor is None:
+            path = file_of(self._array)
+            assert path is not None
+            self._descriptor = os.open(path, os.O_WRONLY)
+            weakref.finalize(self, os.close, self._descriptor)
+        return self._descriptor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MappedArray, (self._array,)
 
     def _pieces(self, view: npt.NDArray[Any]) -> list[tuple[slice, ...]]:
         """Cut a box along the axis of the longest stride, so that each piece spans few pages."""

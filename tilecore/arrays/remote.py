@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from tilecore.memory.remote import transfer
 
-__all__ = ["RemoteArray"]
+__all__ = ["RemoteArray", "contiguous_row"]
 
 # Looking up one more address costs as much as copying this many bytes.
 _GAP_BYTES = 2048
@@ -133,7 +134,7 @@ class _Rows:
         """Find the rows; with `spread`, of voxels that do not touch (one channel of many), so that they hold gaps."""
         order = tuple(sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis)))
         lengths, steps = [shape[axis] for axis in order], [strides[axis] for axis in order]
-        n_inner, row_bytes = _contiguous(lengths, steps, itemsize)
+        n_inner, row_bytes = contiguous_row(lengths, steps, itemsize)
         if spread and n_inner == 0 and lengths and 0 < steps[-1] <= _GAP_BYTES:
             n_inner, row_bytes = 1, steps[-1] * (lengths[-1] - 1) + itemsize
         n_outer = len(lengths) - n_inner
@@ -152,10 +153,10 @@ def _start_and_shape(slices: tuple[slice, ...]) -> tuple[tuple[int, ...], tuple[
     return tuple([each.start for each in slices]), tuple([each.stop - each.start for each in slices])
 
 
-def _contiguous(lengths: list[int], steps: list[int], itemsize: int) -> tuple[int, int]:
+def contiguous_row(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:
     """How many of the last axes lie side by side without a gap, and their length [byte]."""
     n_axes, n_bytes = 0, itemsize
-    for length, step in zip(reversed(lengths), reversed(steps), strict=True):
+    for length, step in zip(reversed(shape), reversed(strides), strict=True):
         if length != 1 and step != n_bytes:
             break
         n_axes, n_bytes = n_axes + 1, n_bytes * length
