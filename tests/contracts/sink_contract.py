@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.faults.harness import Session
 from tilecore import (
     DiskSpaceError,
     MissingFileError,
@@ -22,6 +24,7 @@ from tilecore import (
     map_tiles,
     open_source,
 )
+from tilecore.engine.events import TileDone
 from tilecore.formats import file_sink
 from tilecore.formats.creating import plan_sink
 
@@ -162,6 +165,23 @@ class SinkContract:
         assert function.log.read_text().split() == [*done, "3"]
         np.testing.assert_array_equal(self.read(self.path(folder)), volume())
         assert os.listdir(folder) == [self.path(folder).name]
+
+    @pytest.mark.parametrize("n_done", [1, 3, 5])
+    def test_a_run_that_was_killed_goes_on(self, tmp_path: Path, n_done: int) -> None:
+        folder, number = tmp_path / "out", iter(range(1, 100))
+        folder.mkdir()
+        run = {"tile_shape": self.tiles(tmp_path), "executor": "serial", "out": self.plan(folder), "dtype": "uint16"}
+
+        def die(event: Any) -> None:
+            if isinstance(event, TileDone) and next(number) > n_done:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        code, output = Session(lambda: map_tiles(same, volume(), callbacks=[die], **run)).wait()
+        assert code == -signal.SIGKILL, output
+        done: list[TileDone] = []
+        map_tiles(same, volume(), resume=True, callbacks=[lambda e: isinstance(e, TileDone) and done.append(e)], **run)
+        assert len({event.tile.number for event in done} & set(range(n_done))) == 0
+        np.testing.assert_array_equal(self.read(self.path(folder)), volume())
 
     def test_a_full_disk_is_seen_before_any_work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: Any) -> None:

@@ -71,6 +71,19 @@ class TestWithoutPidfd(ExecutorContract):
         return ProcessExecutor(workers=2, start_method="forkserver", **options)
 
 
+@pytest.mark.parametrize("make", [channel.open_channel, channel.open_pipe_channel])
+def test_what_was_sent_arrives_though_its_sender_died_with_mail_unread(make: Any) -> None:
+    near, far = make()
+    near.send("unread")
+    far.send("first")
+    far.send("second")
+    far.close()
+    assert [near.receive_now(), near.receive()] == ["first", "second"]
+    with pytest.raises(EOFError):
+        near.receive()
+    near.close()
+
+
 @pytest.mark.parametrize("name", sorted(EXECUTORS))
 def test_every_row_of_the_table_makes_an_executor(name: str) -> None:
     executor = create_executor(name, workers=1)

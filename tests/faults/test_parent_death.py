@@ -36,6 +36,7 @@ def method(request: pytest.FixtureRequest) -> str:
 
 SCRIPT = """
 import sys, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 import numpy as np
 from pathlib import Path
 import tilecore
@@ -68,7 +69,8 @@ def test_workers_end_with_a_killed_parent_and_nothing_is_left(method: str, group
     log.wait_for(4)
     assert shared_memory_in_use() > before + 2**25
     (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
-    process.communicate()
+    _, errors = process.communicate()
+    assert "Traceback" not in errors
     assert gone_within(1, lambda: alive(log.pids())), "workers outlive their parent"
     assert gone_within(2, lambda: shared_memory_in_use() > before + 2**24), "shared memory is left behind"
     assert set(os.listdir("/dev/shm")) == names

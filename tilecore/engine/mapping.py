@@ -194,9 +194,9 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
 def _run(execution: Execution, outputs: Outputs) -> None:
     execution.job.receive({"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes})
     for task, values in execution.results():
-        if values is None:
-            continue
-        if outputs.arrays is None:
-            outputs.make_like(values)
-            execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
-        outputs.write(task.tile(execution.grid), values)
+        if values is not None:
+            if outputs.arrays is None:
+                outputs.make_like(values)
+                execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
+            outputs.write(task.tile(execution.grid), values)
+        outputs.flush()

@@ -145,6 +145,12 @@ class Outputs:
         for array, value in zip(self.arrays, values, strict=True):
             array[box.slices] = value
 
+    def flush(self) -> None:
+        """See to it that what was written outlives this process: the journal will say that it is there."""
+        for file in self._files:
+            if file is not None:
+                file.flush()
+
     def commit(self, downsample: Downsampler | None = None) -> Any:
         """Give files their names; return what the caller gets.
 

@@ -37,11 +37,11 @@ class SocketChannel:
 
     def receive(self) -> Any:
         """Wait for a message; raises EOFError where the other end is gone."""
-        return self._decoded(self._socket.recv(_LARGEST_PACKET))
+        return self._received()
 
     def receive_now(self) -> Any:
         """Take a message that is there already; raises BlockingIOError where there is none."""
-        return self._decoded(self._socket.recv(_LARGEST_PACKET, socket.MSG_DONTWAIT))
+        return self._received(socket.MSG_DONTWAIT)
 
     def close(self) -> None:
         """Close this end."""
@@ -50,8 +50,11 @@ class SocketChannel:
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen_socket, (reduction.DupFd(self.fileno()),)
 
-    @staticmethod
-    def _decoded(packet: bytes) -> Any:
+    def _received(self, flags: int = 0) -> Any:
+        try:
+            packet = self._socket.recv(_LARGEST_PACKET, flags)
+        except ConnectionResetError:  # told once, when the other end died with mail unread; what it sent is still here
+            packet = self._socket.recv(_LARGEST_PACKET, flags)
         if not packet:
             raise EOFError
         return pickle.loads(packet)
@@ -73,7 +76,11 @@ class PipeChannel:
 
     def receive(self) -> Any:
         """Wait for a message; raises EOFError where the other end is gone."""
-        return pickle.loads(self._pipe.recv_bytes())
+        try:
+            packet = self._pipe.recv_bytes()
+        except ConnectionResetError:  # as of a socket, which it is
+            packet = self._pipe.recv_bytes()
+        return pickle.loads(packet)
 
     def receive_now(self) -> Any:
         """Take a message that is there already; raises BlockingIOError where there is none."""

@@ -108,7 +108,7 @@ class FileSink:
 
     @property
     def exists(self) -> bool:
-        """Whether something was begun, now or by an earlier run."""
+        """Whether something was begun, now or by an earlier run, that can be continued."""
         return self.partial.exists()
 
     def create(self, dtype: npt.DTypeLike) -> Self:
@@ -144,6 +144,9 @@ class FileSink:
 
     def __setitem__(self, index: Any, values: Any) -> None:
         self.target[index] = values
+
+    def flush(self) -> None:
+        """Give what was written to the system, where it outlives this process; most kinds do so at once."""
 
     def commit(self, downsample: Downsampler | None = None) -> None:
         """Give the file its name: it is complete.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import weakref
 from typing import Any, ClassVar
@@ -16,6 +17,8 @@ from tilecore.formats.zarr_sink import default_chunks
 
 __all__ = ["Hdf5Sink"]
 
+_log = logging.getLogger(__name__)
+
 _FILTERS: dict[str, dict[str, Any]] = {
     "default": {},
     "none": {},
@@ -27,7 +30,8 @@ _FILTERS: dict[str, dict[str, Any]] = {
 class Hdf5Sink(FileSink):
     """A chunked dataset with checksums, ``data`` unless another place is named.
 
-    HDF5 has no two writers: results come back to the process that runs the tiles.
+    HDF5 has no two writers: results come back to the process that runs the tiles. Nor has it
+    a journal of its own: a file whose writer was killed may be damaged, and is then begun anew.
     """
 
     kind: ClassVar[str] = "hdf5"
@@ -70,7 +74,35 @@ class Hdf5Sink(FileSink):
             )
         return dataset
 
+    def flush(self) -> None:
+        """Write what the library still holds."""
+        self.target.file.flush()
+
+    @property
+    def exists(self) -> bool:
+        """Whether something was begun that can be continued: not if its writer died while it wrote."""
+        return super().exists and self._is_sound()
+
+    def _is_sound(self) -> bool:
+        """Read every chunk there is; checksums tell those that are damaged."""
+        try:
+            with self._h5py.File(self.partial, "r") as file:
+                dataset = file[self._place]
+                for number in range(dataset.id.get_num_chunks()):
+                    start = dataset.id.get_chunk_info(number).chunk_offset
+                    dataset[tuple(slice(first, first + n) for first, n in zip(start, dataset.chunks, strict=True))]
+        except (OSError, KeyError, RuntimeError) as error:
+            _log.warning("%s was damaged when its writer died, and is begun anew: %s", self.partial, error)
+            return False
+        return True
+
     def _complete(self, downsample: Downsampler | None) -> None:
+        dataset = self.target
+        expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
+        if dataset.chunks and dataset.id.get_num_chunks() < expected:
+            raise UnreadableFileError(
+                f"{self.partial} lost chunks when its writer died: delete it and its journal to start over"
+            )
         self._close()
 
     def discard(self) -> None:
