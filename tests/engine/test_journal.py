@@ -16,6 +16,7 @@ import pytest
 import zarr
 
 from tilecore import JournalError, ParameterError, Tile, TileError, TileGrid, collect_tiles, map_tiles, reduce_tiles
+from tilecore.engine import journal as journal_module
 from tilecore.engine.journal import Journal
 from tilecore.engine.results_json import decode, encode
 
@@ -279,6 +280,47 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(b"\n".join(lines))
     with pytest.raises(JournalError, match="damaged in line 3; delete it"):
         Journal(tmp_path / "j", {"run": 1}, resume=True)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 100.0])
+def test_a_durable_journal_names_only_what_is_on_the_disk(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.npy"
+    written: list[int] = []  # by tiles, as far as the disk knows
+    named: list[tuple[list[int], bool]] = []
+
+    def sync() -> None:
+        partial = np.load(tmp_path / "out.npy.partial") if not out.exists() else np.load(out)
+        written[:] = np.flatnonzero(partial).tolist()
+        named.append((_named(tmp_path / "out.npy.journal"), out.exists()))
+
+    monkeypatch.setattr(os, "sync", sync)
+    monkeypatch.setattr(journal_module, "_SYNC_SECONDS", seconds)
+
+    def check(_: Any) -> None:
+        assert set(_named(tmp_path / "out.npy.journal")) <= set(written)
+
+    map_tiles(
+        np.positive,
+        np.arange(1, 7),
+        tile_shape=1,
+        out=out,
+        durable=True,
+        executor="serial",
+        dtype="i8",
+        callbacks=[check],
+    )
+    assert len(named) == (7 if seconds == 0 else 2)
+    assert named[-1] == (list(range(6)), True), "the output has its name before the journal goes"
+    assert not named[-2][1]
+
+
+def _named(path: Path) -> list[int]:
+    """Numbers of the tiles that a journal, if there is one yet, calls finished."""
+    if not path.exists():
+        return []
+    return [line["t"] for line in map(json.loads, path.read_text().splitlines()) if "t" in line]
 
 
 def test_an_empty_journal_is_begun(tmp_path: Path) -> None:

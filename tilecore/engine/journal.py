@@ -25,6 +25,9 @@ FORMAT = 1
 # Forked workers of a run that was killed hold its lock until they have ended, too.
 _LOCK_SECONDS = 2.0
 
+# How often everything is written to the disks, for runs that are to outlive a loss of power.
+_SYNC_SECONDS = 1.0
+
 _SIGNATURE = b'{"tilecore_journal":'
 
 
@@ -43,6 +46,9 @@ class Journal:
         Of JSON values; a file with another one is refused.
     resume : bool
         Whether to go on with what the file has; otherwise it is begun anew.
+    durable : bool
+        Whether a line is to be true also after a loss of power: it is held back until the
+        system has written everything to the disks, once a second.
 
     Attributes
     ----------
@@ -64,8 +70,16 @@ class Journal:
     releases with the process, keeps a second one out.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fingerprint: dict[str, Any], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fingerprint: dict[str, Any],
+        *,
+        resume: bool = False,
+        durable: bool = False,
+    ) -> None:
         self.path = Path(path)
+        self._durable, self._held_back, self._last_sync = durable, b"", time.monotonic()
         self.values: dict[int, Any] = {}
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
@@ -125,8 +139,7 @@ class Journal:
 
     def record(self, number: int) -> None:
         """Write that a tile is finished; its result is where it belongs."""
-        self._write(_line({"t": number}))
-        self._mark(number)
+        self._record(number, _line({"t": number}))
 
     def record_result(self, number: int, value: Any) -> None:
         """Write that a tile is finished, and its result, which is nowhere else.
@@ -136,20 +149,22 @@ class Journal:
         JournalError
             If the result cannot be written as data.
         """
-        self._write(_line({"t": number, "v": encode(value)}))
-        self._mark(number)
+        self._record(number, _line({"t": number, "v": encode(value)}))
 
     def remove(self) -> None:
         """Close the file and remove it: the run is complete, or has nothing to show."""
         self.close()
+        if self._durable and self.n_done:
+            os.sync()  # the output under its final name comes first
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
 
     def close(self) -> None:
         """Close the file and release its lock."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        if self._descriptor >= 0:
+            self._release()
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +190,24 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
         tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
         self._write(_line({"tilecore_journal": FORMAT, "tiles": tiles, "run": self._fingerprint}))
+
+    def _record(self, number: int, line: bytes) -> None:
+        self._mark(number)
+        if not self._durable:
+            self._write(line)
+            return
+        self._held_back += line
+        if time.monotonic() - self._last_sync > _SYNC_SECONDS:
+            self._release()
+
+    def _release(self) -> None:
+        """Write the lines that were held back, what they speak of first."""
+        if self._held_back:
+            os.sync()
+            self._write(self._held_back)
+            os.fsync(self._descriptor)
+            self._held_back = b""
+        self._last_sync = time.monotonic()
 
     def _write(self, line: bytes) -> None:
         while line:

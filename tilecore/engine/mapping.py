@@ -26,7 +26,7 @@ from tilecore.geometry.placement import Placement
 __all__ = ["map_tiles"]
 
 # Levels are made anew if the run is continued: only the finest one is in the journal.
-_NOT_FOR_LEVELS = ("journal", "resume", "callbacks", "on_error", "copy")
+_NOT_FOR_LEVELS = ("journal", "resume", "durable", "callbacks", "on_error", "copy")
 
 
 def map_tiles(
@@ -185,7 +185,7 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
         return None
     if not outputs.persist:
         raise ParameterError.of("journal", str(path), "needs outputs on disk: what is in memory is gone with the run")
-    journal = Journal(path, fingerprint(job), resume=options.resume)
+    journal = Journal(path, fingerprint(job), resume=options.resume, durable=options.durable)
     if journal.continues and not outputs.are_begun:
         journal.restart()
     return journal

@@ -51,6 +51,10 @@ class RunOptions(TypedDict, total=False):
         nowhere. Default: beside the output, as ``<out>.journal``, if that is a file.
     resume : bool
         Continue the run that the journal records; only what is missing is computed. Default: False.
+    durable : bool
+        Whether the journal is to be true also after a loss of power, not only after the death
+        of processes: outputs are written to the disk before a tile counts as finished, which
+        slows a run that the disk bounds. Default: False.
     progress : bool
         Show a bar, or nothing. Default: a bar on a terminal and in notebooks, otherwise a
         line in the log now and then.
@@ -69,6 +73,7 @@ class RunOptions(TypedDict, total=False):
     copy: bool
     journal: str | os.PathLike[str] | bool | None
     resume: bool
+    durable: bool
     progress: bool | None
     callbacks: Sequence[Observer]
 
@@ -88,6 +93,7 @@ class Options:
     copy: bool = False
     journal: str | os.PathLike[str] | bool | None = None
     resume: bool = False
+    durable: bool = False
     progress: bool | None = None
     callbacks: Sequence[Observer] = ()
 
@@ -110,6 +116,8 @@ class Options:
         as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
         if options.max_memory is not None:
             parse_bytes(options.max_memory, "max_memory")
+        if options.durable and not hasattr(os, "sync"):
+            raise ParameterError.of("durable", True, "this system has no way to write everything to the disk")
         if options.on_error not in ("raise", "finish"):
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:
