@@ -23,7 +23,9 @@ from tilecore import (
     ParameterError,
     UnreadableFileError,
     colocalize,
+    create_sink,
     match_blobs,
+    open_source,
     read_blobs,
     write_blobs,
 )
@@ -222,6 +224,30 @@ def test_two_channels() -> None:
     assert len(second) > 0
     pairs = colocalize(first, second, tolerance_um=1.0)
     assert len(pairs) > 0.7 * len(first)
+
+
+def test_times_and_channels_of_a_file(tmp_path: Path) -> None:
+    volume = textured((12, 30, 32)).astype("f4")
+    frames = np.stack([np.stack([np.roll(volume, time + 2 * channel, 1) for channel in (0, 1)]) for time in (0, 1)])
+    with create_sink(tmp_path / "v.ome.zarr", frames.shape, "f4", axes="TCZYX", channel_names=["red", "green"]) as sink:
+        sink[...] = frames
+    source = open_source(tmp_path / "v.ome.zarr")
+    both = of_tilecore(source, time=1)
+    for number, name in enumerate(["red", "green"]):
+        expected = of_tilecore(frames[1, number])
+        assert len(expected) > 0
+        assert np.array_equal(both.filter(channel=(number, number)), expected)
+        assert np.array_equal(of_tilecore(source, time=1, channel=name), expected)
+    for options, message in [
+        ({}, "2 time points: choose one"),
+        ({"time": 2}, "time=2"),
+        ({"time": 0, "channel": "blue"}, "'blue'.*red"),
+        ({"time": 0, "channel": 2}, "channel=2"),
+    ]:
+        with pytest.raises(ParameterError, match=message):
+            of_tilecore(source, **options)
+    with pytest.raises(ParameterError, match="no times"):
+        of_tilecore(volume, time=1)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,18 @@ from tilecore.geometry.axes import as_integer
 __all__ = ["channels_of"]
 
 
-def channels_of(source: Any, channel: int | None) -> dict[int, Any]:
-    """Cut a source into its channels, or the one asked for.
+def channels_of(source: Any, channel: int | str | None, time: int | None = None) -> dict[int, Any]:
+    """Cut a source into its channels, or the one asked for, at one time.
 
     Parameters
     ----------
     source : array_like
-        If it has an attribute ``axes``, such as ``"CZYX"``, that says where its channels are;
-        otherwise they are the last of four axes, or of any number if a channel is asked for.
-    channel : int or None
+        If it has an attribute ``axes``, such as ``"TZCYX"``, that says where its channels and
+        times are; otherwise channels are the last of four axes, or of any number if a channel
+        is asked for.
+    channel : int, str or None
+        Number, or name if the source has names.
+    time : int or None
 
     Returns
     -------
@@ -32,23 +35,51 @@ def channels_of(source: Any, channel: int | None) -> dict[int, Any]:
     Raises
     ------
     ParameterError
-        If there is no such channel, or what is left has another number of axes.
+        If there is no such channel or time, or what is left has another number of axes.
     """
     (array,) = open_sources(source)
     ndim = len(array.shape)
     axes = getattr(source, "axes", None)
-    last = ndim - 1 if ndim == 4 or channel is not None else -1
-    axis = axes.find("C") if isinstance(axes, str) else last
-    if ndim - (axis >= 0) not in (2, 3):
+    if not isinstance(axes, str):
+        axes = "".join("C" if axis == ndim - 1 and (ndim == 4 or channel is not None) else "." for axis in range(ndim))
+    array, axes = _at_time(array, axes, time)
+    if len(axes) - ("C" in axes) not in (2, 3):
         raise ParameterError.of("source", tuple(array.shape), "two or three axes, and channels, are needed")
-    if axis < 0:
+    if "C" not in axes:
         if channel not in (None, 0):
             raise ParameterError.of("channel", channel, "the source has no channels")
         return {0: array}
-    numbers = range(array.shape[axis]) if channel is None else [as_integer(channel, "channel")]
-    if not all(0 <= number < array.shape[axis] for number in numbers):
-        raise ParameterError.of("channel", channel, f"the source has {array.shape[axis]}")
+    axis = axes.index("C")
+    n_channels = int(array.shape[axis])
+    numbers = range(n_channels) if channel is None else [_number(channel, source, n_channels)]
     return {number: _one(array, axis, number) for number in numbers}
+
+
+def _at_time(array: Any, axes: str, time: int | None) -> tuple[Any, str]:
+    if "T" not in axes:
+        if time not in (None, 0):
+            raise ParameterError.of("time", time, "the source has no times")
+        return array, axes
+    axis = axes.index("T")
+    n_times = int(array.shape[axis])
+    if time is None and n_times != 1:
+        raise ParameterError.of("time", None, f"the source has {n_times} time points: choose one")
+    chosen = 0 if time is None else as_integer(time, "time")
+    if not 0 <= chosen < n_times:
+        raise ParameterError.of("time", time, f"the source has {n_times} time points")
+    return _one(array, axis, chosen), axes[:axis] + axes[axis + 1 :]
+
+
+def _number(channel: int | str, source: Any, n_channels: int) -> int:
+    names = list(getattr(getattr(source, "info", None), "channel_names", ()))
+    if isinstance(channel, str):
+        if channel not in names:
+            raise ParameterError.of("channel", channel, f"the source's are {names}" if names else "it has no names")
+        return names.index(channel)
+    number = as_integer(channel, "channel")
+    if not 0 <= number < n_channels:
+        raise ParameterError.of("channel", channel, f"the source has {n_channels}")
+    return number
 
 
 def _one(array: Any, axis: int, number: int) -> Any:

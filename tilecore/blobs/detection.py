@@ -56,7 +56,8 @@ def detect_blobs(
     exclude_border: int | tuple[int, ...] | bool = False,
     voxel_size_um: float | Sequence[float] | None = None,
     diameter_um: float | tuple[float, float] | None = None,
-    channel: int | None = None,
+    channel: int | str | None = None,
+    time: int | None = None,
     mask: Any = None,
     params: Mapping[str, Any] | None = None,
     halo: HaloLike | None = None,
@@ -100,9 +101,12 @@ def detect_blobs(
     diameter_um : float or (float, float), optional
         Diameter of the blobs sought, or of the smallest and the largest [um], instead of sigmas; one
         number stands for a range of a quarter around it. Needs the voxel's size.
-    channel : int, optional
-        Which one to look at. Default: each, if the source has four axes or says which is the
-        channels'. If it has less and does not say, a channel given means that the last axis is theirs.
+    channel : int or str, optional
+        Number, or name in the file, of the one to look at. Default: each, if the source has four
+        axes or says which is the channels'. If it has less and does not say, a channel given means
+        that the last axis is theirs.
+    time : int, optional
+        Which time point to look at, of a file that has several.
     mask : array_like or path, optional
         Blobs count only where it is not zero; it has the volume's shape. Responses do not depend on it.
     params : mapping, optional
@@ -155,7 +159,7 @@ def detect_blobs(
     array([[ 4.,  6., 12.,  1.]])
     """
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    volumes = channels_of(opened, channel)
+    volumes = channels_of(opened, channel, time)
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
