@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Benchmark
+from benchmarks.measuring import Benchmark, Peak
 from tilecore import SharedArray, map_tiles
 
 WORKERS = 2
@@ -50,9 +48,9 @@ class Copy(Benchmark):
 
     def remarks(self) -> list[str]:
         before = memory_in_use()
-        with Watch() as watch:
+        with Peak(memory_in_use) as peak:
             result = self._map(self.volume, None, "forkserver")
-        extra = watch.peak - before - result.nbytes
+        extra = peak.highest - before - result.nbytes
         return [f"plain to plain: at most {extra / 2**20:.0f} MiB beyond input and output, workers included"]
 
     def _map(self, source: Any, out: Any, start_method: str) -> Any:
@@ -79,22 +77,3 @@ def memory_in_use() -> int:
     """Memory of the whole machine that is not free for use [byte]."""
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return (int(fields["MemTotal"].split()[0]) - int(fields["MemAvailable"].split()[0])) * 1024
-
-
-class Watch:
-    """Looks at the machine's memory in use while something runs; `peak` is the most seen [byte]."""
-
-    def __enter__(self) -> Watch:
-        self.peak, self._over = 0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.is_set():
-            self.peak = max(self.peak, memory_in_use())
-            time.sleep(0.005)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.measuring import Benchmark
+from benchmarks.measuring import Benchmark, Peak
 from tilecore import map_tiles
 from tilecore.bytesize import parse_bytes
 
@@ -70,34 +68,19 @@ class Memory(Benchmark):
         )
 
     def _watched(self) -> None:
-        with ResidentMemory() as idle:
+        with Peak(resident_bytes, 0.01) as idle:
             self._run(self.source[:4, :8, :8], np.zeros((1, 2, 2), np.uint16))
-        with ResidentMemory() as busy:
+        with Peak(resident_bytes, 0.01) as busy:
             self._run(self.source, self.sink)
-        self.own, self.peak = idle.peak, busy.peak
+        self.own, self.peak = idle.highest, busy.highest
 
 
-class ResidentMemory:
-    """Looks at the memory of this process and its children; `peak` is the most seen [byte]."""
+def resident_bytes() -> int:
+    """Resident memory of this process and its children [byte]."""
+    import psutil
 
-    def __enter__(self) -> ResidentMemory:
-        self.peak, self._over = 0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        import psutil
-
-        this = psutil.Process()
-        while not self._over.is_set():
-            total = 0
-            for process in [this, *this.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):  # it has ended meanwhile
-                    total += process.memory_info().rss
-            self.peak = max(self.peak, total)
-            time.sleep(0.01)
+    this, total = psutil.Process(), 0
+    for process in [this, *this.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            total += process.memory_info().rss
+    return total

@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,28 @@ def describe_machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores of {model}, {memory:.0f} GiB, Python {platform.python_version()}, numpy {np.__version__}"
+
+
+class Peak:
+    """Looks at an amount again and again while something runs; `highest` is the most seen."""
+
+    def __init__(self, amount: Callable[[], int], seconds: float = 0.005) -> None:
+        self.highest = 0
+        self._amount, self._seconds, self._over = amount, seconds, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.is_set():
+            self.highest = max(self.highest, self._amount())
+            time.sleep(self._seconds)
 
 
 def _timed(contender: Callable[[], Any]) -> float:
