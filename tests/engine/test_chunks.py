@@ -111,6 +111,48 @@ def test_no_call_sees_what_another_has_written(method: str) -> None:
     assert (volume == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["ndarray", "memmap"])
+@pytest.mark.parametrize("n_chunks", [1, 8])
+def test_what_a_function_writes_stays_its_own(method: str, kind: str, n_chunks: int, tmp_path: Path) -> None:
+    def write(arr: Any, start: Any, chunks: Any) -> int:
+        if start[0] % 2:
+            memoryview(arr).cast("B")[0] = 1
+        else:
+            arr /= 2
+        return os.getpid()
+
+    volume: Any = np.full((8, 10), 2.0)
+    if kind == "memmap":
+        np.save(tmp_path / "v.npy", volume)
+        volume = np.load(tmp_path / "v.npy", mmap_mode="r+")
+    pids = pmap_chunks(write, volume, (8 // n_chunks, 10), 2)
+    assert (volume == 2).all()
+    assert os.getpid() not in pids
+
+
+def test_results_that_are_parts_of_the_array_can_be_written(method: str) -> None:
+    def part(arr: Any, start: Any, chunks: Any) -> Any:
+        return arr[start[0] : start[0] + 1], arr[start[0], ::2], arr.T
+
+    volume = np.arange(2.0 * 400 * 300).reshape(2, 400, 300)
+    for number, (first, second, third) in enumerate(pmap_chunks(part, volume, (1, 400, 300), 2)):
+        np.testing.assert_array_equal(first, volume[number : number + 1])
+        np.testing.assert_array_equal(second, volume[number, ::2])
+        np.testing.assert_array_equal(third, volume.T)
+        assert first.flags.writeable
+        assert second.flags.writeable
+        assert third.flags.writeable
+    assert volume.max() == volume.size - 1
+
+
+def test_few_workers_and_any_sequence_of_chunks(method: str) -> None:
+    for n_workers in (0, -1):
+        assert pmap_chunks(lambda arr, start, chunks: os.getpid(), VOLUME, None, n_workers) == [os.getpid()]
+    halves = pmap_chunks(lambda arr, start, chunks: (chunks // 2).tolist(), VOLUME, np.array([9, 10, 11]), 2)
+    assert halves == [[4, 5, 5]]
+    assert pmap_chunks(lambda arr, start, chunks: [*chunks, 1], VOLUME, [9.0, 10, 11], 2) == [[9, 10, 11, 1]]
+
+
 def _mark(arr: Any, start: Any, chunks: Any) -> None:
     with MEMORY.txn() as array:
         array[int(start[0])] += 1

@@ -51,7 +51,7 @@ class SharedArr:
 
     def as_ndarray(self) -> npt.NDArray[Any]:
         """The shared voxels in their original shape, without a copy."""
-        return self._shared.view()
+        return self._shared.view()[...]
 
 
 class SharedArrsContainer:

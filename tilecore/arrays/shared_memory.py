@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class SharedMemory:
 
     Parameters
     ----------
-    shape : sequence of int
+    shape : sequence of int, or int
         [voxel]
     dtype : dtype_like
     backend : {"shm", "memfd", "mmap"}, optional
@@ -58,7 +58,7 @@ class SharedMemory:
     """
 
     def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> None:
-        self._array = _create(shape, dtype, backend)
+        self._array = _create(shape if isinstance(shape, Iterable) else (shape,), dtype, backend)
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
 

@@ -3,6 +3,7 @@
 from tilecore.arrays.boxed import extract_box, extract_ghosted_chunk, insert_box
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.engine.chunks import pmap_chunks
+from tilecore.engine.progress import verbose_print
 from tilecore.formats.folders import files_in_dir, tifs_in_dir
 from tilecore.formats.voxel_size import read_voxel_size
 from tilecore.geometry.boxes import box_slice_idx, filter_points_in_box
@@ -22,4 +23,5 @@ __all__ = [
     "pmap_chunks",
     "read_voxel_size",
     "tifs_in_dir",
+    "verbose_print",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.arrays.shared import SharedArray
-from tilecore.arrays.shipping import is_reachable
+from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.configuration import settings
 from tilecore.engine.execution import packed
 from tilecore.engine.progress import ProgressBar
@@ -23,6 +24,9 @@ from tilecore.geometry.axes import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["pmap_chunks"]
+
+# What numpy, and what Python, says of writing where that is not allowed.
+_FORBIDDEN = re.compile("read-?only|not writable")
 
 
 def pmap_chunks(
@@ -44,12 +48,15 @@ def pmap_chunks(
         wants, also beyond the chunk. With `use_imap` it gets one tuple of the three.
     arr : array_like or SharedMemory
         An ndarray is inherited by forked processes, and copied into shared memory, once, for
-        others; each call sees it as it was, whatever other calls write into it. Memmaps, zarr
-        arrays, `SharedArray` and `SharedMemory` are used where they are, by all workers.
+        others; memmaps, zarr arrays, `SharedArray` and `SharedMemory` are used where they are, by
+        all workers. Of an ndarray or a memmap each call sees what was there before, whatever other
+        calls write into it: it is read-only, and a call that tries to write is made again with
+        an array of its own.
     chunks : sequence of int, optional
         Shape of a chunk [voxel]. Default: ``arr.chunks``, else one chunk.
     nb_workers : int, optional
-        Number of processes; 1: no process is started. Default: settings, environment, cores.
+        Number of processes; 1 or less: no process is started. Default: settings, environment,
+        cores.
     use_imap : bool
         Hand over one tuple, and show a progress bar.
     unordered : bool
@@ -100,16 +107,17 @@ def pmap_chunks(
     if chunksize is not None:
         as_integer(chunksize, "chunksize", minimum=1)
     grid = TileGrid(shape, as_integers(chunks, "chunks", len(shape), 1))
-    workers = settings.resolve_workers(nb_workers)
-    name = "processes" if min(workers, grid.size) > 1 else "serial"
-    executor = create_executor(name, workers=workers, start_method=familiar_start_method())
+    workers = 1 if nb_workers is not None and nb_workers < 1 else settings.resolve_workers(nb_workers)
+    name = "processes" if workers > 1 and grid.size else "serial"
+    executor = create_executor(name, workers=min(workers, max(grid.size, 1)), start_method=familiar_start_method())
     plan = Plan(tasks=range(grid.size), tile_of=grid.__getitem__, n_tiles=grid.size, n_voxels=grid.volume.size)
     announce = ProgressBar("chunks") if use_imap else None
     # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
-    ordinary = executor.reach != "same" and type(arr) is np.ndarray and not is_reachable(arr)
+    ordinary = type(arr) is np.ndarray and not is_reachable(arr)
     shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
+    protected = executor.reach != "same" and (ordinary or (isinstance(arr, np.ndarray) and file_of(arr) is not None))
     with executor, ThreadPoolExecutor(1) as copier:
-        job = _ChunkJob(f, arr if shared is None else shared, grid, tuple(chunks), use_imap, ordinary)
+        job = _ChunkJob(f, arr if shared is None else shared, grid, chunks, use_imap, protected)
         filled = None if shared is None else copier.submit(shared.fill, arr)  # while the workers start
         executor.start(packed(job, executor.reach))
         if filled is not None:
@@ -130,7 +138,7 @@ class _ChunkJob:
     function: Callable[..., Any]
     array: Any
     grid: TileGrid
-    chunks: tuple[int, ...]
+    chunks: Any
     as_tuple: bool
     protected: bool
     _writes: bool = False
@@ -147,8 +155,8 @@ class _ChunkJob:
         if not self._writes:
             try:
                 return self._call(_readonly(self.array), start)
-            except ValueError as error:
-                if "read-only" not in str(error):
+            except (ValueError, TypeError) as error:
+                if not _FORBIDDEN.search(str(error)):
                     raise
             self._writes = True
         # It writes into the array: give each call an array of its own, which no other call sees.
@@ -168,7 +176,7 @@ def _readonly(array: Any) -> npt.NDArray[Any]:
 
 
 def _private(array: Any) -> npt.NDArray[Any]:
-    return array.private_view() if isinstance(array, SharedArray) else array.copy()
+    return array.private_view() if isinstance(array, SharedArray) else np.array(array)
 
 
 def _original(error: TileError) -> BaseException:

@@ -6,10 +6,9 @@ import functools
 import hashlib
 import inspect
 import os
-import pickle
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,61 +38,89 @@ def fingerprint(job: TileJob) -> dict[str, Any]:
         "halo": [list(pair) for pair in grid.halo],
         "boundary": job.boundary if isinstance(job.boundary, (str, type(None))) else float(job.boundary),
         "function": _function(job.function),
-        "kwargs": {name: _value(value) for name, value in sorted(job.kwargs.items())},
+        "kwargs": _value(job.kwargs),
         "sources": [_source(source) for source in job.sources],
         "placement": repr(getattr(job, "placement", None)),
     }
 
 
-def _function(function: Any) -> dict[str, Any]:
+def _function(function: Any, inside: frozenset[int] = frozenset()) -> dict[str, Any]:
     """A function by its name and its source, or by what stands for it."""
     if isinstance(function, functools.partial):
         return {
-            "partial": _function(function.func),
-            "args": [_value(value) for value in function.args],
-            "keywords": {name: _value(value) for name, value in sorted(function.keywords.items())},
+            "partial": _function(function.func, inside),
+            "args": _value(function.args, inside),
+            "keywords": _value(function.keywords, inside),
         }
-    name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    described: dict[str, Any] = {"name": f"{getattr(kind, '__module__', '')}.{kind.__qualname__}"}
+    package = sys.modules.get(str(getattr(kind, "__module__", "")).partition(".")[0])
+    if version := getattr(package, "__version__", None):
+        described["version"] = str(version)
     if isinstance(function, types.MethodType):
-        return {"name": name, "of": _value(function.__self__), "code": _code(function.__func__)}
+        return described | {"of": _value(function.__self__, inside), "code": _code(function.__func__)}
     if isinstance(function, types.FunctionType):
-        return {"name": name, "code": _code(function), "closure": _closure(function)}
-    package = sys.modules.get(str(getattr(function, "__module__", "")).partition(".")[0])
-    version = str(getattr(package, "__version__", ""))
-    return {"name": name, "version": version, "state": _value(getattr(function, "__dict__", {}))}
+        return described | {"code": _code(function), "closure": _closure(function, inside)}
+    if kind is not function:
+        described["state"] = _object(function, inside)
+    return described | {"code": _code(kind)}
 
 
-def _code(function: Any) -> str:
+def _code(function: Any) -> str | None:
+    """Digest of the source of a function or class; None for what is compiled."""
     try:
         return _digest(inspect.getsource(function).encode())
-    except (OSError, TypeError):  # typed in at a prompt
-        return _digest(function.__code__.co_code, repr(function.__code__.co_consts).encode())
+    except (OSError, TypeError):  # typed in at a prompt, or compiled
+        code = getattr(function, "__code__", None)
+        return None if code is None else _digest(code.co_code, repr(code.co_consts).encode())
 
 
-def _closure(function: types.FunctionType) -> list[Any]:
+def _closure(function: types.FunctionType, inside: frozenset[int]) -> list[Any]:
     cells = function.__closure__ or ()
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    return [_value(cell.cell_contents) for cell in cells] + [_value(value) for value in defaults]
+    return _values([cell.cell_contents for cell in cells] + defaults, inside)
 
 
-def _value(value: Any) -> Any:
-    """An argument as a JSON value: itself if it is simple, otherwise a digest of its content."""
+def _value(value: Any, inside: frozenset[int] = frozenset()) -> Any:
+    """An argument as a JSON value: itself if it is simple, otherwise its parts, or a digest of its content."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if id(value) in inside:
+        return "itself"
+    inside |= {id(value)}
     if isinstance(value, (list, tuple)):
-        return [_value(each) for each in value]
+        return _values(value, inside)
+    if isinstance(value, (set, frozenset)):
+        return sorted(_values(value, inside), key=repr)
     if isinstance(value, Mapping):
-        return {str(name): _value(each) for name, each in value.items()}
+        return {str(name): _value(value[name], inside) for name in sorted(value, key=str)}
     if isinstance(value, np.generic):
         return value.item() if value.dtype.kind in "biufSU" else repr(value)
     if isinstance(value, np.ndarray):
         return {"array": list(value.shape), "dtype": str(value.dtype), "digest": _digest(np.ascontiguousarray(value))}
-    if callable(value):
-        return _function(value)
+    if isinstance(value, (bytes, bytearray)):
+        return {"bytes": len(value), "digest": _digest(value)}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return _function(value, inside) if callable(value) else _object(value, inside)
+
+
+def _values(values: Iterable[Any], inside: frozenset[int]) -> list[Any]:
+    return [_value(each, inside) for each in values]
+
+
+def _object(value: Any, inside: frozenset[int]) -> dict[str, Any]:
+    """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
+    described = {"type": type(value).__qualname__}
     try:
-        return {"type": type(value).__qualname__, "digest": _digest(pickle.dumps(value))}
+        reduced = value.__reduce_ex__(4)
     except Exception:  # cannot be packed: its name must do
-        return {"type": type(value).__qualname__}
+        return described
+    if isinstance(reduced, str):
+        return described | {"global": reduced}
+    constructor, *parts = reduced
+    parts = [list(part) if isinstance(part, Iterator) else part for part in parts]
+    return described | {"made by": getattr(constructor, "__qualname__", ""), "of": _values(parts, inside | {id(value)})}
 
 
 def _source(source: Any) -> dict[str, Any]:

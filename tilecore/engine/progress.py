@@ -9,7 +9,7 @@ from typing import Any
 
 from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
 
-__all__ = ["LogProgress", "ProgressBar", "choose_progress"]
+__all__ = ["LogProgress", "ProgressBar", "choose_progress", "verbose_print"]
 
 _log = logging.getLogger("tilecore.progress")
 
@@ -102,6 +102,17 @@ class LogProgress:
                 _log.info("%s: %d of %d done, %d failed", self._description, self._done, self._total, self._failed)
         elif isinstance(event, TileFailed):
             self._failed += 1
+
+
+def verbose_print(args: Any, msg: str) -> None:
+    """Print a message if ``args.verbose`` says so.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+    """
+    if args.verbose:
+        print(msg)  # noqa: T201
 
 
 def _in_notebook() -> bool:

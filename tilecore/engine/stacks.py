@@ -210,7 +210,8 @@ class _Layout:
         first = np.asarray(sub_rois[0, 0, 0])
         if first.ndim < 3:
             raise ParameterError.of("sub_rois[0, 0, 0]", first.shape, "sub-ROIs have at least the axes z, y, x")
-        self.dtype, self._rest = first.dtype, first.shape[3:]
+        self.dtype = np.result_type(*{np.asarray(sub_roi).dtype for sub_roi in sub_rois.flat})
+        self._rest = first.shape[3:]
         self._lengths = [self._edge(axis, overlap[axis], None if limits is None else limits[axis]) for axis in range(3)]
         self._starts = [np.concatenate([[0], np.cumsum(each)]).tolist() for each in self._lengths]
         self.shape: tuple[int, ...] = (*[starts[-1] for starts in self._starts], *self._rest)

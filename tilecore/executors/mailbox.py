@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import pickle
 import weakref
 from collections.abc import Iterable
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
+import numpy.typing as npt
 
 from tilecore.executors.channel import MESSAGE_BYTES
 from tilecore.memory.segments import Mapping, Segment
@@ -66,8 +69,11 @@ class Outbox:
     def pack(self, value: Any) -> Letter:
         """Pack a value; large arrays in it are copied into a tray, once."""
         buffers: list[pickle.PickleBuffer] = []
+        has_readonly = False
 
         def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+            nonlocal has_readonly
+            has_readonly |= buffer.raw().readonly
             if buffer.raw().nbytes <= _INLINE_BYTES:
                 return True
             buffers.append(buffer)
@@ -78,6 +84,11 @@ class Outbox:
         except (pickle.PicklingError, AttributeError, TypeError):  # lambdas, classes of a script
             buffers.clear()
             text = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_inside)
+        if has_readonly:  # a part of a block: what arrives is a copy, and its owner's to change
+            buffers.clear()
+            stream = io.BytesIO()
+            _Thawing(stream, protocol=5, buffer_callback=keep_inside).dump(value)
+            text = stream.getvalue()
         if not buffers and len(text) <= _INLINE_BYTES:
             return Letter(text)
         parts: list[Any] = [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in buffers]
@@ -115,6 +126,23 @@ class Outbox:
         self._trays[self._n_trays] = _Tray(segment)
         self.fresh[self._n_trays] = segment
         return self._n_trays
+
+
+class _Thawing(cloudpickle.Pickler):  # type: ignore[misc]
+    """Packs arrays as if all of them could be written."""
+
+    def reducer_override(self, item: Any) -> Any:
+        if type(item) in (np.ndarray, np.memmap) and not item.flags.writeable and not item.dtype.hasobject:
+            return _writable(item).__reduce_ex__(5)
+        return super().reducer_override(item)
+
+
+def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same voxels, as an array that says it can be written; nobody may."""
+    if not (array.flags.c_contiguous or array.flags.f_contiguous) or array.size == 0:
+        return np.array(array)
+    voxels: Any = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    return np.ndarray(array.shape, array.dtype, voxels, strides=array.strides)
 
 
 class Inbox:

@@ -23,6 +23,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+# Threads of libraries that hold no lock while they wait, and that are made anew after a fork: zarr's, and tqdm's.
+_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor")
+
 
 def default_start_method() -> str:
     """Start method of tilecore's own workers: forkserver on Linux, spawn elsewhere."""
@@ -35,8 +38,16 @@ def familiar_start_method() -> str:
     A fork copies a lock that another thread holds at that moment, and nobody in the child
     ever opens it: where other threads run, the fork server takes the place of fork.
     """
-    method = settings.resolve_start_method() or _current_method()
-    return "forkserver" if method == "fork" and threading.active_count() > 1 else method
+    method = _method_in_use()
+    others = [thread.name for thread in threading.enumerate() if not thread.name.startswith(_HARMLESS_THREADS)]
+    if method != "fork" or len(others) <= 1:
+        return method
+    _log.warning(
+        "%d threads run, of which a fork could copy locks: workers come from a fork server, and see modules as "
+        "they are imported, not as this process has changed them",
+        len(others),
+    )
+    return "forkserver"
 
 
 def usable_start_method(wanted: str | None, default: str) -> str:
@@ -79,7 +90,7 @@ def set_mp_start_method(val: str | None = None) -> str:
 
 
 def is_fork() -> bool:
-    """Check whether ``multiprocessing`` starts processes with "fork".
+    """Check whether `get_mp_pool` starts processes with "fork".
 
     Returns
     -------
@@ -89,7 +100,7 @@ def is_fork() -> bool:
     ----------
     .. [1] Name and meaning from ``magmap.cv.chunking``.
     """
-    return _current_method() == "fork"
+    return _method_in_use() == "fork"
 
 
 def get_mp_pool(
@@ -128,17 +139,17 @@ def get_mp_pool(
     ----------
     .. [1] Name and meaning from ``magmap.cv.chunking``.
     """
-    wanted = settings.resolve_start_method(start_method)
-    method = usable_start_method(wanted, _current_method())
+    method = _method_in_use(start_method)
     n_processes, n_tasks = settings.resolve_workers(processes), settings.resolve_max_tasks(max_tasks)
     _log.info("pool of %d processes (%s), replaced after %s tasks", n_processes, method, n_tasks or "no number of")
     context = multiprocessing.get_context(method)
     return context.Pool(n_processes, initializer, initargs or (), maxtasksperchild=n_tasks)
 
 
-def _current_method() -> str:
+def _method_in_use(start_method: str | None = None) -> str:
     # Asking for the method would fix it if nobody has yet; allow_none leaves it open.
-    return multiprocessing.get_start_method(allow_none=True) or _platform_default()
+    current = multiprocessing.get_start_method(allow_none=True) or _platform_default()
+    return usable_start_method(settings.resolve_start_method(start_method), current)
 
 
 def _platform_default() -> str:

@@ -19,14 +19,11 @@ HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def as_integer(value: Any, name: str, minimum: int | None = None) -> int:
-    """Accept one whole number; a float is accepted only if it is whole and comes from numpy.
-
-    Seeds hand offsets around as float arrays, so ``np.float64(3.0)`` passes and ``0.5`` does not.
-    """
+    """Accept one whole number, also as a float: the seeds hand offsets around as such."""
     try:
         number = operator.index(value)
     except TypeError:
-        if not isinstance(value, np.floating) or not float(value).is_integer():
+        if not isinstance(value, (float, np.floating)) or not float(value).is_integer():
             raise ParameterTypeError.of(name, value, "whole numbers are needed") from None
         number = int(value)
     if minimum is not None and number < minimum:
