@@ -17,6 +17,7 @@ import zarr
 
 from tilecore import JournalError, ParameterError, Tile, TileError, TileGrid, collect_tiles, map_tiles, reduce_tiles
 from tilecore.engine import journal as journal_module
+from tilecore.engine.fingerprint import _value
 from tilecore.engine.journal import Journal
 from tilecore.engine.results_json import decode, encode
 
@@ -122,13 +123,13 @@ def test_a_run_without_a_finished_tile_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"source": VOLUME + 1}, "sources was"),
-        ({"source": VOLUME.astype("f4")}, "sources was"),
-        ({"halo": 1}, "halo was"),
+        ({"source": VOLUME + 1}, r"sources\[0\].digest differs"),
+        ({"source": VOLUME.astype("f4")}, r"sources\[0\].dtype was .float64., is .float32."),
+        ({"halo": 1}, r"halo\[0\] was \[0, 0\], is \[1, 1\]"),
         ({"boundary": "edge"}, "boundary was null, is .*edge"),
         ({"tile_shape": (2, 9, 10)}, r"tile_shape was \[4, 3, 10\], is \[2, 9, 10\]"),
-        ({"kwargs": {"factor": 3}}, "kwargs was"),
-        ({"function": lambda block, tile, factor=2: 3 * block}, "function was"),
+        ({"kwargs": {"factor": 3}}, "kwargs.factor was null, is 3"),
+        ({"function": lambda block, tile, factor=2: 3 * block}, "function.code differs"),
     ],
 )
 def test_a_journal_of_another_run_is_refused(change: dict[str, Any], text: str, tmp_path: Path) -> None:
@@ -321,6 +322,23 @@ def _named(path: Path) -> list[int]:
     if not path.exists():
         return []
     return [line["t"] for line in map(json.loads, path.read_text().splitlines()) if "t" in line]
+
+
+class Setting:
+    """Equal to another one that was made otherwise; their pickles differ."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self.path, self.names, self.itself = path, names, self
+
+
+def test_equal_arguments_make_the_same_run(tmp_path: Path) -> None:
+    once, again = "sigma" * 2, "".join(["sigma", "sigma"])
+    first = Setting(tmp_path / "a" / "b", [once, once])
+    second = Setting(Path(str(tmp_path) + "/a/b"), [once, again])
+    assert _value(first) == _value(second)
+    assert _value(first) != _value(Setting(tmp_path / "a", [once, once]))
+    assert _value({1, 2, "c"}) == _value({"c", 2, 1})
+    assert _value(np.random.default_rng(1)) == _value(np.random.default_rng(1)) != _value(np.random.default_rng(2))
 
 
 def test_an_empty_journal_is_begun(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from tilecore import (
     SharedArray,
     SharedMemory,
     Tile,
+    TilecoreError,
     TileError,
     map_tiles,
 )
 from tilecore.engine import execution, sinks, sources
+from tilecore.engine.jobs import CastError
 from tilecore.executors.serial import SerialExecutor
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -392,3 +395,39 @@ def test_slots_are_few_and_used_again(volume: np.ndarray, monkeypatch: pytest.Mo
 
 def test_an_executor_of_ones_own(volume: np.ndarray) -> None:
     np.testing.assert_array_equal(map_tiles(smooth, volume, halo=4, executor=SerialExecutor()), smooth(volume))
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_tiles_of_different_dtypes_are_refused_whichever_comes_first(executor: str) -> None:
+    def uneven(block: np.ndarray, tile: Tile) -> np.ndarray:
+        time.sleep(0.1 * (tile.number == 0))
+        return block if tile.number == 0 else np.zeros(block.shape, "u1")
+
+    volume = np.full((4, 8, 8), 1000.5)
+    run: dict[str, Any] = {"tile_shape": (2, 8, 8), "pass_tile": True, "workers": 2, "executor": executor}
+    with pytest.raises((TileError, CastError), match="dtype uint8.*of float64|dtype float64.*of uint8"):
+        map_tiles(uneven, volume, **run)
+    result = map_tiles(uneven, volume, dtype="f8", **run)
+    assert (result[:2] == 1000.5).all()
+    assert (result[2:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"function": 3}, "function=3"),
+        ({"function": lambda block: None}, "returned NoneType"),
+        ({"function": lambda block: np.ma.masked_greater(block, 0)}, "returned MaskedArray"),
+        ({"source": np.ma.masked_greater(np.zeros((4, 4)), 0)}, "the mask"),
+        ({"dtype": "foo"}, "dtype='foo'"),
+        ({"new_axis": 0}, "new_axis=0"),
+        ({"new_axis": [0]}, "new_axis="),
+        ({"callbacks": print}, "callbacks="),
+        ({"out": ["a.npy", "./a.npy"]}, "one file for each output"),
+    ],
+)
+def test_what_makes_no_map_is_told(arguments: dict[str, Any], message: str) -> None:
+    run: dict[str, Any] = {"function": np.sqrt, "source": np.zeros((4, 4)), "executor": "serial", "tile_shape": 2}
+    with pytest.raises((ValueError, TypeError, TileError), match=message) as caught:
+        map_tiles(**{**run, **arguments})
+    assert isinstance(caught.value, TilecoreError)

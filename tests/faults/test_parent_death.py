@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -40,19 +41,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the te
 import numpy as np
 from pathlib import Path
 import tilecore
-from tests.faults.harness import PidLog, VOLUME, TILES
+from tests.faults.harness import VOLUME, TILES
+from {module} import {name}
 
-log = PidLog(Path(sys.argv[1]), float(sys.argv[3]))
+log = {name}(Path(sys.argv[1]), float(sys.argv[3]))
 keep = tilecore.SharedArray((64, 1024, 1024), "u1")
 tilecore.map_tiles(log, tilecore.SharedArray.from_array(VOLUME), start_method=sys.argv[2], dtype="f8",
                    out=Path(sys.argv[1]) / "out.npy", **TILES)
 """
 
 
-def start_script(folder: Path, method: str, seconds: float = 0.2) -> subprocess.Popen[str]:
+def start_script(
+    folder: Path, method: str, seconds: float = 0.2, name: str = "PidLog", module: str = "tests.faults.harness"
+) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), method, str(seconds)],
+        [sys.executable, "-c", SCRIPT.format(name=name, module=module), str(folder), method, str(seconds)],
         cwd=root,
         text=True,
         stdout=subprocess.PIPE,
@@ -151,6 +155,25 @@ def test_ctrl_c_ends_a_run_within_two_seconds(method: str, group: bool, tmp_path
     assert errors.count("Traceback") == 1
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not alive(log.pids())
+
+
+class Locking(PidLog):
+    """A tile function whose library locks, as those for compression do."""
+
+    def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
+        self.lock = multiprocessing.Lock()
+        return super().__call__(block, tile)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_semaphores_of_libraries_go_with_their_worker(method: str, number: int, tmp_path: Path) -> None:
+    names, log = set(os.listdir("/dev/shm")), Locking(tmp_path, 100)
+    process = start_script(tmp_path, method, 100, "Locking", "tests.faults.test_parent_death")
+    log.wait_for(2)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=20)
+    assert "leaked" not in errors
+    assert gone_within(1, lambda: set(os.listdir("/dev/shm")) != names)
 
 
 def test_ctrl_c_keeps_the_journal_and_what_is_done(method: str, tmp_path: Path) -> None:

@@ -216,4 +216,5 @@ def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, in
 
 
 def _name(item: Any) -> str:
+    item = getattr(item, "function", item)  # that of a job is what its owner knows
     return str(getattr(item, "__qualname__", None) or type(item).__name__)

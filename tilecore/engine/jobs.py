@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilecore.arrays.boxed import Boundary, read_padded
 from tilecore.arrays.slots import SlotArray
 from tilecore.engine.measuring import Measurement, measured
-from tilecore.errors import ParameterError, TilecoreError
+from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -95,6 +95,10 @@ class TileJob:
 
     #: Whether results are the caller's, and a journal has to keep them.
     yields_results: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ParameterTypeError.of("function", self.function, "a function is needed")
 
     def open(self) -> TileJob:
         """The job itself is the function of a task."""
@@ -190,20 +194,20 @@ class MapJob(TileJob):
     sinks : tuple of array_like, or None
         One for each output; while they are None, results are sent back to be written by the parent.
     dtypes : tuple of dtype, or None
+    inferred : tuple of bool
+        Of each output, whether its dtype is that of the first result: then all others have it,
+        or which tile comes first would decide what is lost.
     """
 
     placement: Placement = field(default_factory=lambda: Placement(()))
     sinks: tuple[Any, ...] | None = None
     dtypes: tuple[np.dtype[Any], ...] | None = None
+    inferred: tuple[bool, ...] = ()
 
     def keep(self, tile: Tile, result: Any) -> tuple[npt.NDArray[Any], ...] | None:
         """Write what the tile owns of each result, or return it."""
         results = result if isinstance(result, tuple) else (result,)
-        if self.dtypes is not None and len(results) != len(self.dtypes):
-            raise ParameterError(
-                f"the function returned {len(results)} results for {tile}, but there are {len(self.dtypes)} outputs"
-            )
-        owned = [self._owned(number, tile, each) for number, each in enumerate(results)]
+        owned = self.fit(tile, [self._owned(tile, each) for each in results])
         if self.sinks is None:
             return tuple([each if each.flags.c_contiguous else each.copy() for each in owned])
         box = self.placement.box(tile.write)
@@ -211,14 +215,39 @@ class MapJob(TileJob):
             sink[box.slices] = each
         return None
 
-    def _owned(self, number: int, tile: Tile, result: Any) -> npt.NDArray[Any]:
+    def fit(self, tile: Tile, results: Sequence[npt.NDArray[Any]]) -> Sequence[npt.NDArray[Any]]:
+        """Give results the dtypes of the outputs, as far as those are known.
+
+        Raises
+        ------
+        ParameterError
+            If there are more or fewer results than outputs.
+        CastError
+            If an output cannot hold a result.
+        """
+        if self.dtypes is None:
+            return results
+        if len(results) != len(self.dtypes):
+            raise ParameterError(
+                f"the function returned {len(results)} results for {tile}, but there are {len(self.dtypes)} outputs"
+            )
+        inferred = self.inferred or (False,) * len(results)
+        return [_cast(*each, tile) for each in zip(results, self.dtypes, inferred, strict=True)]
+
+    def _owned(self, tile: Tile, result: Any) -> npt.NDArray[Any]:
+        if result is None or isinstance(result, np.ma.MaskedArray):
+            raise ParameterError(f"the function returned {type(result).__name__} for {tile}; an ndarray is needed")
         array = np.asarray(result)
-        owned = array[self.placement.inner(tile, self.block_box(tile), array.shape)]
-        return owned if self.dtypes is None else _cast(owned, self.dtypes[number], tile)
+        return array[self.placement.inner(tile, self.block_box(tile), array.shape)]
 
 
-def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any], tile: Tile) -> npt.NDArray[Any]:
+def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, tile: Tile) -> npt.NDArray[Any]:
     """Convert to the output's dtype; whole-number outputs refuse what they cannot hold."""
+    if inferred and array.dtype != dtype:
+        raise CastError(
+            f"{tile}: the result is of dtype {array.dtype}, that of another tile of {dtype}; say with dtype= "
+            "which one the output has"
+        )
     if array.dtype == dtype or dtype.kind not in "iu" or np.can_cast(array.dtype, dtype) or array.size == 0:
         return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)

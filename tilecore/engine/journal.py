@@ -84,10 +84,8 @@ class Journal:
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self._done = _bits(0)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        self._descriptor = os.open(self.path, flags, 0o600)
+        self._descriptor = self._opened()
         try:
-            self._lock()
             lines = self._read()
             self._lines = lines if resume else []
         except BaseException:
@@ -172,19 +170,24 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: nobody is kept out
-            return None
+    def _opened(self) -> int:
+        """Open the file and lock it; again, if the run that held the lock has removed it meanwhile."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
+            descriptor = os.open(self.path, flags, 0o600)
             try:
-                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                _lock(descriptor)
+                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            except BlockingIOError as error:
                 if time.monotonic() > deadline:
+                    os.close(descriptor)
                     raise JournalError(f"{self.path} is in use by another run") from error
-            time.sleep(0.02)
+                time.sleep(0.02)
+            os.close(descriptor)
 
     def _write_header(self, grid: TileGrid) -> None:
         os.ftruncate(self._descriptor, 0)
@@ -237,10 +240,9 @@ class Journal:
         before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
         if not planned:
             before["tile_shape"], now["tile_shape"] = tiles["tile_shape"], list(grid.tile_shape)
-        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        if names:
-            details = "; ".join(f"{name} was {_brief(before.get(name))}, is {_brief(now.get(name))}" for name in names)
-            raise JournalError(f"{self.path} belongs to another run: {details}. Delete it to start over")
+        if before != now:
+            details = "; ".join(_differences(before, now))
+            raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")
         return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
 
     def _take(self, lines: list[dict[str, Any]], n_tiles: int) -> None:
@@ -274,6 +276,34 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         return None
     content: dict[str, Any] = json.loads(text + b"}")
     return content
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody is kept out
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Where two JSON values differ, each place by its name."""
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted({*before, *now})
+        inner = [_differences(before.get(key), now.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now) and _is_nested(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        inner = [_differences(*each, f"{name}[{number}]") for number, each in pairs]
+    else:
+        same_kind = name.rpartition(".")[2] in ("code", "digest") and before is not None and now is not None
+        return [f"{name} differs" if same_kind else f"{name} was {_brief(before)}, is {_brief(now)}"]
+    return [difference for each in inner for difference in each]
+
+
+def _is_nested(values: list[Any]) -> bool:
+    return any(isinstance(each, (dict, list)) for each in values)
 
 
 def _brief(value: Any) -> str:

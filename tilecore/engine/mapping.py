@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -192,11 +192,16 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
 
 
 def _run(execution: Execution, outputs: Outputs) -> None:
-    execution.job.receive({"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes})
+    job = cast("MapJob", execution.job)
+    job.receive(
+        {"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes, "inferred": outputs.inferred}
+    )
     for task, values in execution.results():
         if values is not None:
             if outputs.arrays is None:
                 outputs.make_like(values)
-                execution.tell(sinks=outputs.for_workers(execution.executor.reach), dtypes=outputs.dtypes)
-            outputs.write(task.tile(execution.grid), values)
+                sinks = outputs.for_workers(execution.executor.reach)
+                execution.tell(sinks=sinks, dtypes=outputs.dtypes, inferred=outputs.inferred)
+            tile = task.tile(execution.grid)
+            outputs.write(tile, job.fit(tile, values))  # sent before the worker knew the dtypes, perhaps
         outputs.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypedDict
@@ -118,6 +118,8 @@ class Options:
             parse_bytes(options.max_memory, "max_memory")
         if options.durable and not hasattr(os, "sync"):
             raise ParameterError.of("durable", True, "this system has no way to write everything to the disk")
+        if not isinstance(options.callbacks, Iterable):
+            raise ParameterTypeError.of("callbacks", options.callbacks, "a sequence of functions")
         if options.on_error not in ("raise", "finish"):
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
 from tilecore.engine.sinks import common_units, open_sink, persists, writable_by_workers
-from tilecore.errors import MemoryBudgetError, ParameterError
+from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
 from tilecore.formats.creating import plan_sink
 from tilecore.formats.description import ImageInfo
@@ -71,11 +71,15 @@ class Outputs:
             else None
             for each in wanted
         ]
+        paths = [file.path.resolve() for file in self._files if file is not None]
+        if len(set(paths)) < len(paths):
+            raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")
         self._given = [
             None if each is None or file is not None else open_sink(each, self._shape)
             for each, file in zip(wanted, self._files, strict=True)
         ]
-        self._dtypes = [each if given is None else given.dtype for given, each in zip(self._given, dtypes, strict=True)]
+        pairs = zip(self._given, dtypes, strict=True)
+        self._dtypes = [_as_dtype(dtype) if given is None else given.dtype for given, dtype in pairs]
         self.arrays: list[Any] | None = None
 
     @property
@@ -103,7 +107,7 @@ class Outputs:
             pairs = zip(self._files, self._given, strict=True)
             self.arrays = [given if file is None else file.reopen().target for file, given in pairs]
         elif all(dtype is not None for dtype in self._dtypes):
-            self._make([np.dtype(dtype) for dtype in self._dtypes])
+            self._make([dtype for dtype in self._dtypes if dtype is not None])
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -115,6 +119,11 @@ class Outputs:
     def dtypes(self) -> tuple[np.dtype[Any], ...] | None:
         """Dtype of each output, if known."""
         return None if self.arrays is None else tuple([np.dtype(each.dtype) for each in self.arrays])
+
+    @property
+    def inferred(self) -> tuple[bool, ...]:
+        """Of each output, whether its dtype was taken from a result."""
+        return tuple([dtype is None for dtype in self._dtypes])
 
     def for_workers(self, reach: Reach) -> tuple[Any, ...] | None:
         """The outputs in a form in which workers write them; None if only this process can."""
@@ -131,8 +140,9 @@ class Outputs:
                     f"the function returned {len(values)} results, but there are {len(self._files)} outputs"
                 )
             self._several = True
-            self._files, self._given = [None] * len(values), [None] * len(values)
-        self._make([value.dtype for value in values])
+            self._files, self._given, self._dtypes = [None] * len(values), [None] * len(values), [None] * len(values)
+        pairs = zip(values, self._dtypes, strict=True)
+        self._make([value.dtype if dtype is None else dtype for value, dtype in pairs])
 
     def make_empty(self, dtype: np.dtype[Any]) -> None:
         """Make outputs of a volume without voxels."""
@@ -205,6 +215,13 @@ def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
     if len(outs) != len(dtypes):
         raise ParameterError.of("dtype", dtype, f"{len(outs)} are needed, one per output")
     return outs, dtypes
+
+
+def _as_dtype(dtype: Any) -> np.dtype[Any] | None:
+    try:
+        return None if dtype is None else np.dtype(dtype)
+    except TypeError as error:
+        raise ParameterTypeError.of("dtype", dtype, "numpy knows no such dtype") from error
 
 
 def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:

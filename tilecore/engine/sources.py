@@ -82,6 +82,8 @@ def _open(source: Any) -> Any:
         return source.view()
     if not all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__")):
         raise ParameterTypeError.of("source", source, "an array, a path, or a list of them")
+    if isinstance(source, np.ma.MaskedArray):
+        raise ParameterTypeError("source: tiles would lose the mask of a masked array; fill it first, or give both")
     if np.dtype(source.dtype).hasobject:
         raise ParameterTypeError.of("source", source.dtype, "arrays of Python objects cannot be tiled")
     return source

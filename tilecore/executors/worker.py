@@ -130,6 +130,9 @@ def run_worker(tools: Tools, job: Job) -> None:
     gc.freeze()  # what a fork has inherited is not its garbage: looking at it would copy it
     _protect(tools)
     keep_freed_memory()
+    if "fork" in multiprocessing.get_all_start_methods():
+        # Libraries lock with semaphores: set so, their names are gone at once, and being killed leaves none behind.
+        multiprocessing.set_start_method("fork", force=True)
     try:
         function = job.open()
     except BaseException as error:

@@ -50,6 +50,8 @@ class Placement:
         new_axis : dict of int to int, optional
             Position in the output, and length.
         """
+        if new_axis is not None and not isinstance(new_axis, Mapping):
+            raise ParameterTypeError.of("new_axis", new_axis, "a dict of position to length is needed, such as {0: 3}")
         dropped = tuple(sorted({_axis(axis, ndim) for axis in _listed(drop_axis)}))
         n_output = ndim - len(dropped) + len(new_axis or {})
         added = tuple(
@@ -92,9 +94,10 @@ class Placement:
         offset = [first - low for first, low in zip(tile.write.start, block.start, strict=True)]
         whole = self._rearranged(self._scaled(block.shape))
         if result_shape != whole:
+            other = "" if whole == own.shape else f", or {own.shape}, what the tile owns"
             raise ParameterError(
                 f"the function returned an array of shape {result_shape} for {tile}: "
-                f"shape {whole} (as the block) or {own.shape} (what the tile owns) is needed"
+                f"shape {whole}, as the block{other}, is needed"
             )
         first = self._rearranged([self._exact(step, axis) for axis, step in enumerate(offset)], first=True)
         return Box.of_shape(own.shape).translated(first).slices
