@@ -265,6 +265,15 @@ def test_a_torn_last_line_is_dropped(cut: int, tmp_path: Path) -> None:
         assert journal.n_done == 4
 
 
+def test_beginning_anew_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal_with(tmp_path / "j", 0)
+    assert not caplog.records
+    journal_with(tmp_path / "j", 3)
+    assert not caplog.records
+    journal_with(tmp_path / "j", 3)
+    assert "resume would have continued it" in caplog.text
+
+
 def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:
     grid = journal_with(tmp_path / "j", 4)
     with (tmp_path / "j").open("ab") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 import zlib
@@ -18,6 +19,8 @@ from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["FORMAT", "Journal"]
+
+_log = logging.getLogger(__name__)
 
 #: Version of the file's format; files of another one are refused.
 FORMAT = 1
@@ -88,6 +91,8 @@ class Journal:
         try:
             lines = self._read()
             self._lines = lines if resume else []
+            if len(lines) > 1 and not resume:
+                _log.warning("%s: an unfinished run is begun anew; resume would have continued it", self.path)
         except BaseException:
             self.close()
             raise
