@@ -26,6 +26,10 @@ _TILES_PER_WORKER = 4
 # How much longer a run may take for the sake of so many tiles.
 _PATIENCE = 1.25
 
+# Cores of one machine run at different speeds by so much; what the fastest worker waits for in the end
+# is this part of the run, or half a tile if that is less.
+_UNEVENNESS = 0.05
+
 # Tiles that leave the processor's caches are slower, the more so the larger they are.
 _CACHE_BYTES = 2**25
 _CACHE_PENALTY = 0.02
@@ -272,6 +276,8 @@ def _best(axes: list[_Axis], costs: TileCosts, workers: int, budget: int) -> tup
     seconds = seconds + _product(table("total_decoded")) * _DECODING_SECONDS * any(axis.chunk > 1 for axis in axes)
     seconds = seconds + n_tiles * costs.seconds_per_tile
     seconds = seconds * np.ceil(n_tiles / n_fitting) / n_tiles  # the last round may not need every worker
+    if n_fitting > 1:
+        seconds = seconds + np.minimum(_UNEVENNESS * seconds, seconds / n_tiles * n_fitting / 2)
     seconds = seconds * (1 + _CACHE_PENALTY * np.log2(np.maximum(tile_bytes / _CACHE_BYTES, 1)))
     seconds = np.where(tile_bytes * n_fitting <= budget, seconds, np.inf)
     enough = np.where(n_tiles >= _TILES_PER_WORKER * n_fitting, seconds, np.inf)
