@@ -10,7 +10,6 @@ __all__ = [
     "add_halo_argument",
     "add_output_arguments",
     "add_run_arguments",
-    "check_output",
     "halo_of",
     "add_source_arguments",
     "numbers",
@@ -118,13 +117,3 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "timeout": options.timeout,
         "progress": False if options.quiet else None,
     }
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists, or whose folder does not, before any work is done."""
-    from tilecore.errors import MissingFileError
-    from tilecore.formats.file_sink import refuse_existing
-
-    if not path.parent.is_dir():
-        raise MissingFileError.of("output", str(path), "there is no such folder")
-    refuse_existing(path, overwrite=overwrite)

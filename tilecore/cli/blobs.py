@@ -13,10 +13,10 @@ from tilecore.cli.arguments import (
     add_output_arguments,
     add_run_arguments,
     add_source_arguments,
-    check_output,
     open_input,
     run_options,
 )
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -62,8 +62,11 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.writing import check_suffix, write_blobs
 
     check_suffix(options.output)
-    for path in filter(None, (options.output, options.picture)):
-        check_output(path, overwrite=options.overwrite)
+    check_outputs(
+        {"output": options.output, "picture": options.picture},
+        inputs={name: getattr(options, name) for name in ("input", "mask", "truth")},
+        overwrite=options.overwrite,
+    )
     truth = None if options.truth is None else read_blobs(options.truth)
     source = open_input(options)
     journal = Path(f"{options.output}.journal")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tilecore.cli.arguments import add_run_arguments, add_source_arguments, numbers, open_input, run_options
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -44,6 +45,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
     from tilecore.formats.creating import plan_sink
 
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
     source = open_input(options)
     if options.crop:
         source = source.cropped(_box(options.crop, source.shape))

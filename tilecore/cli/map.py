@@ -13,11 +13,11 @@ from tilecore.cli.arguments import (
     add_output_arguments,
     add_run_arguments,
     add_source_arguments,
-    check_output,
     halo_of,
     open_input,
     run_options,
 )
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
     from tilecore.plugins import load
 
-    check_output(options.output, overwrite=options.overwrite)
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
     sys.path.insert(0, os.getcwd())  # a script's folder is looked in by Python; a command's is not
     map_tiles(
         load(options.function),
