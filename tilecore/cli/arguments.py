@@ -10,6 +10,7 @@ __all__ = [
     "add_halo_argument",
     "add_output_arguments",
     "add_run_arguments",
+    "as_dtype",
     "halo_of",
     "add_source_arguments",
     "numbers",
@@ -59,11 +60,28 @@ def open_input(options: argparse.Namespace) -> Any:
         channel=int(channel) if channel is not None and channel.lstrip("-").isdigit() else channel,
         time=options.time,
         shape=options.shape,
-        dtype=options.dtype,
+        dtype=as_dtype("dtype", options.dtype),
         offset=options.offset,
         order=options.order,
         missing_chunks=options.missing_chunks,
     )
+
+
+def as_dtype(name: str, text: str | None) -> Any:
+    """A kind of number by its name, such as ``uint16`` or ``>u2``; None if none was given."""
+    import numpy as np
+
+    from tilecore.errors import ParameterError
+
+    if text is None:
+        return None
+    try:
+        dtype = np.dtype(text)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise ParameterError.of(name, text, f"a kind of number, such as uint16 or '>f4', is needed: {error}") from error
+    if dtype.kind not in "biufc":
+        raise ParameterError.of(name, text, "a kind of number, such as uint16 or '>f4', is needed")
+    return dtype
 
 
 def numbers(text: str) -> tuple[int, ...]:

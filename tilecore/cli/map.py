@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from typing import Any
 
 from tilecore.cli.arguments import (
@@ -13,10 +11,12 @@ from tilecore.cli.arguments import (
     add_output_arguments,
     add_run_arguments,
     add_source_arguments,
+    as_dtype,
     halo_of,
     open_input,
     run_options,
 )
+from tilecore.cli.functions import load_function
 from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
@@ -47,17 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
-    from tilecore.plugins import load
 
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
-    sys.path.insert(0, os.getcwd())  # a script's folder is looked in by Python; a command's is not
     map_tiles(
-        load(options.function),
+        load_function(options.function),
         open_input(options),
         kwargs=_kwargs(options.kwargs),
         halo=halo_of(options),
         boundary=_boundary(options.boundary),
-        dtype=options.out_dtype,
+        dtype=as_dtype("out_dtype", options.out_dtype),
         out=options.output,
         overwrite=options.overwrite,
         resume=options.resume,
