@@ -101,3 +101,18 @@ def test_the_plan_fits_and_is_aligned(capsys: pytest.CaptureFixture[str]) -> Non
     tile_shape = [int(length) for length in lines["tiles"].rpartition(" of ")[2].removesuffix(" voxels").split(" x ")]
     assert all(step % unit == 0 for step, unit in zip(tile_shape, (8, 16, 16), strict=True))
     one_line_of(capsys, run("plan", "volume.npy", "--halo", 4, "--max-memory", "1kB"), "max_memory", "1000 B")
+
+
+def test_the_plan_is_that_of_a_run_along_time_and_channel(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("movie.npy", np.zeros((2, 3, 12, 20, 20), dtype=np.uint8))
+    common = ["--axes", "TCZYX", "--halo", 4]
+    assert run("plan", "movie.npy", *common, "--write-units", 4, 10, 10, "-j", 1) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert " of 1 x 1 x " in lines["tiles"]
+    assert lines["alignment"] == "to 1 x 1 x 4 x 10 x 10 voxels"
+    assert run("plan", "movie.npy", "--axes", "TCZYX", "--halo", 0, 0, 4, 4, 4) == 0
+
+
+@pytest.mark.parametrize("needed", ["0", "-1", "nan", "inf"])
+def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    one_line_of(capsys, run("plan", "volume.npy", f"--bytes-per-voxel={needed}"), "bytes_per_voxel", "more than 0")
