@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "add_halo_argument",
     "add_output_arguments",
+    "add_resume_argument",
     "add_run_arguments",
     "as_dtype",
     "halo_of",
@@ -23,6 +24,16 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``-o`` and ``--overwrite``."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resume``: beside ``--overwrite`` it has its own meaning, both are needed where an older output exists."""
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a run was killed or interrupted, as OUTPUT.journal tells; "
+        "with --overwrite, an older output is replaced when the run is complete",
+    )
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from tilecore.cli.arguments import (
     add_halo_argument,
     add_output_arguments,
+    add_resume_argument,
     add_run_arguments,
     add_source_arguments,
     as_dtype,
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out-dtype", metavar="DTYPE", help="of the output (default: that of the first result)")
     add_output_arguments(parser, "file to be made")
-    parser.add_argument("--resume", action="store_true", help="go on where a run was killed")
+    add_resume_argument(parser)
     add_run_arguments(parser)
     parser.set_defaults(run=_run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tilecore.cli.arguments import add_output_arguments, add_run_arguments, run_options
+from tilecore.cli.arguments import add_output_arguments, add_resume_argument, add_run_arguments, run_options
 from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
     synthetic.add_argument("--seed", type=int, default=0)
     synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file of centres and radii to be made")
+    add_resume_argument(synthetic)
     add_run_arguments(synthetic)
     synthetic.set_defaults(run=_synthetic)
 
@@ -42,7 +43,15 @@ def _synthetic(options: argparse.Namespace) -> None:
 
     check_outputs({"output": options.output, "truth": options.truth}, overwrite=options.overwrite)
     volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
-    map_tiles(_same, volume, out=options.output, dtype="uint16", overwrite=options.overwrite, **run_options(options))
+    map_tiles(
+        _same,
+        volume,
+        out=options.output,
+        dtype="uint16",
+        overwrite=options.overwrite,
+        resume=options.resume,
+        **run_options(options),
+    )
     print(options.output)
     if options.truth:
         _write_truth(volume, options.truth)
