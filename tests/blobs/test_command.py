@@ -53,27 +53,6 @@ def test_every_kind_of_table(folder: Path, capsys: pytest.CaptureFixture[str], s
     assert sorted(path.name for path in folder.iterdir()) == sorted(["volume.npy", f"blobs.{suffix}"])
 
 
-def test_picture_shows_three_projections(folder: Path) -> None:
-    pytest.importorskip("matplotlib")
-    assert run("-o", "blobs.csv", "--picture", "blobs.png", "--voxel-size-um", 2, 0.5, 0.5) == 0
-    from matplotlib.image import imread
-
-    picture = imread(folder / "blobs.png")
-    colours = {tuple(np.rint(pixel * 255).astype(int)) for row in picture[:, :, :3] for pixel in row}
-    assert (255, 176, 0) in colours  # blobs
-    assert len(colours) > 100
-    assert picture.shape[0] > 300
-
-
-def test_picture_of_an_image_and_of_nothing(folder: Path) -> None:
-    pytest.importorskip("matplotlib")
-    from tilecore.report.projections import draw_blobs
-
-    draw_blobs(np.zeros((30, 40)), Blobs.of(np.empty((0, 3))), folder / "none.png")
-    draw_blobs(np.full((3, 30, 40), np.nan), Blobs({"z": [1], "y": [1], "x": [1]}), folder / "all_nan.png")
-    assert (folder / "none.png").stat().st_size > 0
-
-
 def test_truth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nuclei = SyntheticNuclei((32, 64, 64), seed=2)
     np.save("volume.npy", nuclei.block(Box.of_shape(nuclei.shape)))

@@ -107,6 +107,7 @@ def _run(options: argparse.Namespace) -> None:
     look_here()
     source = open_input(options)
     volumes = channels_of(source, None)
+    _check_picture(options.picture, volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
     blobs = detect_blobs(source, journal=journal, resume=options.resume, **search, **run_options(options))
@@ -189,9 +190,22 @@ def _tolerance(given: float | None, blobs: Any) -> float:
     return float(np.median(blobs[radius]))
 
 
+def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
+    """Refuse a picture that cannot be made before what it is to show is sought."""
+    from tilecore.errors import ParameterError
+    from tilecore.report.pictures import check_picture
+
+    if path is None:
+        return
+    check_picture(path)
+    shape = next(iter(volumes.values())).shape
+    if 0 in shape:
+        raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
+
+
 def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
     from tilecore.formats.finishing import finished
-    from tilecore.report.projections import draw_blobs
+    from tilecore.report.pictures import draw_blobs
 
     with finished(path) as partial:
-        draw_blobs(next(iter(volumes.values())), blobs, partial)
+        draw_blobs(volumes, blobs, partial)
