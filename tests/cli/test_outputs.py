@@ -79,6 +79,11 @@ def test_folders_must_be_there(arguments: list[str], capsys: pytest.CaptureFixtu
     assert contents() == before
 
 
+def test_folders_are_no_files(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.csv").mkdir()
+    one_line_of(capsys, run("blobs", "volume.npy", "-o", "b.csv", "--overwrite"), "output='b.csv'", "is a folder")
+
+
 def test_one_file_is_not_two_outputs(capsys: pytest.CaptureFixture[str]) -> None:
     arguments: list[Any] = ["sample", "synthetic", "--shape", 8, 8, 8, "-o", "out.npy", "--truth", "./out.npy"]
     one_line_of(capsys, run(*arguments), "truth='out.npy'", "is the output already")

@@ -46,6 +46,8 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
             raise MissingFileError.of(name, str(path), "there is no such folder")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise UnwritableFileError.of(name, str(path), "nothing may be written into this folder")
+        if path.is_dir() and path.suffix.lower() != ".zarr":
+            raise UnwritableFileError.of(name, str(path), "is a folder; the name of a file is needed")
         place = os.path.realpath(path)
         if place in made:
             raise ParameterError.of(name, str(path), f"is the {made[place]} already; choose another name")
