@@ -105,6 +105,12 @@ def test_crowds_are_thinned_to_the_planes_around_the_middle(monkeypatch: pytest.
     assert notes[1] == ""
 
 
+@pytest.mark.parametrize("shape", [(200, 200), (1, 200, 200)])
+def test_crowds_that_cannot_be_thinned_have_finer_lines(shape: tuple[int, ...]) -> None:
+    draw_blobs(np.zeros(shape), blobs_at(3000, shape), "picture.png")
+    assert 5 < pixels().mean() < 35  # with lines of the usual width, more than 40
+
+
 def test_planes_are_those_of_the_volume() -> None:
     for axis in range(3):
         expected = VOLUME.take(range(5, 9), axis=axis).max(axis=axis)

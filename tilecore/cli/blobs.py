@@ -79,8 +79,8 @@ def _add_search_arguments(group: Any) -> None:
             metavar=metavar,
             help=f"{what} (default: {defaults[name]})",
         )
-    group.add_argument("--log-scale", action="store_true", help="space the scales by their logarithm, of log and doh")
     group.add_argument("--threshold-rel", type=float, metavar="T", help="the same, as a part of the largest response")
+    group.add_argument("--log-scale", action="store_true", help="space the scales by their logarithm, of log and doh")
     group.add_argument("--overlap", type=float, default=0.5, metavar="F", help="largest overlap of two blobs")
     group.add_argument("--exclude-border", type=int, metavar="N", help="width of the border left out [voxel]")
     group.add_argument("--detector", default="log", metavar="NAME", help="log, dog, doh, module:name or an entry point")
@@ -192,11 +192,11 @@ def _tolerance(given: float | None, blobs: Any) -> float:
 
 def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
     """Refuse a picture that cannot be made before what it is to show is sought."""
+    if path is None:
+        return
     from tilecore.errors import ParameterError
     from tilecore.report.pictures import check_picture
 
-    if path is None:
-        return
     check_picture(path)
     shape = next(iter(volumes.values())).shape
     if 0 in shape:

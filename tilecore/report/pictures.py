@@ -153,9 +153,13 @@ class _Picture:
         edges += [(image.shape[0] - 0.5) * size[down], -0.5 * size[down]]
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=edges, aspect="auto", interpolation="nearest")
         _draw_tiles(axes, self.blobs, size, down, across)
+        # An image, or a volume of few planes, cannot be thinned; finer lines hide less of it.
+        crowd = self._covers(shown)[panel.blobs].sum() / _CROWDED
+        style: dict[str, Any] = {"linewidths": 72 * _LINE_WIDTH / min(max(crowd, 1), 3)}
         for colour, mine in self._by_channel(panel.blobs):
             centers = self.blobs.positions[mine] * size
-            _draw_circles(axes, centers[:, [across, down]], self.diameters[mine][:, [across, down]], colour)
+            style |= {"edgecolors": colour}
+            _draw_circles(axes, centers[:, [across, down]], self.diameters[mine][:, [across, down]], style)
         axes.set_xlim(edges[:2])
         axes.set_ylim(edges[2:])
         axes.set_axis_off()
@@ -166,9 +170,7 @@ class _Picture:
     def _chosen(self, axis: int) -> tuple[range | None, npt.NDArray[np.intp]]:
         """Planes around the middle of an axis whose blobs do not cover too much, and these blobs; None: all planes."""
         everything = np.arange(len(self.blobs))
-        others = [other for other in range(self.blobs.ndim) if other != axis]
-        lines = np.pi / 2 * self.diameters[:, others].sum(axis=1) * self.scale * _LINE_WIDTH
-        covers = lines / (self.extent[others] * self.scale).prod()
+        covers = self._covers([other for other in range(self.blobs.ndim) if other != axis])
         if covers.sum() <= _CROWDED:
             return None, everything
         middle = (self.shape[axis] - 1) / 2
@@ -179,7 +181,15 @@ class _Picture:
         # Up to the plane before the first blob that is too many, and one plane at least.
         reach = max(0.5, float(distances[nearest[min(n_shown, len(nearest) - 1)]]) - 0.5)
         planes = range(max(0, math.ceil(middle - reach)), min(self.shape[axis], math.floor(middle + reach) + 1))
+        if len(planes) == self.shape[axis]:
+            return None, everything
         return planes, np.flatnonzero(distances <= reach)
+
+    def _covers(self, shown: list[int]) -> npt.NDArray[np.float64]:
+        """Which part of a panel, that shows these two axes, the line of each blob's circle covers."""
+        lines = np.pi / 2 * self.diameters[:, shown].sum(axis=1) * self.scale * _LINE_WIDTH
+        covers: npt.NDArray[np.float64] = lines / (self.extent[shown] * self.scale).prod()
+        return covers
 
     def _by_channel(self, chosen: npt.NDArray[np.intp]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
         """The colour of each channel, and its blobs among those chosen; those of one channel may be of any."""
@@ -233,7 +243,7 @@ def _draw_tiles(axes: Any, blobs: Blobs, size: npt.NDArray[np.float64], down: in
             draw((edge - 0.5) * size[axis], **style)
 
 
-def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.NDArray[np.float64], colour: str) -> None:
+def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.NDArray[np.float64], style: Any) -> None:
     from matplotlib.collections import EllipseCollection
 
     circles = EllipseCollection(
@@ -244,8 +254,7 @@ def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.ND
         offsets=centers,
         transOffset=axes.transData,
         facecolors="none",
-        edgecolors=colour,
-        linewidths=72 * _LINE_WIDTH,
+        **style,
     )
     axes.add_collection(circles)
 
