@@ -36,7 +36,9 @@ def test_synthetic_sample_with_its_truth(tmp_path: Path, suffix: str) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([output.name, "truth.csv"])
 
 
-def test_an_interrupted_sample_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_sample_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     block, calls = SyntheticNuclei.block, []
 
     def interrupted(*arguments: Any) -> Any:
@@ -49,6 +51,7 @@ def test_an_interrupted_sample_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     output = tmp_path / "volume.npy"
     command = ["sample", "synthetic", "--shape", 16, 64, 64, "-o", output, "--tile-shape", 16, "-q"]
     assert run(*command, "--executor", "serial") == 130
+    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume goes on from there\n"
     assert run(*command, "--executor", "serial", "--resume") == 0
     assert len(calls) == 4 + 16 - 3
     np.testing.assert_array_equal(np.load(output), SyntheticNuclei((16, 64, 64))[:, :, :])
