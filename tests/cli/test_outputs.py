@@ -95,6 +95,22 @@ def test_folders_must_be_writable(capsys: pytest.CaptureFixture[str], monkeypatc
     one_line_of(capsys, run(*arguments), "picture='planes/b.png'", "nothing may be written")
 
 
+def test_a_table_may_lie_beside_the_planes_in_their_folder() -> None:
+    arguments = ["blobs", "planes", "-o", "planes/b.csv", "-q", "--executor", "serial", "--max-sigma", "3"]
+    assert run(*arguments) == 0
+    assert run(*arguments, "--overwrite") == 0
+
+
+def test_no_part_of_a_folder_that_is_an_image_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("convert", "volume.npy", "volume.zarr", "-q", "--executor", "serial") == 0
+    capsys.readouterr()
+    before = contents()
+    for output in ("volume.zarr", "volume.zarr/zarr.json"):
+        arguments = ["map", "volume.zarr", "--function", "numpy:sqrt", "-o", output, "--overwrite"]
+        one_line_of(capsys, run(*arguments), "would replace the input")
+    assert contents() == before
+
+
 def test_names_that_look_like_patterns_are_names() -> None:
     np.save("volume1.npy", VOLUME)
     assert run("convert", "volume1.npy", "volume[1].npy", "-q", "--executor", "serial") == 0

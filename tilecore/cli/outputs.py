@@ -12,6 +12,10 @@ __all__ = ["check_outputs"]
 
 _IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf)):/?.+", re.IGNORECASE)
 
+# Suffixes of planes in a folder, and files that make a folder one image, of zarr or N5.
+_PLANES = (".tif", ".tiff")
+_METADATA = ("zarr.json", ".zarray", ".zgroup", "attributes.json")
+
 #: Outputs by the names of their arguments; those that were not asked for are None.
 Paths = Mapping[str, str | os.PathLike[str] | None]
 
@@ -72,4 +76,8 @@ def _replaces(output: Path, read: Path) -> bool:
     if not output.exists() or not read.exists():
         return False
     made, there = Path(os.path.realpath(output)), Path(os.path.realpath(read))
-    return output.samefile(read) or made in there.parents or there in made.parents
+    if there in made.parents:
+        # A table may lie beside the planes in their folder; in a folder that is one image everything is part of it.
+        is_image = any((there / name).exists() for name in _METADATA)
+        return is_image or made.suffix.lower() in _PLANES
+    return output.samefile(read) or made in there.parents
