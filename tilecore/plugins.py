@@ -6,7 +6,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from tilecore.errors import MissingDependencyError
+from tilecore.errors import MissingDependencyError, ParameterError
 
 __all__ = ["find", "load"]
 
@@ -18,16 +18,27 @@ def find(group: str, name: str) -> Any | None:
     return None
 
 
-def load(reference: str) -> Any:
+def load(reference: str, parameter: str = "plugin") -> Any:
     """Load an object by its place, ``"module:name"``.
+
+    Parameters
+    ----------
+    reference : str
+    parameter : str
+        What errors call it.
 
     Raises
     ------
     MissingDependencyError
-        If there is no such module, or nothing of that name in it.
+        If there is no such module, or nothing of that name in it, or it cannot be imported.
+    ParameterError
+        If it is no such place.
     """
     module, _, name = reference.partition(":")
+    if not (module and name):
+        raise ParameterError.of(parameter, reference, "MODULE:NAME is needed")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise MissingDependencyError.of("plugin", reference, f"cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # a module's own code runs here: a script may even exit
+        what = f"{type(error).__name__}: {error}"
+        raise MissingDependencyError.of(parameter, reference, f"cannot be loaded: {what}") from error

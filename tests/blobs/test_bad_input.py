@@ -40,6 +40,10 @@ VOLUME = textured((6, 9, 10))
         ({"voxel_size_um": 0}, "voxel_size_um=0"),
         ({"channel": 10}, "channel=10"),
         ({"channel": -1}, "channel=-1"),
+        ({"params": {"radius": 3}}, "params=.*'log' does not read it"),
+        ({"detector": "dog", "halo": 3}, "halo=3: detector 'dog' does not read it"),
+        ({"detector": len, "halo": 3, "diameter_um": 4, "voxel_size_um": 1}, "diameter_um=4: .*own does not read it"),
+        ({"detector": ":name", "halo": 3}, "detector=':name': MODULE:NAME is needed"),
     ],
 )
 def test_values_that_are_not_allowed(parameters: dict[str, Any], message: str) -> None:
@@ -51,6 +55,12 @@ def test_values_that_are_not_allowed(parameters: dict[str, Any], message: str) -
 def test_wrong_types(parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError):
         detect_blobs(VOLUME, executor="serial", **parameters)
+
+
+@pytest.mark.parametrize("detector", ["log", len])
+def test_complex_voxels_are_refused_at_once(detector: Any) -> None:
+    with pytest.raises(ParameterTypeError, match="source='complex64': voxels must be real"):
+        detect_blobs(VOLUME.astype(np.complex64), detector=detector, executor="serial")
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2, 2)])

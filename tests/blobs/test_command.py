@@ -12,8 +12,11 @@ import pytest
 
 from tests.blobs.volumes import textured
 from tilecore import Blobs, Box, detect_blobs, read_blobs
+from tilecore.blobs.detectors import ScaleSpaceDetector
 from tilecore.cli.main import main
 from tilecore.datasets.synthetic import SyntheticNuclei
+
+SCALES = ["--min-sigma", "1.2", "--max-sigma", "3.5", "--num-sigma", "3", "--threshold", "0.0001"]
 
 
 @pytest.fixture
@@ -24,8 +27,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: Any) -> int:
+    return run_plainly(*SCALES, *arguments)
+
+
+def run_plainly(*arguments: Any) -> int:
     base = ["blobs", "volume.npy", "-q", "--executor", "serial", "--tile-shape", "17"]
-    base += ["--min-sigma", "1.2", "--max-sigma", "3.5", "--num-sigma", "3", "--threshold", "0.0001"]
     with pytest.raises(SystemExit) as end:
         main([*base, *map(str, arguments)])
     return int(end.value.code or 0)
@@ -47,27 +53,6 @@ def test_every_kind_of_table(folder: Path, capsys: pytest.CaptureFixture[str], s
     assert sorted(path.name for path in folder.iterdir()) == sorted(["volume.npy", f"blobs.{suffix}"])
 
 
-def test_picture_shows_three_projections(folder: Path) -> None:
-    pytest.importorskip("matplotlib")
-    assert run("-o", "blobs.csv", "--picture", "blobs.png", "--voxel-size-um", 2, 0.5, 0.5) == 0
-    from matplotlib.image import imread
-
-    picture = imread(folder / "blobs.png")
-    colours = {tuple(np.rint(pixel * 255).astype(int)) for row in picture[:, :, :3] for pixel in row}
-    assert (255, 176, 0) in colours  # blobs
-    assert len(colours) > 100
-    assert picture.shape[0] > 300
-
-
-def test_picture_of_an_image_and_of_nothing(folder: Path) -> None:
-    pytest.importorskip("matplotlib")
-    from tilecore.report.projections import draw_blobs
-
-    draw_blobs(np.zeros((30, 40)), Blobs.of(np.empty((0, 3))), folder / "none.png")
-    draw_blobs(np.full((3, 30, 40), np.nan), Blobs({"z": [1], "y": [1], "x": [1]}), folder / "all_nan.png")
-    assert (folder / "none.png").stat().st_size > 0
-
-
 def test_truth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nuclei = SyntheticNuclei((32, 64, 64), seed=2)
     np.save("volume.npy", nuclei.block(Box.of_shape(nuclei.shape)))
@@ -83,7 +68,7 @@ def test_truth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_detectors_with_parameters(folder: Path) -> None:
     options = ["--detector", "skimage.feature:blob_log", "--halo", 15, "--overlap", 1]
     options += ["--param", "min_sigma=1.2", "--param", "max_sigma=3.5", "--param", "num_sigma=3"]
-    assert run("-o", "own.csv", *options, "--param", "threshold=0.0001", "--param", "overlap=2") == 0
+    assert run_plainly("-o", "own.csv", *options, "--param", "threshold=0.0001", "--param", "overlap=2") == 0
     assert run("-o", "log.csv", "--overlap", 1) == 0
     assert np.asarray(read_blobs("own.csv")).tolist() == np.asarray(read_blobs("log.csv")).tolist()
 
@@ -112,6 +97,70 @@ def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
     assert (folder / "blobs.csv").read_text() == (folder / "whole.csv").read_text()
 
 
+def test_a_run_that_replaces_an_older_table_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--overwrite says what becomes of the older table, --resume what of the tiles that are done: both may be meant."""
+    assert run("-o", "whole.csv") == 0
+    (folder / "blobs.csv").write_text("old")
+    find = ScaleSpaceDetector.find
+    calls: list[int] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return find(*arguments)
+
+    monkeypatch.setattr(ScaleSpaceDetector, "find", interrupted)
+    assert run("-o", "blobs.csv", "--overwrite") == 130
+    assert run("-o", "blobs.csv", "--resume") == 2
+    assert (folder / "blobs.csv").read_text() == "old"
+    assert run("-o", "blobs.csv", "--resume", "--overwrite") == 0
+    assert len(calls) == 5 + 9 - 4
+    assert (folder / "blobs.csv").read_text() == (folder / "whole.csv").read_text()
+
+
+def test_detectors_in_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # put back what the command adds
+    text = "import numpy as np\ndef spots(block, least):\n    return np.argwhere(block > least)\nspots.halo = 0\n"
+    (folder / "detectors_of_mine.py").write_text(text)
+    options = ["-o", "own.csv", "--detector", "detectors_of_mine:spots", "--param", "least=150"]
+    assert run_plainly(*options, "--executor", "processes", "-j", 2) == 0
+    assert len(read_blobs("own.csv")) == (np.load("volume.npy") > 150).sum()
+
+
+def test_nothing_found_says_what_was_sought(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plainly("-o", "none.csv", "--threshold", 0.7) == 0
+    error = capsys.readouterr().err
+    assert "0 blobs in 12 x 40 x 44 voxels" in error
+    assert "threshold=0.7; integers are scaled to 0..1 as skimage.util.img_as_float does" in error
+    np.save("volume.npy", np.zeros((4, 8, 8), dtype=np.float32))
+    assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 0.5) == 0
+    assert "threshold=0.02 and threshold_rel=0.5; float32 voxels are taken" in capsys.readouterr().err
+
+
+def test_summary_counts_channels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = np.load("volume.npy")
+    np.save("volume.npy", np.stack([volume, volume[::-1]]))
+    assert run("-o", "blobs.csv", "--axes", "CZYX") == 0
+    assert "blobs in 2 channels of 12 x 40 x 44 voxels" in capsys.readouterr().err
+
+
+def test_help_shows_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plainly("--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for default in ("(default: 2)", "(default: 6)", "(default: 5)", "(default: 1.6)", "(default: 0.02)"):
+        assert default in text
+
+
+@pytest.mark.parametrize("detector", ["unheard-of", "numpy:pi"])
+def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], detector: str) -> None:
+    assert run_plainly("-o", "blobs.csv", "--detector", detector, "--halo", 1) == 2
+    assert f"detector='{detector}'" in capsys.readouterr().err
+    assert run_plainly("-o", "blobs.csv", "--detector", detector, "--halo", 1, "--param", "radius") == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["volume.npy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -121,8 +170,12 @@ def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
         (["-o", "blobs.csv", "--truth", "missing.csv"], "missing.csv"),
         (["-o", "blobs.csv", "--min-sigma", 0], "min_sigma"),
         (["-o", "blobs.csv", "--mask", "missing.npy"], "missing.npy"),
-        (["-o", "blobs.csv", "--detector", "unheard-of"], "unheard-of"),
-        (["-o", "blobs.csv", "--param", "radius"], "NAME=VALUE"),
+        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not read it"),
+        (["-o", "blobs.csv", "--halo", 3], "halo"),
+        (["-o", "blobs.csv", "--detector", "dog"], "num_sigma"),
+        (["-o", "blobs.csv", "--sigma-ratio", 2], "sigma_ratio"),
+        (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "max_sigma=[3.5]: the sigmas follow"),
+        (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not read"),
     ],
 )
 def test_wrong_input_in_one_line(

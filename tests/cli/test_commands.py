@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,28 @@ def test_synthetic_sample_with_its_truth(tmp_path: Path, suffix: str) -> None:
     table = np.loadtxt(truth, delimiter=",", skiprows=1)
     np.testing.assert_allclose(table, expected.nuclei(), atol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([output.name, "truth.csv"])
+
+
+def test_an_interrupted_sample_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block, calls = SyntheticNuclei.block, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return block(*arguments)
+
+    monkeypatch.setattr(SyntheticNuclei, "block", interrupted)
+    output = tmp_path / "volume.npy"
+    command = ["sample", "synthetic", "--shape", 16, 64, 64, "-o", output, "--tile-shape", 16, "-q"]
+    assert run(*command, "--executor", "serial") == 130
+    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume goes on from there\n"
+    assert run(*command, "--executor", "serial", "--resume") == 0
+    assert len(calls) == 4 + 16 - 3
+    np.testing.assert_array_equal(np.load(output), SyntheticNuclei((16, 64, 64))[:, :, :])
+    assert [path.name for path in tmp_path.iterdir()] == ["volume.npy"]
 
 
 def test_blobs_and_picture(tmp_path: Path, volume: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,13 +20,18 @@ def smooth(block, sigma=2):
 
 def fail(block):
     raise ValueError("not this one")
+
+number = 7
 """
+BROKEN = {"unparsable": "def f(:", "raising": "raise RuntimeError('not today')", "exiting": "import sys; sys.exit(3)"}
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_with_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "volume.npy", VOLUME)
     (tmp_path / "functions_of_mine.py").write_text(MODULE)
+    for name, text in BROKEN.items():
+        (tmp_path / f"{name}_module.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))  # put back what the command adds
 
@@ -59,6 +64,14 @@ def test_boundaries_are_filled() -> None:
     [
         (["--function", "nowhere_at_all:smooth"], ["nowhere_at_all:smooth"]),
         (["--function", "functions_of_mine:smoth"], ["functions_of_mine:smoth", "smoth"]),
+        (["--function", "unparsable_module:f"], ["unparsable_module:f", "SyntaxError"]),
+        (["--function", "raising_module:f"], ["raising_module:f", "RuntimeError: not today"]),
+        (["--function", "exiting_module:f"], ["exiting_module:f", "SystemExit: 3"]),
+        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "MODULE:NAME is needed"]),
+        (["--function", "functions_of_mine:number"], ["functions_of_mine:number", "function", "int"]),
+        (["--function", "functions_of_mine:smooth", "--out-dtype", "foo"], ["out_dtype='foo'", "uint16"]),
+        (["--function", "functions_of_mine:smooth", "--out-dtype", "object"], ["out_dtype='object'"]),
+        (["--function", "functions_of_mine:smooth", "--dtype", "foo"], ["dtype='foo'"]),
         (["--function", "functions_of_mine:smooth", "--kwargs", "sigma=2"], ["kwargs", "JSON"]),
         (["--function", "functions_of_mine:smooth", "--kwargs", "[2]"], ["kwargs", "object"]),
         (["--function", "functions_of_mine:smooth", "--halo", "1", "2"], ["halo", "3 in all"]),
@@ -88,3 +101,18 @@ def test_the_plan_fits_and_is_aligned(capsys: pytest.CaptureFixture[str]) -> Non
     tile_shape = [int(length) for length in lines["tiles"].rpartition(" of ")[2].removesuffix(" voxels").split(" x ")]
     assert all(step % unit == 0 for step, unit in zip(tile_shape, (8, 16, 16), strict=True))
     one_line_of(capsys, run("plan", "volume.npy", "--halo", 4, "--max-memory", "1kB"), "max_memory", "1000 B")
+
+
+def test_the_plan_is_that_of_a_run_along_time_and_channel(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("movie.npy", np.zeros((2, 3, 12, 20, 20), dtype=np.uint8))
+    common = ["--axes", "TCZYX", "--halo", 4]
+    assert run("plan", "movie.npy", *common, "--write-units", 4, 10, 10, "-j", 1) == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert " of 1 x 1 x " in lines["tiles"]
+    assert lines["alignment"] == "to 1 x 1 x 4 x 10 x 10 voxels"
+    assert run("plan", "movie.npy", "--axes", "TCZYX", "--halo", 0, 0, 4, 4, 4) == 0
+
+
+@pytest.mark.parametrize("needed", ["0", "-1", "nan", "inf"])
+def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    one_line_of(capsys, run("plan", "volume.npy", f"--bytes-per-voxel={needed}"), "bytes_per_voxel", "more than 0")

@@ -19,7 +19,15 @@ from tilecore.blobs.detectors import (
     extremes_in_tile,
     own_detector,
 )
-from tilecore.blobs.parameters import as_border, as_mask, check_numbers, sigmas_of, voxel_size_of
+from tilecore.blobs.parameters import (
+    as_border,
+    as_mask,
+    check_numbers,
+    check_unread,
+    check_voxels,
+    sigmas_of,
+    voxel_size_of,
+)
 from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scales import Kind, ScaleSpace, Sigma
 from tilecore.blobs.table import Blobs
@@ -161,6 +169,11 @@ def detect_blobs(
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
     volumes = channels_of(opened, channel, time)
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
+    check_voxels(next(iter(volumes.values())).dtype)
+    if detector in ("log", "dog", "doh"):
+        check_unread(f"detector {detector!r}", params=params, halo=halo)
+    else:
+        check_unread("a detector of one's own", diameter_um=diameter_um)
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))

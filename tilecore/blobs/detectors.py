@@ -179,7 +179,8 @@ def own_detector(
 
 def _found(detector: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:
     if isinstance(detector, str):
-        name, function = detector, plugins.load(detector) if ":" in detector else plugins.find(ENTRY_POINTS, detector)
+        named = ":" in detector
+        name, function = detector, plugins.load(detector, "detector") if named else plugins.find(ENTRY_POINTS, detector)
         if function is None:
             raise ParameterError.of(
                 "detector",

@@ -12,11 +12,11 @@ import numpy as np
 from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scales import Sigma
 from tilecore.engine.sources import open_sources
-from tilecore.errors import ParameterError
+from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.opening import open_source
 from tilecore.geometry.axes import as_integers
 
-__all__ = ["as_border", "as_mask", "check_numbers", "sigmas_of", "voxel_size_of"]
+__all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
 
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
@@ -62,3 +62,16 @@ def check_numbers(*, threshold: float | None, threshold_rel: float | None, overl
             raise ParameterError.of(name, value, "must be a number")
     if not 0 <= overlap <= 1:
         raise ParameterError.of("overlap", overlap, "must be from 0 to 1")
+
+
+def check_unread(reader: str, **parameters: Any) -> None:
+    """Refuse parameters that were given although the detector does not read them: ignored, they would mislead."""
+    for name, value in parameters.items():
+        if value is not None and value != {}:
+            raise ParameterError.of(name, value, f"{reader} does not read it: leave it out")
+
+
+def check_voxels(dtype: Any) -> None:
+    """Refuse voxels in which nothing is brighter than anything else."""
+    if np.dtype(dtype).kind not in "biuf":
+        raise ParameterTypeError.of("source", str(np.dtype(dtype)), "voxels must be real numbers")

@@ -9,8 +9,9 @@ from typing import Any
 __all__ = [
     "add_halo_argument",
     "add_output_arguments",
+    "add_resume_argument",
     "add_run_arguments",
-    "check_output",
+    "as_dtype",
     "halo_of",
     "add_source_arguments",
     "numbers",
@@ -23,6 +24,16 @@ def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``-o`` and ``--overwrite``."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+
+def add_resume_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--resume``: beside ``--overwrite`` it has its own meaning, both are needed where an older output exists."""
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where a run was killed or interrupted, as OUTPUT.journal tells; "
+        "with --overwrite, an older output is replaced when the run is complete",
+    )
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +71,28 @@ def open_input(options: argparse.Namespace) -> Any:
         channel=int(channel) if channel is not None and channel.lstrip("-").isdigit() else channel,
         time=options.time,
         shape=options.shape,
-        dtype=options.dtype,
+        dtype=as_dtype("dtype", options.dtype),
         offset=options.offset,
         order=options.order,
         missing_chunks=options.missing_chunks,
     )
+
+
+def as_dtype(name: str, text: str | None) -> Any:
+    """A kind of number by its name, such as ``uint16`` or ``>u2``; None if none was given."""
+    import numpy as np
+
+    from tilecore.errors import ParameterError
+
+    if text is None:
+        return None
+    try:
+        dtype = np.dtype(text)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise ParameterError.of(name, text, f"a kind of number, such as uint16 or '>f4', is needed: {error}") from error
+    if dtype.kind not in "biufc":
+        raise ParameterError.of(name, text, "a kind of number, such as uint16 or '>f4', is needed")
+    return dtype
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -118,13 +146,3 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "timeout": options.timeout,
         "progress": False if options.quiet else None,
     }
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse an output that exists, or whose folder does not, before any work is done."""
-    from tilecore.errors import MissingFileError
-    from tilecore.formats.file_sink import refuse_existing
-
-    if not path.parent.is_dir():
-        raise MissingFileError.of("output", str(path), "there is no such folder")
-    refuse_existing(path, overwrite=overwrite)

@@ -11,72 +11,116 @@ from typing import Any
 
 from tilecore.cli.arguments import (
     add_output_arguments,
+    add_resume_argument,
     add_run_arguments,
     add_source_arguments,
-    check_output,
     open_input,
     run_options,
 )
+from tilecore.cli.functions import look_here
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
+
+#: What is sought unless something else is asked for.
+_DEFAULTS: dict[str, Any] = {
+    "min_sigma": [2],
+    "max_sigma": [6],
+    "num_sigma": 5,
+    "sigma_ratio": 1.6,
+    "threshold": 0.02,
+    "exclude_border": 0,
+}
+
+_OF_ALL_SCALES = {"diameter_um", "min_sigma", "max_sigma", "threshold", "threshold_rel", "exclude_border"}
+
+#: Options that tilecore's own detectors read; others read the last ones.
+_READ = {
+    "log": _OF_ALL_SCALES | {"num_sigma", "log_scale"},
+    "dog": _OF_ALL_SCALES | {"sigma_ratio"},
+    "doh": _OF_ALL_SCALES | {"num_sigma", "log_scale"},
+}
+_READ_BY_OTHERS = {"param", "halo"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_source_arguments(parser)
     add_output_arguments(parser, "table to be made: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
-    group = parser.add_argument_group("what is sought")
-    group.add_argument(
-        "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
-    )
-    group.add_argument("--min-sigma", type=float, nargs="+", default=[2], metavar="S", help="smallest scale [voxel]")
-    group.add_argument("--max-sigma", type=float, nargs="+", default=[6], metavar="S", help="largest scale [voxel]")
-    group.add_argument("--num-sigma", type=int, default=5, metavar="N", help="number of scales")
-    group.add_argument("--sigma-ratio", type=float, default=1.6, metavar="R", help="from one scale to the next, of dog")
-    group.add_argument("--log-scale", action="store_true", help="space the scales by their logarithm")
-    group.add_argument("--threshold", type=float, default=0.02, metavar="T", help="smallest response")
-    group.add_argument("--threshold-rel", type=float, metavar="T", help="the same, as a part of the largest response")
-    group.add_argument("--overlap", type=float, default=0.5, metavar="F", help="largest overlap of two blobs")
-    group.add_argument(
-        "--exclude-border", type=int, default=0, metavar="N", help="width of the border left out [voxel]"
-    )
-    group.add_argument("--detector", default="log", metavar="NAME", help="log, dog, doh, module:name or an entry point")
-    group.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="for other detectors")
-    group.add_argument("--halo", type=int, nargs="+", metavar="N", help="context that other detectors need [voxel]")
-    group.add_argument("--voxel-size-um", type=float, nargs="+", metavar="S", help="z, y, x (default: the file's)")
-    group.add_argument("--mask", type=Path, metavar="FILE", help="image file; blobs count where it is not zero")
+    _add_search_arguments(parser.add_argument_group("what is sought"))
     group = parser.add_argument_group("what is shown")
     group.add_argument("--picture", type=Path, metavar="PNG", help="picture to be made: projections with the blobs")
     group.add_argument("--truth", type=Path, metavar="FILE", help="table to compare with")
     group.add_argument(
         "--tolerance-um", type=float, metavar="D", help="largest distance from the truth (default: the median radius)"
     )
-    parser.add_argument("--resume", action="store_true", help="continue a run that was killed: OUTPUT.journal")
+    add_resume_argument(parser)
     add_run_arguments(parser)
     parser.set_defaults(run=_run)
 
 
+def _add_search_arguments(group: Any) -> None:
+    """Add what is sought: without defaults, so that what was given is told from what was not."""
+    defaults = {name: value[0] if isinstance(value, list) else value for name, value in _DEFAULTS.items()}
+    group.add_argument(
+        "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
+    )
+    for name, metavar, kind, several, what in (
+        ("min_sigma", "S", float, True, "smallest scale [voxel]"),
+        ("max_sigma", "S", float, True, "largest scale [voxel]"),
+        ("num_sigma", "N", int, False, "number of scales, of log and doh"),
+        ("sigma_ratio", "R", float, False, "from one scale to the next, of dog"),
+        ("threshold", "T", float, False, "smallest response; integers are scaled to 0..1"),
+    ):
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            nargs="+" if several else None,
+            metavar=metavar,
+            help=f"{what} (default: {defaults[name]})",
+        )
+    group.add_argument("--threshold-rel", type=float, metavar="T", help="the same, as a part of the largest response")
+    group.add_argument("--log-scale", action="store_true", help="space the scales by their logarithm, of log and doh")
+    group.add_argument("--overlap", type=float, default=0.5, metavar="F", help="largest overlap of two blobs")
+    group.add_argument("--exclude-border", type=int, metavar="N", help="width of the border left out [voxel]")
+    group.add_argument("--detector", default="log", metavar="NAME", help="log, dog, doh, module:name or an entry point")
+    group.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="for other detectors")
+    group.add_argument("--halo", type=int, nargs="+", metavar="N", help="context that other detectors need [voxel]")
+    group.add_argument("--voxel-size-um", type=float, nargs="+", metavar="S", help="z, y, x (default: the file's)")
+    group.add_argument("--mask", type=Path, metavar="FILE", help="image file; blobs count where it is not zero")
+
+
 def _run(options: argparse.Namespace) -> None:
+    from tilecore.blobs.channels import channels_of
     from tilecore.blobs.detection import detect_blobs
     from tilecore.blobs.reading import read_blobs
     from tilecore.blobs.writing import check_suffix, write_blobs
 
     check_suffix(options.output)
-    for path in filter(None, (options.output, options.picture)):
-        check_output(path, overwrite=options.overwrite)
+    check_outputs(
+        {"output": options.output, "picture": options.picture},
+        inputs={name: getattr(options, name) for name in ("input", "mask", "truth")},
+        overwrite=options.overwrite,
+    )
+    search = _search(options)
     truth = None if options.truth is None else read_blobs(options.truth)
+    look_here()
     source = open_input(options)
+    volumes = channels_of(source, None)
+    _check_picture(options.picture, volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
-    blobs = detect_blobs(source, journal=journal, resume=options.resume, **_search(options), **run_options(options))
+    blobs = detect_blobs(source, journal=journal, resume=options.resume, **search, **run_options(options))
     seconds = time.perf_counter() - start
     write_blobs(blobs, options.output)
     for left in journal.parent.glob(f"{journal.name}*"):
         left.unlink()
-    print(_summary(blobs, seconds), file=sys.stderr)
+    print(_summary(blobs, len(volumes), seconds), file=sys.stderr)
+    if not len(blobs) and options.detector in _READ:
+        print(_hint(search, source.dtype), file=sys.stderr)
     print(options.output)
     if options.picture:
-        _draw(source, blobs, options.picture)
+        _draw(volumes, blobs, options.picture)
         print(options.picture)
     if truth is not None:
         print(blobs.match(truth, _tolerance(options.tolerance_um, blobs)))
@@ -84,11 +128,23 @@ def _run(options: argparse.Namespace) -> None:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     """What is sought, as keyword arguments of detect_blobs."""
+    from tilecore.errors import ParameterError
+
+    read = _READ.get(options.detector, _READ_BY_OTHERS)
+    for name in sorted(_READ["log"] | _READ["dog"] | _READ_BY_OTHERS):
+        value = getattr(options, name)
+        if value is not None and value is not False and value != [] and name not in read:
+            raise ParameterError.of(name, value, f"detector {options.detector!r} does not read it: leave it out")
+        if options.diameter_um is not None and value is not None and name in ("min_sigma", "max_sigma"):
+            raise ParameterError.of(name, value, "the sigmas follow from diameter_um: give one or the other")
     names = "detector num_sigma sigma_ratio threshold threshold_rel overlap log_scale exclude_border mask"
     search = {name: getattr(options, name) for name in names.split()}
     for name in ("min_sigma", "max_sigma", "diameter_um", "voxel_size_um", "halo"):
-        values = getattr(options, name)
-        search[name] = values[0] if values and len(values) == 1 else values
+        search[name] = getattr(options, name)
+    search |= {name: default for name, default in _DEFAULTS.items() if search[name] is None}
+    search = {
+        name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in search.items()
+    }
     return search | {"params": dict(map(_parameter, options.param))}
 
 
@@ -104,11 +160,20 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _summary(blobs: Any, seconds: float) -> str:
+def _hint(search: dict[str, Any], dtype: Any) -> str:
+    """What to look at where nothing was found: mostly it is the threshold."""
+    integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
+    scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
+    relative = "" if search["threshold_rel"] is None else f" and threshold_rel={search['threshold_rel']:g}"
+    return f"blobs have a response above threshold={search['threshold']:g}{relative}; {scaled}: try a lower one"
+
+
+def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
     import numpy as np
 
     shape = " x ".join(map(str, blobs.shape))
-    text = f"{len(blobs)} blobs in {shape} voxels, {seconds:.1f} s"
+    where = shape if n_channels == 1 else f"{n_channels} channels of {shape}"
+    text = f"{len(blobs)} blobs in {where} voxels, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
         if len(blobs) and name in blobs.columns:
             unit = "um" if name == "radius_um" else "voxels"
@@ -125,10 +190,22 @@ def _tolerance(given: float | None, blobs: Any) -> float:
     return float(np.median(blobs[radius]))
 
 
-def _draw(source: Any, blobs: Any, path: Path) -> None:
-    from tilecore.blobs.channels import channels_of
+def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
+    """Refuse a picture that cannot be made before what it is to show is sought."""
+    if path is None:
+        return
+    from tilecore.errors import ParameterError
+    from tilecore.report.pictures import check_picture
+
+    check_picture(path)
+    shape = next(iter(volumes.values())).shape
+    if 0 in shape:
+        raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
+
+
+def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
     from tilecore.formats.finishing import finished
-    from tilecore.report.projections import draw_blobs
+    from tilecore.report.pictures import draw_blobs
 
     with finished(path) as partial:
-        draw_blobs(next(iter(channels_of(source, None).values())), blobs, partial)
+        draw_blobs(volumes, blobs, partial)

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tilecore.cli.arguments import add_run_arguments, add_source_arguments, numbers, open_input, run_options
+from tilecore.cli.arguments import (
+    add_resume_argument,
+    add_run_arguments,
+    add_source_arguments,
+    numbers,
+    open_input,
+    run_options,
+)
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -21,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "output", metavar="OUTPUT", help="file to be made: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
-    parser.add_argument("--resume", action="store_true", help="go on where an earlier run was killed")
+    add_resume_argument(parser)
     parser.add_argument("--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part of the image; empty bounds are its own")
     group = parser.add_argument_group("output")
     group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="voxels compressed as one piece")
@@ -44,6 +52,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
     from tilecore.formats.creating import plan_sink
 
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
     source = open_input(options)
     if options.crop:
         source = source.cropped(_box(options.crop, source.shape))

@@ -44,7 +44,8 @@ def _run(arguments: list[str]) -> int:
         print(f"tilecore {options.subcommand}: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"tilecore {options.subcommand}: interrupted", file=sys.stderr)
+        how = "; --resume goes on from there" if hasattr(options, "resume") else ""
+        print(f"tilecore {options.subcommand}: interrupted{how}", file=sys.stderr)
         return 130
     return 0
 

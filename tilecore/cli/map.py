@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from typing import Any
 
 from tilecore.cli.arguments import (
     add_halo_argument,
     add_output_arguments,
+    add_resume_argument,
     add_run_arguments,
     add_source_arguments,
-    check_output,
+    as_dtype,
     halo_of,
     open_input,
     run_options,
 )
+from tilecore.cli.functions import load_function
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -40,24 +41,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out-dtype", metavar="DTYPE", help="of the output (default: that of the first result)")
     add_output_arguments(parser, "file to be made")
-    parser.add_argument("--resume", action="store_true", help="go on where a run was killed")
+    add_resume_argument(parser)
     add_run_arguments(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
-    from tilecore.plugins import load
 
-    check_output(options.output, overwrite=options.overwrite)
-    sys.path.insert(0, os.getcwd())  # a script's folder is looked in by Python; a command's is not
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
     map_tiles(
-        load(options.function),
+        load_function(options.function),
         open_input(options),
         kwargs=_kwargs(options.kwargs),
         halo=halo_of(options),
         boundary=_boundary(options.boundary),
-        dtype=options.out_dtype,
+        dtype=as_dtype("out_dtype", options.out_dtype),
         out=options.output,
         overwrite=options.overwrite,
         resume=options.resume,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from tilecore.cli.arguments import add_halo_argument, add_source_arguments, halo_of, open_input
 
@@ -28,19 +29,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from tilecore.engine.sources import extra_axes, for_all_axes
+    from tilecore.errors import ParameterError
     from tilecore.geometry.planning import TileCosts, plan_tiles
 
+    needed = options.bytes_per_voxel
+    if needed is not None and not 0 < needed < math.inf:
+        raise ParameterError.of("bytes_per_voxel", needed, "must be more than 0")
     source = open_input(options)
-    chunks = getattr(source, "chunks", None)
     plan = plan_tiles(
         source.shape,
         source.dtype,
         max_memory=options.max_memory,
         workers=options.workers,
-        halo=halo_of(options),
-        chunks=chunks,
-        write_units=options.write_units,
-        costs=None if options.bytes_per_voxel is None else TileCosts(options.bytes_per_voxel),
+        halo=for_all_axes(halo_of(options), source.info, 0),
+        chunks=getattr(source, "chunks", None),
+        write_units=for_all_axes(options.write_units, source.info, 1),
+        single_axes=extra_axes(source.info),
+        costs=None if needed is None else TileCosts(needed),
     )
     print(f"volume     {' x '.join(map(str, source.shape))} voxels, {source.dtype}")
     print(plan)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tilecore.cli.arguments import add_output_arguments, add_run_arguments, check_output, run_options
+from tilecore.cli.arguments import add_output_arguments, add_resume_argument, add_run_arguments, run_options
+from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
@@ -21,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
     synthetic.add_argument("--seed", type=int, default=0)
     synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file of centres and radii to be made")
+    add_resume_argument(synthetic)
     add_run_arguments(synthetic)
     synthetic.set_defaults(run=_synthetic)
 
@@ -29,7 +31,7 @@ def _nuclei(options: argparse.Namespace) -> None:
     from tilecore.datasets.nuclei import nuclei_path
     from tilecore.formats.finishing import finished
 
-    check_output(options.output, overwrite=options.overwrite)
+    check_outputs({"output": options.output}, overwrite=options.overwrite)
     with finished(options.output) as partial:
         partial.write_bytes(nuclei_path().read_bytes())
     print(options.output)
@@ -39,10 +41,17 @@ def _synthetic(options: argparse.Namespace) -> None:
     from tilecore.datasets.synthetic import SyntheticNuclei
     from tilecore.engine.mapping import map_tiles
 
-    for path in filter(None, (options.output, options.truth)):
-        check_output(path, overwrite=options.overwrite)
+    check_outputs({"output": options.output, "truth": options.truth}, overwrite=options.overwrite)
     volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
-    map_tiles(_same, volume, out=options.output, dtype="uint16", overwrite=options.overwrite, **run_options(options))
+    map_tiles(
+        _same,
+        volume,
+        out=options.output,
+        dtype="uint16",
+        overwrite=options.overwrite,
+        resume=options.resume,
+        **run_options(options),
+    )
     print(options.output)
     if options.truth:
         _write_truth(volume, options.truth)

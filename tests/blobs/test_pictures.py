@@ -1,0 +1,141 @@
+"""Pictures: what they show of one channel and of several, of few blobs and of many, and what cannot be drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.cli.commands import one_line_of, run
+from tilecore import Blobs, ParameterError
+from tilecore.datasets.synthetic import SyntheticNuclei
+from tilecore.report.pictures import draw_blobs
+from tilecore.report.projections import Planes, brightest_of, max_projection
+
+pytest.importorskip("matplotlib")
+
+ORANGE, PINK, WHITE = (255, 176, 0), (255, 79, 195), (255, 255, 255)
+VOLUME = SyntheticNuclei((24, 48, 64), seed=3)[:, :, :]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "volume.npy", VOLUME)
+    monkeypatch.chdir(tmp_path)
+
+
+def pixels(path: str = "picture.png") -> npt.NDArray[np.int_]:
+    from matplotlib.image import imread
+
+    return np.rint(imread(path)[:, :, :3] * 255).astype(int)
+
+
+def part_of(colour: tuple[int, int, int], picture: npt.NDArray[np.int_]) -> float:
+    return float((picture == colour).all(axis=2).mean())
+
+
+def blobs_at(n_blobs: int, shape: tuple[int, ...], **columns: Any) -> Blobs:
+    positions = np.random.default_rng(0).random((n_blobs, len(shape))) * (np.array(shape) - 1)
+    return Blobs(dict(zip("zyx"[-len(shape) :], positions.T, strict=True)) | {"sigma": np.full(n_blobs, 2.0)} | columns)
+
+
+def commanded(*arguments: Any) -> int:
+    scales = ["--min-sigma", 2, "--max-sigma", 3, "--num-sigma", 2, "--threshold", 0.0005]
+    return run("blobs", "volume.npy", "-o", "blobs.csv", "-q", "--executor", "serial", *scales, *arguments)
+
+
+def test_three_projections() -> None:
+    assert commanded("--picture", "picture.png", "--voxel-size-um", 2, 0.5, 0.5) == 0
+    picture = pixels()
+    assert part_of(ORANGE, picture) > 0
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    assert len(picture) > 300
+
+
+def test_an_image_and_nothing() -> None:
+    draw_blobs(np.zeros((30, 40)), Blobs.of(np.empty((0, 3))), "none.png")
+    draw_blobs(np.full((3, 30, 40), np.nan), Blobs({"z": [1], "y": [1], "x": [1]}), "all_nan.png")
+    assert Path("none.png").stat().st_size > 0
+
+
+def test_channels_have_colours_of_their_own() -> None:
+    np.save("volume.npy", np.stack([VOLUME, VOLUME[:, ::-1] // 4]))
+    assert commanded("--axes", "CZYX", "--picture", "picture.png") == 0
+    assert part_of(ORANGE, pixels()) > 0
+    assert part_of(PINK, pixels()) > 0
+    volume = np.zeros((1, 20, 20))
+    blobs = blobs_at(3, volume.shape, channel=np.full(3, 1))
+    draw_blobs({0: volume, 1: volume}, blobs, "picture.png")
+    colours = pixels()[200:]  # below the legend
+    assert part_of(PINK, colours) > 0
+    assert part_of(ORANGE, colours) == 0
+    draw_blobs({1: volume}, blobs, "picture.png")
+    assert part_of(ORANGE, pixels()) > 0
+
+
+def test_channels_have_contrasts_of_their_own() -> None:
+    first, second = np.zeros((10, 10), dtype=np.uint16), np.zeros((10, 10), dtype=np.uint8)
+    first[2, 2:5], second[7, 7:9] = 60000, 3
+    expected = np.zeros((10, 10))
+    expected[2, 2:5] = expected[7, 7:9] = 1
+    np.testing.assert_array_equal(brightest_of([first, second]), expected)
+    np.testing.assert_array_equal(brightest_of([first > 0]), first > 0)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.float16, np.int8, np.uint64])
+def test_every_kind_of_number(dtype: Any) -> None:
+    np.save("volume.npy", (VOLUME > 300).astype(dtype))
+    assert commanded("--picture", "picture.png") == 0
+    assert part_of(WHITE, pixels()) > 0.05
+
+
+def test_crowds_are_thinned_to_the_planes_around_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "text", lambda self, x, y, text, **style: notes.append(text))
+    shape = (100, 200, 200)
+    draw_blobs(np.zeros(shape, dtype=np.uint8), blobs_at(10000, shape), "picture.png")
+    assert 0.02 < part_of(ORANGE, pixels()) < 0.15
+    assert "Planes around the middle alone, as all 10000 blobs would hide the image: z 4" in notes[0]
+    draw_blobs(np.zeros(shape, dtype=np.uint8), blobs_at(100, shape), "picture.png")
+    assert notes[1] == ""
+
+
+@pytest.mark.parametrize("shape", [(200, 200), (1, 200, 200)])
+def test_crowds_that_cannot_be_thinned_have_finer_lines(shape: tuple[int, ...]) -> None:
+    draw_blobs(np.zeros(shape), blobs_at(3000, shape), "picture.png")
+    assert 5 < pixels().mean() < 35  # with lines of the usual width, more than 40
+
+
+def test_planes_are_those_of_the_volume() -> None:
+    for axis in range(3):
+        expected = VOLUME.take(range(5, 9), axis=axis).max(axis=axis)
+        np.testing.assert_array_equal(max_projection(Planes(VOLUME, axis, 5, 9), axis), expected)
+
+
+def test_a_scale_bar_is_no_shorter_than_a_voxel() -> None:
+    draw_blobs(np.zeros((1, 1, 1)), Blobs.of(np.empty((0, 4))), "picture.png")
+    assert part_of(WHITE, pixels()) == 0
+    draw_blobs(np.zeros((1, 6, 6)), Blobs.of(np.empty((0, 4))), "picture.png")
+    assert part_of(WHITE, pixels()) > 0
+
+
+def test_what_cannot_be_drawn_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    one_line_of(capsys, commanded("--picture", "picture.xyz"), "picture='picture.xyz'", ".png")
+    np.save("volume.npy", VOLUME[:0])
+    one_line_of(capsys, commanded("--picture", "picture.png"), "picture='picture.png'", "(0, 48, 64)", "no voxels")
+    assert [path.name for path in Path().iterdir()] == ["volume.npy"]
+    with pytest.raises(ParameterError, match="no voxels"):
+        draw_blobs(np.zeros((0, 3, 3)), Blobs.of(np.empty((0, 4))), "picture.png")
+
+
+def test_without_matplotlib_it_is_said_before_the_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.backends.backend_agg", None)
+    one_line_of(capsys, commanded("--picture", "picture.png"), "tilecore[plot]")
+    assert not Path("blobs.csv").exists()
