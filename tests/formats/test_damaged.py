@@ -283,6 +283,8 @@ def test_shapes_that_no_memory_holds(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source[:4, :16, :16], VOLUME[:4, :16, :16])
         with pytest.raises(MemoryBudgetError, match="read smaller regions"):
             source[...]
+        with pytest.raises(MemoryBudgetError, match="read smaller regions"):
+            np.asarray(source)
     np.save(tmp_path / "v.npy", VOLUME)
     content = (tmp_path / "v.npy").read_bytes().replace(b"(12, 41, 53), }     ", b"(1099511627776,), } ")
     (tmp_path / "v.npy").write_bytes(content)

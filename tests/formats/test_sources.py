@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from tests.contracts.source_contract import SourceContract, volume
-from tilecore import MissingDependencyError, ParameterError, collect_tiles, open_source
+from tilecore import MissingDependencyError, ParameterError, ParameterTypeError, collect_tiles, map_tiles, open_source
 
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 
@@ -238,6 +238,26 @@ def test_sources_travel_to_workers_that_do_not_share_memory(tmp_path: Path) -> N
         first_voxels, np.zeros(4), tile_shape=1, kwargs={"sources": sources}, workers=2, start_method="forkserver"
     )
     assert results == [[int(volume()[0, 0, 0])] * len(sources)] * 4
+
+
+def test_verbs_do_not_load_a_source_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That numpy could take it for an array is no reason to."""
+    path, _ = TestOmeZarr().write(tmp_path, volume())
+    source = open_source(path)
+    monkeypatch.setattr(type(source), "__array__", None)
+    for executor in ("serial", "threads", "processes"):
+        sums = collect_tiles(lambda a, b: int(a.sum() + b.sum()), [source, source], executor=executor, workers=2)
+        assert sum(sums) == 2 * volume().sum()
+        result = map_tiles(lambda block: block, source, executor=executor, workers=2)
+        np.testing.assert_array_equal(result, volume())
+
+
+def test_a_number_has_no_length(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.float32(3))
+    source = open_source(tmp_path / "v.npy")
+    assert (float(np.asarray(source)), source.size) == (3.0, 1)
+    with pytest.raises(ParameterTypeError, match="no length"):
+        len(source)
 
 
 def test_levels_of_a_pyramid(tmp_path: Path) -> None:
