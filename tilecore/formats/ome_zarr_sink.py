@@ -31,7 +31,10 @@ class OmeZarrSink(ZarrSink):
         order = ["TCZYX".find(axis) for axis in spec.axes]
         if -1 in order or order != sorted(order) or not spec.axes.endswith("YX"):
             raise ParameterError.of(
-                "axes", spec.axes, "OME-Zarr images have axes of TCZYX, in this order, with Y and X"
+                "axes",
+                spec.axes,
+                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif, .h5 and .npy files keep "
+                "others, and one channel can be taken alone (open_source(..., channel=0), --channel 0)",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has none")
