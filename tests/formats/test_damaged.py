@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import struct
@@ -70,6 +71,20 @@ def test_truncated_tiff(tmp_path: Path, layout: str, fraction: float) -> None:
     else:  # only what stands behind the voxels is missing
         np.testing.assert_array_equal(found, VOLUME)
         assert fraction > 0.9
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_one_error_and_no_log(tmp_path: Path, planes: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What tifffile logs of damage is in the error; a user of tifffile itself still sees it."""
+    path = tmp_path / "z1.tif"
+    tifffile.imwrite(path, VOLUME[0] if planes else VOLUME, photometric="minisblack", compression="zlib")
+    os.truncate(path, path.stat().st_size * 3 // 10)
+    with caplog.at_level("INFO"), pytest.raises(UnreadableFileError, match=r"z1\.tif"):
+        open_source(tmp_path if planes else path)
+    assert not caplog.records
+    with caplog.at_level("INFO"):
+        logging.getLogger("tifffile").error("of somebody else")
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("layout", ["deflate", "strips"])
