@@ -195,8 +195,19 @@ class SinkContract:
         assert os.listdir(tmp_path) == []
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(MissingFileError):
+        with pytest.raises(MissingFileError, match="no such folder"):
             self.create(tmp_path / "missing")
+        with pytest.raises(MissingFileError, match="no such folder"):  # before any work
+            self.plan(tmp_path / "missing")
+        (tmp_path / "file").touch()
+        with pytest.raises(MissingFileError, match="no such folder"):
+            self.plan(tmp_path / "file")
+
+    @pytest.mark.parametrize("lengths", [(8, 8), (8, 8, 8, 8), (0, 8, 8), 0], ids=str)
+    def test_a_wrong_number_of_lengths(self, tmp_path: Path, lengths: Any) -> None:
+        for name in ("chunks", "shards"):
+            with pytest.raises(ParameterError, match=name):
+                plan_sink(self.target(tmp_path), SHAPE, **{name: lengths})
 
     def test_numbers_only(self, tmp_path: Path) -> None:
         with pytest.raises(ParameterError, match="only numbers"):

@@ -13,7 +13,15 @@ import tifffile
 import zarr
 
 from tests.contracts.source_contract import SourceContract, volume
-from tilecore import MissingDependencyError, ParameterError, ParameterTypeError, collect_tiles, map_tiles, open_source
+from tilecore import (
+    MissingDependencyError,
+    ParameterError,
+    ParameterTypeError,
+    collect_tiles,
+    create_sink,
+    map_tiles,
+    open_source,
+)
 
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 
@@ -282,6 +290,38 @@ def test_an_option_that_the_kind_has_not(tmp_path: Path) -> None:
         open_source(tmp_path / "v.npy", axes="ZY")
     with pytest.raises(ParameterError, match="missing_chunks"):
         open_source(tmp_path / "v.npy", missing_chunks="zero")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("axes", ["ABC", "ZYQ", "ZYY", "Z Y", "", "ZCYX"])
+def test_axes_that_are_not_known(tmp_path: Path, axes: str) -> None:
+    np.save(tmp_path / "v.npy", volume())
+    with pytest.raises(ParameterError, match="axes="):
+        open_source(tmp_path / "v.npy", axes=axes)
+    assert open_source(tmp_path / "v.npy", axes="tyx").axes == "TYX"
+
+
+def test_axes_that_the_file_has(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "v.tif", volume(), metadata={"axes": "AYX"})
+    assert open_source(tmp_path / "v.tif").axes == open_source(tmp_path / "v.tif", axes="AYX").axes == "AYX"
+    np.save(tmp_path / "v.npy", np.zeros((1,) * 6))
+    assert open_source(tmp_path / "v.npy", axes="MTCZYX").axes == "MTCZYX"
+
+
+@pytest.mark.parametrize("path", [None, np.zeros(3), 7.5, ["v.npy"]], ids=str)
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(ParameterTypeError, match="path="):
+        open_source(path)
+    with pytest.raises(ParameterTypeError, match="path="):
+        create_sink(path, (2, 3), "u1")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("z0.tif", volume()[0])
+    assert open_source(".").shape == (1, 41, 53)
+    for verb in (open_source, lambda path: create_sink(path, (2, 3), "u1"), lambda path: collect_tiles(np.sum, path)):
+        with pytest.raises(ParameterError, match="path=''"):
+            verb("")
 
 
 def test_readers_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
