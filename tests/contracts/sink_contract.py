@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -20,6 +21,7 @@ from tilecore import (
     ParameterError,
     Sink,
     TileError,
+    UnwritableFileError,
     create_sink,
     map_tiles,
     open_source,
@@ -130,6 +132,20 @@ class SinkContract:
             sink.commit()
         sink.discard()
         assert self.path(tmp_path).read_text() == "somebody's"
+
+    def test_of_two_runs_that_write_it_the_last_has_it(self, tmp_path: Path) -> None:
+        first = self.create(tmp_path)
+        second = self.create(tmp_path)
+        second[...] = volume()
+        with contextlib.suppress(UnwritableFileError):
+            first[...] = 0
+        with pytest.raises(UnwritableFileError, match="another run"):
+            first.commit()
+        first.discard()
+        second.commit()
+        first.discard()
+        np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
+        assert os.listdir(tmp_path) == [self.path(tmp_path).name]
 
     @pytest.mark.parametrize("start_method", ["fork", "forkserver"])
     def test_workers_write_it(self, tmp_path: Path, start_method: str) -> None:

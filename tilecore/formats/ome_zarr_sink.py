@@ -13,7 +13,7 @@ from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import downsample_here, plan_levels
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.formats.zarr_metadata import array_document_v2, array_document_v3
-from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, open_writer, write_json
+from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, marked, open_writer, write_json
 
 __all__ = ["OmeZarrSink"]
 
@@ -56,7 +56,7 @@ class OmeZarrSink(ZarrSink):
             totals.append(total)
             self._make_array(self.partial / str(level), shape, dtype)
         self._make_group(totals, dtype)
-        return open_writer(self.partial / "0")
+        return marked(open_writer(self.partial / "0"))
 
     def _make_array(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         path.mkdir()
