@@ -33,7 +33,7 @@ class OmeZarrSink(ZarrSink):
             raise ParameterError.of(
                 "axes",
                 spec.axes,
-                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif, .h5 and .npy files keep "
+                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif and .h5 files keep "
                 "others, and one channel can be taken alone (open_source(..., channel=0), --channel 0)",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
