@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -20,6 +21,7 @@ from tilecore import (
     ParameterError,
     Sink,
     TileError,
+    UnwritableFileError,
     create_sink,
     map_tiles,
     open_source,
@@ -131,6 +133,20 @@ class SinkContract:
         sink.discard()
         assert self.path(tmp_path).read_text() == "somebody's"
 
+    def test_of_two_runs_that_write_it_the_last_has_it(self, tmp_path: Path) -> None:
+        first = self.create(tmp_path)
+        second = self.create(tmp_path)
+        second[...] = volume()
+        with contextlib.suppress(UnwritableFileError):
+            first[...] = 0
+        with pytest.raises(UnwritableFileError, match="another run"):
+            first.commit()
+        first.discard()
+        second.commit()
+        first.discard()
+        np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
+        assert os.listdir(tmp_path) == [self.path(tmp_path).name]
+
     @pytest.mark.parametrize("start_method", ["fork", "forkserver"])
     def test_workers_write_it(self, tmp_path: Path, start_method: str) -> None:
         run = {"tile_shape": self.tiles(tmp_path), "workers": 2, "start_method": start_method}
@@ -195,8 +211,19 @@ class SinkContract:
         assert os.listdir(tmp_path) == []
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(MissingFileError):
+        with pytest.raises(MissingFileError, match="no such folder"):
             self.create(tmp_path / "missing")
+        with pytest.raises(MissingFileError, match="no such folder"):  # before any work
+            self.plan(tmp_path / "missing")
+        (tmp_path / "file").touch()
+        with pytest.raises(MissingFileError, match="no such folder"):
+            self.plan(tmp_path / "file")
+
+    @pytest.mark.parametrize("lengths", [(8, 8), (8, 8, 8, 8), (0, 8, 8), 0], ids=str)
+    def test_a_wrong_number_of_lengths(self, tmp_path: Path, lengths: Any) -> None:
+        for name in ("chunks", "shards"):
+            with pytest.raises(ParameterError, match=name):
+                plan_sink(self.target(tmp_path), SHAPE, **{name: lengths})
 
     def test_numbers_only(self, tmp_path: Path) -> None:
         with pytest.raises(ParameterError, match="only numbers"):

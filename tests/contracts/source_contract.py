@@ -54,6 +54,24 @@ class SourceContract:
         np.testing.assert_array_equal(block, volume()[index])
         assert isinstance(block, np.ndarray)
 
+    def test_numpy_takes_it_for_an_array(self, source: FileSource) -> None:
+        whole = np.asarray(source)
+        assert (whole.shape, whole.dtype) == ((12, 41, 53), np.uint16)
+        np.testing.assert_array_equal(whole, volume())
+        assert np.allclose(source, volume())
+        np.testing.assert_array_equal(np.asarray(source, np.float32), volume().astype("f4"))
+        own = np.array(source)
+        own[...] = 0  # a copy, which is the caller's
+        np.testing.assert_array_equal(np.stack(list(source)), volume())
+        assert (len(source), source.ndim, source.size, source.nbytes) == (12, 3, 26076, 52152)
+        if source.mapped is None:
+            with pytest.raises(ParameterError, match="only by a copy"):
+                np.asarray(source, copy=False)
+        else:
+            assert np.shares_memory(np.asarray(source, copy=False), source.mapped)
+        part = source.cropped(Box((2, 10, 5), (9, 40, 50)))
+        np.testing.assert_array_equal(np.asarray(part), volume()[2:9, 10:40, 5:50])
+
     def test_it_says_what_it_is(self, source: FileSource) -> None:
         assert isinstance(source, Source)
         assert source.shape == (12, 41, 53)

@@ -133,3 +133,23 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path: Path) -> None:
 
 def _moved(path: Path, out: Path) -> Path:
     return Path(str(path).replace(".partial", "", 1)) if out.exists() else path
+
+
+@pytest.mark.parametrize("kind", ["a plane", "a stack", "a folder"])
+def test_convert_of_colours(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    colours = np.random.default_rng(1).integers(0, 255, (4, 20, 30, 3)).astype(np.uint8)
+    path = tmp_path / ("in" if kind == "a folder" else "in.tif")
+    if kind == "a folder":
+        path.mkdir()
+        for z, plane in enumerate(colours):
+            tifffile.imwrite(path / f"z{z}.tif", plane, photometric="rgb", compression="zlib")
+    else:
+        colours = colours[0] if kind == "a plane" else colours
+        tifffile.imwrite(path, colours, photometric="rgb")
+    assert run("convert", path, tmp_path / "out.ome.tif") == 0
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.ome.tif"), colours)
+    capsys.readouterr()
+    assert run("convert", path, tmp_path / "out.ome.zarr") == 2
+    assert "--channel 0" in capsys.readouterr().err
+    assert run("convert", path, tmp_path / "out.ome.zarr", "--channel", 0) == 0
+    np.testing.assert_array_equal(open_source(tmp_path / "out.ome.zarr"), colours[..., 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import struct
@@ -70,6 +71,20 @@ def test_truncated_tiff(tmp_path: Path, layout: str, fraction: float) -> None:
     else:  # only what stands behind the voxels is missing
         np.testing.assert_array_equal(found, VOLUME)
         assert fraction > 0.9
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_one_error_and_no_log(tmp_path: Path, planes: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What tifffile logs of damage is in the error; a user of tifffile itself still sees it."""
+    path = tmp_path / "z1.tif"
+    tifffile.imwrite(path, VOLUME[0] if planes else VOLUME, photometric="minisblack", compression="zlib")
+    os.truncate(path, path.stat().st_size * 3 // 10)
+    with caplog.at_level("INFO"), pytest.raises(UnreadableFileError, match=r"z1\.tif"):
+        open_source(tmp_path if planes else path)
+    assert not caplog.records
+    with caplog.at_level("INFO"):
+        logging.getLogger("tifffile").error("of somebody else")
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("layout", ["deflate", "strips"])
@@ -283,6 +298,8 @@ def test_shapes_that_no_memory_holds(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source[:4, :16, :16], VOLUME[:4, :16, :16])
         with pytest.raises(MemoryBudgetError, match="read smaller regions"):
             source[...]
+        with pytest.raises(MemoryBudgetError, match="read smaller regions"):
+            np.asarray(source)
     np.save(tmp_path / "v.npy", VOLUME)
     content = (tmp_path / "v.npy").read_bytes().replace(b"(12, 41, 53), }     ", b"(1099511627776,), } ")
     (tmp_path / "v.npy").write_bytes(content)

@@ -13,6 +13,7 @@ import zarr
 
 from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
 from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
+from tilecore.formats.creating import plan_sink
 
 
 class TestNpy(SinkContract):
@@ -91,6 +92,61 @@ class TestHdf5(SinkContract):
         np.testing.assert_array_equal(open_source(path)[...], volume())
 
 
+@pytest.mark.parametrize("name", ["v.tif", "v.ome.tif"])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "axes", "photometric"),
+    [
+        ((8, 20, 30, 3), "u1", "ZYXC", "RGB"),
+        ((8, 20, 30, 4), "u2", "ZYXC", "RGB"),
+        ((20, 30, 3), "u1", "YXC", "RGB"),
+        ((5, 8, 20, 30, 3), "u1", "TZYXC", "RGB"),
+        ((8, 20, 30, 3), "f4", "ZYXC", "MINISBLACK"),
+        ((8, 20, 30, 2), "u1", "ZYXC", "MINISBLACK"),
+        ((8, 20, 30, 1), "u1", "ZYXC", "MINISBLACK"),
+        ((8, 20, 30, 3), "i8", "ZYXC", "MINISBLACK"),
+        ((20, 30, 8), "u1", "YXZ", "MINISBLACK"),
+        ((3, 20, 30), "u1", "CZX", "MINISBLACK"),
+    ],
+    ids=str,
+)
+def test_tiff_of_any_order_of_axes(
+    tmp_path: Path, name: str, shape: tuple[int, ...], dtype: str, axes: str, photometric: str
+) -> None:
+    data = np.random.default_rng(2).integers(0, 100, shape).astype(dtype)
+    with create_sink(tmp_path / name, shape, dtype, axes=axes, voxel_size_um=(2, 0.5, 0.25)) as sink:
+        sink[...] = data
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / name), data)
+    with tifffile.TiffFile(tmp_path / name) as tif:
+        assert tif.pages.first.photometric.name == photometric
+        assert tif.series[0].axes.replace("S", "C") == axes
+    source = open_source(tmp_path / name)
+    assert (source.axes, source.voxel_size_um) == (axes, (2, 0.5, 0.25))
+    np.testing.assert_array_equal(source, data)
+    result = map_tiles(same, source, out=tmp_path / "again.tif", executor="threads", workers=2)
+    np.testing.assert_array_equal(result, data)
+    assert open_source(tmp_path / "again.tif").axes == axes
+
+
+def test_tiff_keeps_names_of_samples(tmp_path: Path) -> None:
+    names = ("dapi", "gfp", "rfp")
+    with create_sink(tmp_path / "v.tif", (4, 20, 30, 3), "u2", axes="ZYXC", channel_names=names) as sink:
+        sink[...] = 1
+    assert open_source(tmp_path / "v.tif").info.channel_names == names
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (0, 40, 40), (3, 0)], ids=str)
+def test_tiff_without_a_plane(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ParameterError, match=r"shape=.*two axes or more.*\.npy"):
+        plan_sink(tmp_path / "v.tif", shape)
+
+
+@pytest.mark.parametrize(("dtype", "other"), [("?", "uint8"), (np.longdouble, "float64")], ids=str)
+def test_numbers_that_tiff_has_not(tmp_path: Path, dtype: Any, other: str) -> None:
+    with pytest.raises(ParameterError, match=f"use {other}"):
+        create_sink(tmp_path / "v.tif", (4, 5, 6), dtype)
+    assert os.listdir(tmp_path) == []
+
+
 def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
     for shape, units in [
         ((4, 30, 50), (4, 30, 50)),
@@ -113,6 +169,7 @@ def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
         ("v.zarr", {"chunks": (4, 4)}, "chunks"),
         ("v.zarr", {"chunks": (4, 4, 4), "shards": (6, 4, 4)}, "multiple of the chunks"),
         ("v.ome.zarr", {"axes": "XYZ"}, "in this order"),
+        ("v.ome.zarr", {"axes": "YXC"}, r"\.tif.* keep others.*--channel 0"),
         ("v.ome.zarr", {"ome_zarr_version": "0.6"}, "'0.5' or '0.4'"),
         ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has none"),
         ("v.zarr", {"axes": "ZZY"}, "3 different letters"),

@@ -13,7 +13,15 @@ import tifffile
 import zarr
 
 from tests.contracts.source_contract import SourceContract, volume
-from tilecore import MissingDependencyError, ParameterError, collect_tiles, open_source
+from tilecore import (
+    MissingDependencyError,
+    ParameterError,
+    ParameterTypeError,
+    collect_tiles,
+    create_sink,
+    map_tiles,
+    open_source,
+)
 
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 
@@ -240,6 +248,26 @@ def test_sources_travel_to_workers_that_do_not_share_memory(tmp_path: Path) -> N
     assert results == [[int(volume()[0, 0, 0])] * len(sources)] * 4
 
 
+def test_verbs_do_not_load_a_source_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That numpy could take it for an array is no reason to."""
+    path, _ = TestOmeZarr().write(tmp_path, volume())
+    source = open_source(path)
+    monkeypatch.setattr(type(source), "__array__", None)
+    for executor in ("serial", "threads", "processes"):
+        sums = collect_tiles(lambda a, b: int(a.sum() + b.sum()), [source, source], executor=executor, workers=2)
+        assert sum(sums) == 2 * volume().sum()
+        result = map_tiles(lambda block: block, source, executor=executor, workers=2)
+        np.testing.assert_array_equal(result, volume())
+
+
+def test_a_number_has_no_length(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.float32(3))
+    source = open_source(tmp_path / "v.npy")
+    assert (float(np.asarray(source)), source.size) == (3.0, 1)
+    with pytest.raises(ParameterTypeError, match="no length"):
+        len(source)
+
+
 def test_levels_of_a_pyramid(tmp_path: Path) -> None:
     for kind in (TestPyramidalOmeTiff, TestOmeZarr, TestOmeZarr04):
         folder = tmp_path / kind.__name__
@@ -262,6 +290,38 @@ def test_an_option_that_the_kind_has_not(tmp_path: Path) -> None:
         open_source(tmp_path / "v.npy", axes="ZY")
     with pytest.raises(ParameterError, match="missing_chunks"):
         open_source(tmp_path / "v.npy", missing_chunks="zero")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("axes", ["ABC", "ZYQ", "ZYY", "Z Y", "", "ZCYX"])
+def test_axes_that_are_not_known(tmp_path: Path, axes: str) -> None:
+    np.save(tmp_path / "v.npy", volume())
+    with pytest.raises(ParameterError, match="axes="):
+        open_source(tmp_path / "v.npy", axes=axes)
+    assert open_source(tmp_path / "v.npy", axes="tyx").axes == "TYX"
+
+
+def test_axes_that_the_file_has(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "v.tif", volume(), metadata={"axes": "AYX"})
+    assert open_source(tmp_path / "v.tif").axes == open_source(tmp_path / "v.tif", axes="AYX").axes == "AYX"
+    np.save(tmp_path / "v.npy", np.zeros((1,) * 6))
+    assert open_source(tmp_path / "v.npy", axes="MTCZYX").axes == "MTCZYX"
+
+
+@pytest.mark.parametrize("path", [None, np.zeros(3), 7.5, ["v.npy"]], ids=str)
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(ParameterTypeError, match="path="):
+        open_source(path)
+    with pytest.raises(ParameterTypeError, match="path="):
+        create_sink(path, (2, 3), "u1")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("z0.tif", volume()[0])
+    assert open_source(".").shape == (1, 41, 53)
+    for verb in (open_source, lambda path: create_sink(path, (2, 3), "u1"), lambda path: collect_tiles(np.sum, path)):
+        with pytest.raises(ParameterError, match="path=''"):
+            verb("")
 
 
 def test_readers_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

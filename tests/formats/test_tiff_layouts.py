@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tilecore import open_source
+from tilecore import UnreadableFileError, open_source
 
 GENERATOR = np.random.default_rng(5)
 GREY = GENERATOR.integers(0, 255, (6, 50, 70)).astype(np.uint8)
@@ -67,6 +67,38 @@ def test_planes_in_two_ways_of_counting(tmp_path: Path) -> None:
     with open_source(str(tmp_path / "*_c1_*.tif")) as source:
         assert source.axes == "ZYX"
         np.testing.assert_array_equal(source[...], GREY + np.uint8(1))
+
+
+@pytest.mark.parametrize("name", ["img_{:05d}", "img_{}", "z{:02d}um"])
+@pytest.mark.parametrize("step", [2, 5, 25])
+def test_planes_numbered_in_steps(tmp_path: Path, name: str, step: int) -> None:
+    for z in range(6):
+        tifffile.imwrite(tmp_path / f"{name.format(step * z)}.tif", GREY[z])
+    for path in (tmp_path, tmp_path / "*.tif"):
+        with open_source(path) as source:
+            assert source.axes == "ZYX"
+            np.testing.assert_array_equal(source[...], GREY)
+
+
+@pytest.mark.parametrize(("step", "lost"), [(1, "img_00001"), (5, "img_00005"), (5, "img_00020")])
+def test_a_missing_plane_is_named_as_the_others_are(tmp_path: Path, step: int, lost: str) -> None:
+    for z in range(6):
+        tifffile.imwrite(tmp_path / f"img_{step * z:05d}.tif", GREY[z])
+    (tmp_path / f"{lost}.tif").unlink()
+    for path in (tmp_path, tmp_path / "img_*.tif"):
+        with pytest.raises(UnreadableFileError, match=f"plane {lost} is missing"):
+            open_source(path)
+
+
+def test_a_plane_that_only_one_channel_lacks(tmp_path: Path) -> None:
+    for c in (1, 2):
+        for z in range(0, 30, 10):
+            tifffile.imwrite(tmp_path / f"a_z{z:03d}_c{c}.tif", GREY[0])
+    with open_source(tmp_path) as source:
+        assert (source.axes, source.shape) == ("ZCYX", (3, 2, 50, 70))
+    (tmp_path / "a_z010_c2.tif").unlink()
+    with pytest.raises(UnreadableFileError, match="plane a_z010_c2 is missing"):
+        open_source(tmp_path)
 
 
 def test_planes_of_colour(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.errors import ParameterError
+from tilecore.errors import MissingFileError, ParameterError
 from tilecore.formats.description import as_axes, default_axes, positive_size
 from tilecore.formats.file_sink import FileSink
+from tilecore.formats.guarding import as_path
 from tilecore.formats.sink import SinkSpec
 from tilecore.geometry.axes import as_integer, as_tile_shape
 
@@ -141,9 +142,12 @@ def plan_sink(
     ome_zarr_version: Literal["0.5", "0.4"] = "0.5",
     overwrite: bool = False,
 ) -> FileSink:
-    """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet."""
+    """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet.
+
+    Parameters are those of `create_sink`, and so are the errors.
+    """
     lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
-    name, dataset = _split(os.fspath(path))
+    name, dataset = _split(as_path(path))
     if ome_zarr_version not in ("0.5", "0.4"):
         raise ParameterError.of("ome_zarr_version", ome_zarr_version, "'0.5' or '0.4'")
     size = None if voxel_size_um is None else positive_size(voxel_size_um)
@@ -163,7 +167,10 @@ def plan_sink(
         dataset=dataset,
         overwrite=overwrite,
     )
-    return _kind_of(name)(spec)
+    kind = _kind_of(name)
+    if not spec.path.parent.is_dir():
+        raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; make it first")
+    return kind(spec)
 
 
 def _kind_of(name: str) -> type[FileSink]:

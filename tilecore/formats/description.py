@@ -72,8 +72,21 @@ class ImageInfo:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def with_axes(self, axes: str | None) -> ImageInfo:
-        """The same with the axes a caller gives, or with known names for those that have none."""
-        return replace(self, axes=known_axes(self.axes) if axes is None else as_axes(axes, len(self.shape)))
+        """The same with the axes a caller gives, or with known names for those that have none.
+
+        Raises
+        ------
+        ParameterError
+            If a letter is none that is known here or in the file.
+        """
+        if axes is None:
+            return replace(self, axes=known_axes(self.axes))
+        letters, ndim = as_axes(axes, len(self.shape)), len(self.shape)
+        if strange := set(letters) - set(AXES + "S" + self.axes + default_axes(ndim)):
+            raise ParameterError.of(
+                "axes", axes, f"{''.join(sorted(strange))}: letters are of {AXES}, S, or those of the file, {self.axes}"
+            )
+        return replace(self, axes=letters)
 
     def through(self, window: Sequence[int | slice]) -> ImageInfo:
         """What is seen of the image at one position of some axes, and in a part of the others."""

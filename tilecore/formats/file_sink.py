@@ -71,6 +71,7 @@ class FileSink:
         self.path = spec.path
         self.partial = spec.path.with_name(spec.path.name + ".partial")
         self._target: Any = None
+        self._begun: object = None
         for name in ("chunks", "shards"):
             if getattr(spec, name) is not None and not getattr(self, f"has_{name}"):
                 raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}")
@@ -126,11 +127,13 @@ class FileSink:
         kind = np.dtype(dtype)
         if kind.kind not in "biufc":
             raise ParameterError.of("dtype", kind, "only numbers are written")
+        self._begun = None  # what an earlier run has left goes, too
         self.discard()
         try:
             with self._writing(kind):
                 self._check_space(kind)
                 self._target = self._make(kind)
+                self._begun = self._identity()
         except BaseException:
             self.discard()
             raise
@@ -140,6 +143,7 @@ class FileSink:
         """Open what an earlier run, or another process, has begun."""
         with reading(str(self.partial), f"a {self.kind} file to be continued"):
             self._target = self._reopened(str(self.partial))
+            self._begun = self._identity()
         return self
 
     def __setitem__(self, index: Any, values: Any) -> None:
@@ -156,10 +160,21 @@ class FileSink:
         downsample : callable, optional
             Makes the levels of a pyramid. Default: here, in this process.
 
+        Raises
+        ------
+        UnwritableFileError
+            If another run has begun the same file anew meanwhile: the last one has it.
+        OutputExistsError
+            If a file of that name has appeared, and is not to be overwritten.
+
         Notes
         -----
         The system writes the last voxels to the disk in its own time, as after ``cp``.
         """
+        if self._target is not None and self._begun != self._identity():
+            raise UnwritableFileError(
+                f"{self.partial} is gone, or another run has begun it anew: give each its own file"
+            )
         self._complete(downsample)
         self._target = None
         self._refuse_existing()
@@ -170,9 +185,10 @@ class FileSink:
         return None
 
     def discard(self) -> None:
-        """Remove what was begun."""
+        """Remove what was begun, unless it is another run's by now."""
         self._target = None
-        _remove(self.partial)
+        if self._begun in (None, self._identity()):
+            _remove(self.partial)
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +205,12 @@ class FileSink:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _in_another_process, (type(self), self.spec)
+
+    def _identity(self) -> object:
+        """What tells the begun file from one that another run has begun in its place; None if there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.partial.stat().st_ino  # no other file has the number while this one is open
+        return None
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
         """Least room the file will take; files that are reserved need no estimate."""

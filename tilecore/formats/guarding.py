@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import struct
+import threading
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-from tilecore.errors import MissingDependencyError, MissingFileError, TilecoreError, UnreadableFileError
+from tilecore.errors import (
+    MissingDependencyError,
+    MissingFileError,
+    ParameterError,
+    ParameterTypeError,
+    TilecoreError,
+    UnreadableFileError,
+)
 
-__all__ = ["inside", "needs_extra", "reading"]
+__all__ = ["as_path", "inside", "needs_extra", "overhearing", "reading"]
+
+_log = logging.getLogger(__name__)
+
+# What tifffile logs in each thread, while somebody listens there.
+_heard = threading.local()
 
 # What parsers raise when a file holds something else than they expect.
 _PARSING_ERRORS = (
@@ -52,7 +67,8 @@ def reading(name: str, kind: str) -> Iterator[None]:
     MissingFileError, UnreadableFileError
     """
     try:
-        yield
+        with overhearing():
+            yield
     except TilecoreError:
         raise
     except FileNotFoundError as error:
@@ -63,9 +79,55 @@ def reading(name: str, kind: str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def overhearing() -> Iterator[list[logging.LogRecord]]:
+    """Keep what tifffile logs in this thread from the user: the error that follows says it, and which file.
+
+    Yields
+    ------
+    list of LogRecord
+        What was logged; at the level DEBUG this module's log has it too.
+    """
+    logging.getLogger("tifffile").addFilter(_overhear)  # once; it acts only where somebody listens
+    outer, _heard.records = getattr(_heard, "records", None), []
+    try:
+        yield _heard.records
+    finally:
+        _heard.records = outer
+
+
+def _overhear(record: logging.LogRecord) -> bool:
+    """Let through what is logged where nobody listens."""
+    records: list[logging.LogRecord] | None = getattr(_heard, "records", None)
+    if records is None:
+        return True
+    records.append(record)
+    _log.debug("tifffile: %s", record.getMessage())
+    return False
+
+
 def needs_extra(name: str, package: str, extra: str) -> MissingDependencyError:
     """The error for a file that an optional package reads."""
     return MissingDependencyError(f'{name} needs the package {package}: pip install "tilecore[{extra}]"')
+
+
+def as_path(path: Any) -> str:
+    """Accept the path of a file or folder.
+
+    Raises
+    ------
+    ParameterTypeError
+        If it is none, but an array, say.
+    ParameterError
+        If it is empty: that would be the current folder.
+    """
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise ParameterTypeError.of("path", path, "the path of a file or folder is needed") from None
+    if not name:
+        raise ParameterError.of("path", path, "the path of a file or folder is needed; '.' is the current folder")
+    return name
 
 
 def inside(root: str, path: str) -> str:

@@ -13,7 +13,7 @@ from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import downsample_here, plan_levels
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.formats.zarr_metadata import array_document_v2, array_document_v3
-from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, open_writer, write_json
+from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, marked, open_writer, write_json
 
 __all__ = ["OmeZarrSink"]
 
@@ -31,7 +31,10 @@ class OmeZarrSink(ZarrSink):
         order = ["TCZYX".find(axis) for axis in spec.axes]
         if -1 in order or order != sorted(order) or not spec.axes.endswith("YX"):
             raise ParameterError.of(
-                "axes", spec.axes, "OME-Zarr images have axes of TCZYX, in this order, with Y and X"
+                "axes",
+                spec.axes,
+                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif and .h5 files keep "
+                "others, and one channel can be taken alone (open_source(..., channel=0), --channel 0)",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has none")
@@ -53,7 +56,7 @@ class OmeZarrSink(ZarrSink):
             totals.append(total)
             self._make_array(self.partial / str(level), shape, dtype)
         self._make_group(totals, dtype)
-        return open_writer(self.partial / "0")
+        return marked(open_writer(self.partial / "0"))
 
     def _make_array(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         path.mkdir()

@@ -13,7 +13,7 @@ import numpy as np
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
-from tilecore.formats.guarding import reading
+from tilecore.formats.guarding import as_path, reading
 from tilecore.formats.source import Descriptor, FileSource, stamp_of
 from tilecore.geometry.axes import as_integer
 
@@ -95,7 +95,8 @@ def open_source(
         (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
         ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given).
     axes : str, optional
-        A letter per axis of the file, such as ``"ZCYX"``, where the file is silent or wrong.
+        A letter per axis of the file, such as ``"ZCYX"``, where the file is silent or wrong:
+        of ``TCZYX``, ``S`` for samples of colour, or one that the file has.
     series : int, optional
         Which image of a file that has several. Default: the first.
     level : int
@@ -125,6 +126,8 @@ def open_source(
     ------
     MissingFileError
         If there is no such file.
+    ParameterTypeError
+        If `path` is none: an array, say.
     ParameterError
         If its kind is unknown, or an option does not fit the file.
     UnreadableFileError
@@ -145,7 +148,7 @@ def open_source(
     ...     open_source(os.path.join(folder, "volume.npy"))[0, :2, 1:3].shape
     (2, 2)
     """
-    name, dataset = _split(os.fspath(path))
+    name, dataset = _split(as_path(path))
     raw_shape = None if shape is None else tuple(as_integer(length, "shape", minimum=0) for length in shape)
     given = {
         "series": series,

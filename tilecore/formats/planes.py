@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,7 +143,8 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
     Raises
     ------
     UnreadableFileError
-        If a number is missing, or a name is not like the others.
+        If a number is missing, or a name is not like the others. Numbers may go in steps: of
+        planes kept, or of micrometres.
     """
     texts, numbers = _parts(names[0])[0], []
     for name in names:
@@ -161,17 +162,30 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
             f"{path}: names such as {names[0]} number planes in several ways; choose by a pattern"
         )
     for field, each in zip(running, values, strict=True):
-        for number in range(each[0], each[-1] + 1):
-            if number not in each:
-                raise UnreadableFileError(f"{path}: plane {texts[field]}{number} is missing")
+        if (number := _missing(each)) is not None:
+            raise UnreadableFileError(f"{path}: plane {texts[field]}{_padded(number, names, field)} is missing")
     present = {tuple(own[field] for field in running) for own in numbers}
     for position in product(*values):
         if position not in present:
-            raise UnreadableFileError(f"{path}: the plane with the numbers {position} is missing")
+            lost = [f"{texts[field]}{_padded(at, names, field)}" for field, at in zip(running, position, strict=True)]
+            raise UnreadableFileError(f"{path}: plane {''.join(lost)} is missing")
     counts = tuple([len(each) for each in values]) or (1,)
     if math.prod(counts) != len(names):
         raise UnreadableFileError(f"{path}: two planes have the same numbers")
     return "".join(filter(None, letters)) or "Z", counts
+
+
+def _missing(numbers: Sequence[int]) -> int | None:
+    """The first number that is left out of a series of equal steps; None if it is whole."""
+    gaps = [after - before for before, after in pairwise(numbers)]
+    step = math.gcd(*gaps)
+    return next((before + step for before, gap in zip(numbers, gaps, strict=False) if gap != step), None)
+
+
+def _padded(number: int, names: Sequence[str], field: int) -> str:
+    """A number as the names write it: with zeros before it if they have some."""
+    digits = [re.findall(r"\d+", name)[field] for name in names]
+    return str(number).zfill(min(map(len, digits)))
 
 
 def _parts(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tilecore.bytesize import format_bytes
 from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
+from tilecore.formats.indexing import expanded, within_block
 from tilecore.formats.reader import Reader
 from tilecore.geometry.boxes import Box
 from tilecore.machine import available_memory
@@ -139,6 +140,16 @@ class FileSource:
         return len(self.info.shape)
 
     @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.info.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that all voxels take [byte]."""
+        return self.info.n_bytes
+
+    @property
     def axes(self) -> str:
         """A letter for each axis."""
         return self.info.axes
@@ -187,16 +198,36 @@ class FileSource:
         if (whole := self.mapped) is not None:
             return whole[tuple(steps)]
         box = Box([each.start for each in slices], [each.stop for each in slices])
-        needed = box.size * self.dtype.itemsize
-        if needed > _SMALL_BYTES and needed > available_memory():
-            raise MemoryBudgetError(
-                f"{self.path}: {box.shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
-            )
+        self._check_memory(box.shape, self.dtype)
         reader = self._open()
         block = reader.read(box) if box.size else np.empty(box.shape, self.dtype)
         inner = [0 if isinstance(each, int) else slice(None) for each in self._window]
-        selected: npt.NDArray[Any] = block[tuple(inner)][tuple(_relative(step) for step in steps)]
+        selected: npt.NDArray[Any] = block[tuple(inner)][tuple(within_block(step) for step in steps)]
         return selected
+
+    def __len__(self) -> int:
+        if not self.info.shape:
+            raise ParameterTypeError(f"{self.path} is a single number: it has no axis, and no length")
+        return self.info.shape[0]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Read all of it, as ``numpy.asarray(source)`` does; a map of the file where there is one.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it is larger than the memory that is free.
+        ValueError
+            If numpy was asked for no copy, and the voxels do not lie in the file as they are.
+        """
+        kind, is_mapped = self.dtype if dtype is None else np.dtype(dtype), self.mapped is not None
+        makes_copy = not is_mapped or kind != self.dtype
+        if copy is False and makes_copy:
+            raise ParameterError.of("copy", copy, f"{self.path} can be had as an array of {kind} only by a copy")
+        if copy or makes_copy:
+            self._check_memory(self.shape, kind)
+        voxels = self[...]
+        return np.array(voxels, dtype=kind) if copy and is_mapped else np.asarray(voxels, dtype=kind)
 
     def cropped(self, box: Box) -> FileSource:
         """The same file, of which only a box is there.
@@ -242,9 +273,16 @@ class FileSource:
             self._reader = (pid, _reader_of(self._descriptor, self._file_info))
         return self._reader[1]
 
+    def _check_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        needed = math.prod(shape) * dtype.itemsize
+        if needed > _SMALL_BYTES and needed > available_memory():
+            raise MemoryBudgetError(
+                f"{self.path}: {shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
+            )
+
     def _as_slices(self, index: Any) -> tuple[list[slice], list[Index]]:
         """The box of the whole file to read, and what to take of each axis of it."""
-        steps: list[Any] = _expanded(index, self.shape)
+        steps: list[Any] = expanded(index, self.shape)
         free = iter(steps)
         slices = []
         for part in self._window:
@@ -277,34 +315,3 @@ def _reader_of(descriptor: Descriptor, info: ImageInfo) -> Reader:
             raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
         _readers[key] = reader
     return reader
-
-
-def _expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
-    """One integer or slice with non-negative bounds per axis, for an index as numpy takes it."""
-    items = list(index) if isinstance(index, tuple) else [index]
-    for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
-        items[place : place + 1] = [slice(None)] * (len(shape) - len(items) + 1)
-    if len(items) > len(shape):
-        raise BoundsError(f"{len(items)} indices for {len(shape)} axes")
-    items += [slice(None)] * (len(shape) - len(items))
-    return [_bounded(item, length) for item, length in zip(items, shape, strict=True)]
-
-
-def _bounded(item: Any, length: int) -> int | slice:
-    if isinstance(item, slice):
-        start, stop, step = item.indices(length)
-        if step < 0:
-            raise ParameterError.of("index", item, "steps must be positive")
-        return slice(start, max(start, stop), step)
-    try:
-        number = operator.index(item)
-    except TypeError:
-        raise ParameterTypeError.of("index", item, "integers and slices are read") from None
-    if not -length <= number < length:
-        raise BoundsError.of("index", item, f"the axis has {length} voxels")
-    return number % length
-
-
-def _relative(step: Any) -> Any:
-    """What to take of an axis of the block that was read."""
-    return 0 if isinstance(step, int) else slice(None, None, step.step)

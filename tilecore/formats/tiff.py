@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
-from tilecore.formats.guarding import inside, reading
+from tilecore.formats.guarding import inside, overhearing, reading
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.tiff_metadata import linked_files, physical
 from tilecore.formats.tiff_pages import TiffSegments
@@ -66,31 +66,15 @@ def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -
     return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
 
 
-class _Complaints(logging.Handler):
-    """What tifffile tells of damage, in this thread, before it goes on with less than the file should hold."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.heard: list[str] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if record.thread == self._thread and re.search("page offset|corrupted|series", message):
-            self.heard.append(message)
-
-
 @contextlib.contextmanager
 def _no_damage(path: str) -> Iterator[None]:
-    """Take what tifffile only logs for the error that it is."""
-    complaints, log = _Complaints(), logging.getLogger("tifffile")
-    log.addHandler(complaints)
-    try:
+    """Take for the error that it is what tifffile only logs before it goes on with less than the file should hold."""
+    with overhearing() as records:
         yield
-    finally:
-        log.removeHandler(complaints)
-    if complaints.heard:
-        raise UnreadableFileError(f"{path} is cut off or damaged: {complaints.heard[0]}")
+    heard = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    damage = next((message for message in heard if re.search("page offset|corrupted|series", message)), None)
+    if damage is not None:
+        raise UnreadableFileError(f"{path} is cut off or damaged: {damage}")
 
 
 class TiffReader:

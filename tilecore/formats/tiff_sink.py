@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tilecore.errors import ParameterError
 from tilecore.formats.file_sink import MappedSink
+from tilecore.formats.sink import SinkSpec
 
 __all__ = ["TiffSink"]
 
@@ -20,28 +21,52 @@ _OME_DTYPES = ("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8", "c8", "c16")
 class TiffSink(MappedSink):
     """A BigTIFF of uncompressed planes, with OME-XML where that can say what it holds.
 
-    Fiji, napari and QuPath open it with axes, voxel size and names of channels.
+    Fiji, napari and QuPath open it with axes, voxel size and names of channels. Channels that
+    come last are the samples of a pixel; three or four of them in uint8 or uint16 are colours.
+
+    Raises
+    ------
+    ParameterError
+        If there is no plane: fewer than two axes, or an empty one.
     """
 
     kind: ClassVar[str] = "tiff"
 
+    def __init__(self, spec: SinkSpec) -> None:
+        super().__init__(spec)
+        if len(spec.shape) < 2 or 0 in spec.shape:
+            raise ParameterError.of(
+                "shape", spec.shape, "TIFF files hold planes, of two axes or more and no empty one; .npy takes any"
+            )
+
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         import tifffile
 
-        if dtype.kind == "b" or dtype.itemsize > 16 or min(self.shape, default=0) == 0:
-            raise ParameterError.of("dtype", dtype, f"TIFF files hold no such image of shape {self.shape}; use uint8")
-        ome = dtype.str[1:] in _OME_DTYPES and set(self.spec.axes) <= set("TZCYX")
+        if dtype.kind == "b" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+            other = {"b": "uint8", "c": "complex128"}.get(dtype.kind, "float64")
+            raise ParameterError.of("dtype", str(dtype), f"TIFF files hold no such numbers; use {other}")
+        samples = self.spec.axes[-3:] in ("YXC", "YXS") and self.shape[-1] > 1
+        colours = samples and self.shape[-1] in (3, 4) and dtype.str[1:] in ("u1", "u2")
+        axes = self.spec.axes[:-1] + "S" if samples else self.spec.axes
+        ome = dtype.str[1:] in _OME_DTYPES and self._fits_ome(axes)
         array: npt.NDArray[Any] = tifffile.memmap(
             self.partial,
             shape=self.shape,
             dtype=dtype,
             bigtiff=True,
             ome=ome,
-            photometric="minisblack",
-            metadata=self._ome_metadata() if ome else self._own_metadata(),
+            photometric="rgb" if colours else "minisblack",
+            planarconfig="contig" if samples else None,
+            metadata=self._ome_metadata(axes) if ome else self._own_metadata(axes),
         )
         self._reserve(os.path.getsize(self.partial))
         return array
+
+    def _fits_ome(self, axes: str) -> bool:
+        """Whether OME-XML has words for the axes, and for names of channels: samples of a pixel share one."""
+        if axes.endswith("YXS"):
+            return set(axes) <= set("TZCYXS") and not self.spec.channel_names
+        return set(axes) <= set("TZCYX") and axes.endswith("YX")
 
     def _reopened(self, path: str) -> npt.NDArray[Any]:
         import tifffile
@@ -49,16 +74,16 @@ class TiffSink(MappedSink):
         array: npt.NDArray[Any] = tifffile.memmap(path, mode="r+")
         return array.reshape(self.shape)  # lengths of one are not kept by every reader
 
-    def _ome_metadata(self) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"axes": self.spec.axes, "Name": self.path.name}
+    def _ome_metadata(self, axes: str) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"axes": axes, "Name": self.path.name}
         for axis, size in zip("ZYX", self.spec.voxel_size_um or (), strict=False):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
-        if self.spec.channel_names and "C" in self.spec.axes:
+        if self.spec.channel_names and "C" in axes:
             metadata["Channel"] = {"Name": list(self.spec.channel_names)}
         return metadata
 
-    def _own_metadata(self) -> dict[str, Any]:
+    def _own_metadata(self, axes: str) -> dict[str, Any]:
         size, names = self.spec.voxel_size_um, self.spec.channel_names
-        metadata: dict[str, Any] = {"axes": self.spec.axes}
+        metadata: dict[str, Any] = {"axes": axes}
         metadata |= {} if size is None else {"voxel_size_um": list(size)}
         return metadata | ({"channel_names": list(names)} if names else {})

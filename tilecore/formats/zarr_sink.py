@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError
+from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
 from tilecore.formats.chunk_grid import touched
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.sink import SinkSpec
@@ -23,10 +24,13 @@ from tilecore.formats.zarr_shards import join_chunks
 from tilecore.geometry.axes import as_integers
 from tilecore.geometry.boxes import Box
 
-__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "open_writer", "write_json"]
+__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "marked", "open_writer", "write_json"]
 
 # Voxels of a chunk: enough that a file is no smaller than a disk likes.
 _CHUNK_VOXELS = 2**20
+
+# What the file is called that tells a begun folder from one that another run has begun in its place.
+_MARK = ".begun-"
 
 # Above this many files, chunks are put into shards.
 _MOST_FILES = 1024
@@ -41,6 +45,8 @@ class ZarrArrayWriter:
     root : str
         Folder of the array.
     metadata : ArrayMetadata
+    mark : str
+        Name of a file that is in the folder while it is this run's; empty if nobody looks.
 
     Notes
     -----
@@ -50,6 +56,7 @@ class ZarrArrayWriter:
 
     root: str
     metadata: ArrayMetadata
+    mark: str = ""
     _folders: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -74,6 +81,8 @@ class ZarrArrayWriter:
         ------
         AlignmentError
             If it cuts a unit, whose other voxels would be lost.
+        UnwritableFileError
+            If another run has begun the same array anew meanwhile.
         """
         box = self._box(index)
         block = np.broadcast_to(np.asarray(values), box.shape)
@@ -100,6 +109,8 @@ class ZarrArrayWriter:
                 )
 
     def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
+        if self.mark and not os.path.exists(os.path.join(self.root, self.mark)):
+            raise UnwritableFileError(f"{self.root} is gone, or another run has begun it anew: give each its own file")
         path = os.path.join(self.root, self.metadata.key(position))
         content = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
         folder = os.path.dirname(path)
@@ -154,6 +165,17 @@ class ZarrSink(FileSink):
         """Shape of a shard, or of a chunk where there are no shards."""
         return self.shards or self.chunks
 
+    def _identity(self) -> object:
+        return next((found.name for found in self._marks()), None)
+
+    def _marks(self) -> Iterator[Path]:
+        return _marks(self.partial, self.partial / "0")
+
+    def _rename(self) -> None:
+        for found in self._marks():
+            found.unlink()
+        super()._rename()
+
     def _default_shards(self) -> tuple[int, ...] | None:
         return default_shards(self.shape, self.chunks)
 
@@ -170,10 +192,10 @@ class ZarrSink(FileSink):
         )
         self.partial.mkdir()
         write_json(self.partial / "zarr.json", document)
-        return open_writer(self.partial)
+        return marked(open_writer(self.partial))
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
-        return _same_as(open_writer(Path(path)), self)
+        return marked(_same_as(open_writer(Path(path)), self))
 
 
 def open_writer(path: Path) -> ZarrArrayWriter:
@@ -182,6 +204,22 @@ def open_writer(path: Path) -> ZarrArrayWriter:
     if metadata is None or metadata.codec is None:
         raise UnreadableFileError(f"{path} has no metadata of an array that is written here")
     return ZarrArrayWriter(str(path), metadata)
+
+
+def marked(writer: ZarrArrayWriter) -> ZarrArrayWriter:
+    """The same, which writes only as long as the folder is the one that is there now.
+
+    By a file with a name of its own: a folder's number is soon another's, and its times differ between machines.
+    """
+    folder = Path(writer.root)
+    name = next((found.name for found in _marks(folder)), f"{_MARK}{uuid.uuid4().hex}")
+    (folder / name).touch()
+    return replace(writer, mark=name)
+
+
+def _marks(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
+        yield from folder.glob(f"{_MARK}*")
 
 
 def _same_as(writer: ZarrArrayWriter, sink: FileSink) -> ZarrArrayWriter:
