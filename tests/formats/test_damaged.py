@@ -73,6 +73,18 @@ def test_truncated_tiff(tmp_path: Path, layout: str, fraction: float) -> None:
         assert fraction > 0.9
 
 
+def test_truncated_tiff_where_tifffile_is_silenced(tmp_path: Path) -> None:
+    logger = logging.getLogger("tifffile")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        for layout in LAYOUTS:
+            test_truncated_tiff(tmp_path, layout, 0.5)
+        assert logger.level == logging.CRITICAL
+    finally:
+        logger.setLevel(level)
+
+
 @pytest.mark.parametrize("planes", [False, True])
 def test_one_error_and_no_log(tmp_path: Path, planes: bool, caplog: pytest.LogCaptureFixture) -> None:
     """What tifffile logs of damage is in the error; a user of tifffile itself still sees it."""

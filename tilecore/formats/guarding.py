@@ -88,12 +88,17 @@ def overhearing() -> Iterator[list[logging.LogRecord]]:
     list of LogRecord
         What was logged; at the level DEBUG this module's log has it too.
     """
-    logging.getLogger("tifffile").addFilter(_overhear)  # once; it acts only where somebody listens
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(_overhear)  # once; it acts only where somebody listens
+    level = logger.level
+    if not logger.isEnabledFor(logging.ERROR):  # who wants to read no errors does not want wrong voxels either
+        logger.setLevel(logging.ERROR)
     outer, _heard.records = getattr(_heard, "records", None), []
     try:
         yield _heard.records
     finally:
         _heard.records = outer
+        logger.setLevel(level)
 
 
 def _overhear(record: logging.LogRecord) -> bool:
