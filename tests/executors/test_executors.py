@@ -227,7 +227,8 @@ def test_asking_for_the_start_method_does_not_set_it() -> None:
 def test_familiar_start_method_does_not_fork_beside_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     with settings.override(start_method="fork"):
         with monkeypatch.context() as alone:  # libraries of other tests keep threads
-            alone.setattr(threading, "active_count", lambda: 1)
+            tqdms = threading.Thread(name="tqdm_monitor")
+            alone.setattr(threading, "enumerate", lambda: [threading.main_thread(), tqdms])
             assert familiar_start_method() == "fork"
         executor = ThreadExecutor(workers=1)
         with executor:
