@@ -26,7 +26,7 @@ from tilecore import (
     TileError,
     map_tiles,
 )
-from tilecore.engine import execution, sinks, sources
+from tilecore.engine import feeding, outputs, sinks, sources
 from tilecore.engine.jobs import CastError
 from tilecore.executors.serial import SerialExecutor
 
@@ -385,8 +385,8 @@ def test_without_remote_memory_blocks_pass_through_slots(boundary: Any, tile_sha
 @pytest.mark.usefixtures("unreachable")
 def test_slots_are_few_and_used_again(volume: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    kind = execution.SlotArray
-    monkeypatch.setattr(execution, "SlotArray", lambda *a: made.append(kind(*a)) or made[-1])
+    kind = feeding.SlotArray
+    monkeypatch.setattr(feeding, "SlotArray", lambda *a: made.append(kind(*a)) or made[-1])
     colors = np.stack([volume, volume], axis=-1)
     result = map_tiles(lambda a, c: a + c[..., 0], [volume, colors], tile_shape=5, halo=1, workers=2)
     np.testing.assert_array_equal(result, 2 * volume)
@@ -410,6 +410,24 @@ def test_tiles_of_different_dtypes_are_refused_whichever_comes_first(executor: s
     result = map_tiles(uneven, volume, dtype="f8", **run)
     assert (result[:2] == 1000.5).all()
     assert (result[2:] == 0).all()
+
+
+def test_outputs_are_made_for_what_the_pilot_returned_and_no_voxel_is_sent_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Workers know the outputs before the first tile: none travels through the parent."""
+    written: list[Tile] = []
+    write = outputs.Outputs.write
+    monkeypatch.setattr(
+        outputs.Outputs, "write", lambda self, tile, values: (written.append(tile), write(self, tile, values))
+    )
+    volume = np.random.default_rng(0).random((64, 64, 64))
+    result, signs = map_tiles(lambda block: (np.float32(block), block > 0.5), volume, workers=2)
+    assert (result.dtype, signs.dtype) == (np.float32, bool)
+    np.testing.assert_array_equal(result, volume.astype("f4"))
+    assert not written
+    map_tiles(np.float32, volume, tile_shape=32, workers=2)
+    assert 0 < len(written) <= 8
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from tilecore.arrays.shipping import Parcel, is_reachable
-from tilecore.arrays.slots import SlotArray
 from tilecore.engine.events import announcer
+from tilecore.engine.feeding import Feeder
 from tilecore.engine.jobs import PilotTask, TileJob, TileTask
 from tilecore.engine.journal import Journal
 from tilecore.engine.measuring import Measurement
@@ -81,6 +81,8 @@ class Execution:
         Whether the function may be given a part of a tile instead.
     journal : Journal, optional
         Closed when the results end.
+    learn : callable, optional
+        Called with what the pilot measured, if there was one, before the tiles are run.
     may_start : callable, optional
         Whether a task may be started yet, or has to wait for another to end.
     description : str
@@ -98,11 +100,13 @@ class Execution:
         single_axes: Sequence[int] = (),
         divisible: bool = False,
         journal: Journal | None = None,
+        learn: Callable[[Measurement], None] | None = None,
         may_start: Callable[[TileTask], bool] | None = None,
         description: str = "tiles",
     ) -> None:
         self._options, self._planned, self._divisible = options, planned, divisible
         self._journal, self._may_start = journal, may_start
+        self._learn = learn
         self._units = units or (1,) * job.grid.ndim
         self._whole_axes, self._single_axes = tuple(whole_axes), tuple(single_axes)
         self._description = description
@@ -142,7 +146,10 @@ class Execution:
             feeder = self._feed()
             executor.start(packed(self.job, executor.reach))
             if self._planned and feeder is None:
-                self.tell(grid=self._plan(self._pilot()))
+                measurement = self._pilot()
+                self.tell(grid=self._plan(measurement))
+                if measurement is not None and self._learn is not None:
+                    self._learn(measurement)
             if journal is not None and not journal.continues:
                 journal.begin(self.grid)
             for result in self._run(feeder, journal).results():
@@ -156,7 +163,7 @@ class Execution:
         else:
             journal.record(result.task.number)
 
-    def _run(self, feeder: _Feeder | None, journal: Journal | None) -> Run:
+    def _run(self, feeder: Feeder | None, journal: Journal | None) -> Run:
         grid, options = self.grid, self._options
         numbers: Iterable[int] = range(grid.size)
         if journal is not None and journal.n_done:
@@ -184,7 +191,7 @@ class Execution:
     def _prepare(self, task: TileTask) -> TileTask | None:
         return task if self._may_start is None or self._may_start(task) else None
 
-    def _feed(self) -> _Feeder | None:
+    def _feed(self) -> Feeder | None:
         """Set up slots for plain arrays that workers cannot reach; there is no pilot then."""
         if self.executor.reach != "shipped":
             return None
@@ -194,7 +201,7 @@ class Execution:
             return None
         if self._planned:
             self.job.receive({"grid": self._plan(None)})
-        feeder = _Feeder(self.job, stranded, self._prepare, n_slots=2 * self.executor.workers + 2)
+        feeder = Feeder(self.job, stranded, self._prepare, n_slots=2 * self.executor.workers + 2)
         self.job.receive({"sources": feeder.sources})
         return feeder
 
@@ -263,50 +270,9 @@ class Execution:
         return [TileTask(task.number, Box(write.start, stop)), TileTask(task.number, Box(start, write.stop))]
 
 
-class _Feeder:
-    """Puts blocks into slots before their tasks are handed out, as long as there are free ones."""
-
-    def __init__(
-        self, job: TileJob, stranded: list[int], prepare: Callable[[TileTask], TileTask | None], n_slots: int
-    ) -> None:
-        self._job, self._prepare = job, prepare
-        self._arrays = [job.sources[number] for number in stranded]
-        slot_voxels = _largest_block(job.grid, clipped=job.boundary is None)
-        self._slots = [SlotArray(array, n_slots, slot_voxels * _extra(array, job.grid)) for array in self._arrays]
-        by_number = dict(zip(stranded, self._slots, strict=True))
-        self.sources = tuple([by_number.get(number, each) for number, each in enumerate(job.sources)])
-        self._free = list(range(n_slots))
-
-    def prepare(self, task: TileTask) -> TileTask | None:
-        if not self._free or self._prepare(task) is None:
-            return None
-        slot = self._free.pop()
-        tile = task.tile(self._job.grid)
-        for array, slots in zip(self._arrays, self._slots, strict=True):
-            slots.fill(slot, self._job.read(array, tile))
-        return task._replace(slot=slot)
-
-    def finish(self, task: TileTask) -> TileTask:
-        self._free.append(task.slot)
-        return task._replace(slot=-1)
-
-
-def _largest_block(grid: TileGrid, *, clipped: bool) -> int:
-    lengths = []
-    for step, whole, (before, after) in zip(grid.tile_shape, grid.shape, grid.halo, strict=True):
-        length = min(step, whole) + before + after
-        lengths.append(min(length, whole) if clipped else length)
-    return math.prod(lengths)
-
-
-def _extra(array: Any, grid: TileGrid) -> int:
-    """Voxels of axes that a source has beyond the volume's."""
-    return math.prod(array.shape[grid.ndim :])
-
-
 def _costs(measurement: Measurement, job: TileJob) -> TileCosts:
     # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
-    sizes = [np.dtype(source.dtype).itemsize * _extra(source, job.grid) for source in job.sources]
+    sizes = [np.dtype(source.dtype).itemsize * job.extra_voxels(source) for source in job.sources]
     peak, least = measurement.peak_bytes or 0, sum(sizes) + sizes[0]
     if not peak or measurement.n_voxels < _TELLING_VOXELS:
         # Of a small block most is what any call takes, such as the pages of a library used for the first time.

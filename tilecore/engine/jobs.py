@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -132,6 +133,10 @@ class TileJob:
             read = Box(read.start + (0,) * (len(source.shape) - n_axes), read.stop + tuple(source.shape[n_axes:]))
             pad += ((0, 0),) * (len(source.shape) - n_axes)
         return read_padded(source, read, pad, self.boundary)
+
+    def extra_voxels(self, source: Any) -> int:
+        """Voxels of the axes that a source has beyond the volume's, for each voxel of the volume."""
+        return math.prod(source.shape[self.grid.ndim :])
 
     def _block_shape(self, source: Any, tile: Tile) -> tuple[int, ...]:
         return (*self.block_box(tile).shape, *source.shape[self.grid.ndim :])[: len(source.shape)]

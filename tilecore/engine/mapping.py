@@ -145,6 +145,7 @@ def map_tiles(
             single_axes=[axis for axis in extra_axes(info) if axis not in placement.dropped],
             divisible=True,
             journal=journal,
+            learn=lambda measurement: _make_outputs(execution, outputs, measurement.dtypes),
             description=getattr(function, "__name__", "tiles"),
         )
         _run(execution, outputs)
@@ -191,6 +192,14 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
     return journal
 
 
+def _make_outputs(execution: Execution, outputs: Outputs, dtypes: Sequence[np.dtype[Any]]) -> None:
+    """Make the outputs once the dtypes of results are known, and tell the workers."""
+    if outputs.arrays is None and dtypes:
+        outputs.make_for(dtypes)
+        sinks = outputs.for_workers(execution.executor.reach)
+        execution.tell(sinks=sinks, dtypes=outputs.dtypes, inferred=outputs.inferred)
+
+
 def _run(execution: Execution, outputs: Outputs) -> None:
     job = cast("MapJob", execution.job)
     job.receive(
@@ -198,10 +207,7 @@ def _run(execution: Execution, outputs: Outputs) -> None:
     )
     for task, values in execution.results():
         if values is not None:
-            if outputs.arrays is None:
-                outputs.make_like(values)
-                sinks = outputs.for_workers(execution.executor.reach)
-                execution.tell(sinks=sinks, dtypes=outputs.dtypes, inferred=outputs.inferred)
+            _make_outputs(execution, outputs, [value.dtype for value in values])
             tile = task.tile(execution.grid)
             outputs.write(tile, job.fit(tile, values))  # sent before the worker knew the dtypes, perhaps
         outputs.flush()

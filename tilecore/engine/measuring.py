@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tilecore.machine import return_freed_memory
 
 __all__ = ["Measurement", "measured"]
@@ -25,11 +27,14 @@ class Measurement:
     peak_bytes : int or None
         Memory it needed at most, beyond what the process had before: the block, temporary
         arrays, the result. None where the system does not tell.
+    dtypes : tuple of dtype
+        Of the arrays it returned.
     """
 
     n_voxels: int
     seconds: float
     peak_bytes: int | None
+    dtypes: tuple[np.dtype[Any], ...] = ()
 
 
 def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
@@ -40,8 +45,10 @@ def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
     result = call()
     seconds = time.perf_counter() - start
     peak = _status("VmHWM")
-    del result
-    return Measurement(n_voxels, seconds, None if before is None or peak is None else max(peak - before, 0))
+    results = result if isinstance(result, tuple) else (result,)
+    dtypes = tuple([each.dtype for each in results if isinstance(each, np.ndarray)])
+    del result, results
+    return Measurement(n_voxels, seconds, None if before is None or peak is None else max(peak - before, 0), dtypes)
 
 
 def _reset_peak() -> int | None:

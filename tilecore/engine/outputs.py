@@ -132,17 +132,16 @@ class Outputs:
         sinks = [writable_by_workers(each, reach) for each in self.arrays]
         return None if any(sink is None for sink in sinks) else tuple(sinks)
 
-    def make_like(self, values: Sequence[npt.NDArray[Any]]) -> None:
+    def make_for(self, found: Sequence[np.dtype[Any]]) -> None:
         """Make the outputs that results of these dtypes need."""
-        if len(values) != len(self._files):
+        if len(found) != len(self._files):
             if self._several or len(self._files) != 1:
                 raise ParameterError(
-                    f"the function returned {len(values)} results, but there are {len(self._files)} outputs"
+                    f"the function returned {len(found)} results, but there are {len(self._files)} outputs"
                 )
             self._several = True
-            self._files, self._given, self._dtypes = [None] * len(values), [None] * len(values), [None] * len(values)
-        pairs = zip(values, self._dtypes, strict=True)
-        self._make([value.dtype if dtype is None else dtype for value, dtype in pairs])
+            self._files, self._given, self._dtypes = [None] * len(found), [None] * len(found), [None] * len(found)
+        self._make([own if dtype is None else dtype for own, dtype in zip(found, self._dtypes, strict=True)])
 
     def make_empty(self, dtype: np.dtype[Any]) -> None:
         """Make outputs of a volume without voxels."""

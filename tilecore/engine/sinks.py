@@ -18,7 +18,7 @@ from tilecore.executors.base import Reach
 from tilecore.formats.file_sink import FileSink
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import TileGrid
-from tilecore.memory.remote import is_reachable_by_workers
+from tilecore.memory.remote import is_reachable_by_workers, populate
 
 __all__ = ["check_alignment", "common_units", "open_sink", "persists", "writable_by_workers", "write_units"]
 
@@ -57,7 +57,10 @@ def writable_by_workers(sink: Any, reach: Reach) -> Any | None:
     if isinstance(sink, np.ndarray):
         if is_reachable(sink):
             return sink
-        return RemoteArray(sink) if is_reachable_by_workers() else None
+        if not is_reachable_by_workers():
+            return None
+        populate(sink)
+        return RemoteArray(sink)
     return sink if _is_on_disk(sink) else None
 
 

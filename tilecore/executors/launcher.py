@@ -17,6 +17,7 @@ from typing import Any
 
 from tilecore.executors.base import Job
 from tilecore.executors.channel import open_channel
+from tilecore.executors.start_method import n_threads
 from tilecore.executors.supervised import SupervisedWorker
 from tilecore.executors.worker import BOARD_BYTES, Tools, run_worker, thread_environment
 from tilecore.memory.descriptors import Descriptor
@@ -159,8 +160,8 @@ def _sigint_blocked() -> Iterator[None]:
 @contextlib.contextmanager
 def _fork_warning_off() -> Iterator[None]:
     """Keep Python quiet about threads that libraries such as OpenBLAS keep, and stop before a fork."""
-    if threading.active_count() > 1:
-        _log.warning("forking while %d threads run may deadlock the workers", threading.active_count())
+    if n_threads() > 1:
+        _log.warning("forking while %d threads run may deadlock the workers", n_threads())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield

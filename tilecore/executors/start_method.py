@@ -17,14 +17,15 @@ __all__ = [
     "familiar_start_method",
     "get_mp_pool",
     "is_fork",
+    "n_threads",
     "set_mp_start_method",
     "usable_start_method",
 ]
 
 _log = logging.getLogger(__name__)
 
-# Threads of libraries that hold no lock while they wait, and that are made anew after a fork: zarr's, and tqdm's.
-_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor")
+# Threads that hold no lock while they wait, and that are made anew after a fork: zarr's, tqdm's, tilecore's own.
+_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate")
 
 
 def default_start_method() -> str:
@@ -39,15 +40,19 @@ def familiar_start_method() -> str:
     ever opens it: where other threads run, the fork server takes the place of fork.
     """
     method = _method_in_use()
-    others = [thread.name for thread in threading.enumerate() if not thread.name.startswith(_HARMLESS_THREADS)]
-    if method != "fork" or len(others) <= 1:
+    if method != "fork" or n_threads() == 1:
         return method
     _log.warning(
         "%d threads run, of which a fork could copy locks: workers come from a fork server, and see modules as "
         "they are imported, not as this process has changed them",
-        len(others),
+        n_threads(),
     )
     return "forkserver"
+
+
+def n_threads() -> int:
+    """Count the threads of which a fork could copy locks; 1: this one is alone."""
+    return sum(not thread.name.startswith(_HARMLESS_THREADS) for thread in threading.enumerate())
 
 
 def usable_start_method(wanted: str | None, default: str) -> str:

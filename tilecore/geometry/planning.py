@@ -34,6 +34,11 @@ _UNEVENNESS = 0.05
 _CACHE_BYTES = 2**25
 _CACHE_PENALTY = 0.02
 
+# Each voxel of a column, along the first axis, lies in another page; of more than so many the processor
+# loses track, the more so the longer the column is.
+_COLUMN_VOXELS = 128
+_COLUMN_PENALTY = 0.03
+
 # Reading and decompressing one voxel of a chunked source.
 _DECODING_SECONDS = 4e-9
 
@@ -279,6 +284,8 @@ def _best(axes: list[_Axis], costs: TileCosts, workers: int, budget: int) -> tup
     if n_fitting > 1:
         seconds = seconds + np.minimum(_UNEVENNESS * seconds, seconds / n_tiles * n_fitting / 2)
     seconds = seconds * (1 + _CACHE_PENALTY * np.log2(np.maximum(tile_bytes / _CACHE_BYTES, 1)))
+    columns = table("largest_read")[0] if axes else 1.0
+    seconds = seconds * (1 + _COLUMN_PENALTY * np.log2(np.maximum(columns / _COLUMN_VOXELS, 1)))
     seconds = np.where(tile_bytes * n_fitting <= budget, seconds, np.inf)
     enough = np.where(n_tiles >= _TILES_PER_WORKER * n_fitting, seconds, np.inf)
     choice = enough if enough.min() <= _PATIENCE * seconds.min() else seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +16,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Direction", "is_reachable_by_workers", "transfer"]
+__all__ = ["Direction", "is_reachable_by_workers", "populate", "transfer"]
 
 Direction = Literal["read", "write"]
 
 _SPANS_PER_CALL = 1024  # IOV_MAX
 _PR_SET_PTRACER = 0x59616D61
+_MADV_POPULATE_WRITE = 23
+_POPULATED_AT_ONCE = 2**26
 
 
 def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], local: npt.NDArray[np.uint8]) -> None:
@@ -57,6 +60,28 @@ def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], loca
             raise OSError(number, f"memory of process {pid}: {os.strerror(number)}")
         address, n_left = address + moved, n_left - moved
         spans = spans[len(part) :] if moved == n_bytes else _behind(spans, moved)
+
+
+def populate(array: npt.NDArray[Any]) -> None:
+    """Have the system make the pages of an array that other processes will write, without changing what is there.
+
+    A page that another process is the first to write costs ten times as much. A thread does it,
+    while workers start; where the system has no such call nothing is done.
+    """
+    if array.nbytes and (array.flags.c_contiguous or array.flags.f_contiguous):
+        arguments = (array, ctypes.CDLL(None).madvise)
+        threading.Thread(target=_populate, args=arguments, name="tilecore-populate", daemon=True).start()
+
+
+def _populate(array: npt.NDArray[Any], madvise: Any) -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    first = -(-array.ctypes.data // page) * page
+    last = (array.ctypes.data + array.nbytes) // page * page
+    while first < last:
+        size = min(_POPULATED_AT_ONCE, last - first)
+        if madvise(ctypes.c_void_p(first), ctypes.c_size_t(size), _MADV_POPULATE_WRITE) != 0:
+            return
+        first += size
 
 
 class _Span(ctypes.Structure):
