@@ -12,12 +12,17 @@ __all__ = [
     "free_descriptors",
     "free_space",
     "keep_freed_memory",
+    "limit_threads",
     "return_freed_memory",
     "usable_cores",
+    "usable_threads",
 ]
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+# What this process was told to do with.
+_limits: dict[str, int] = {}
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -36,6 +41,16 @@ def usable_cores() -> int:
         cores = os.cpu_count() or 1
     quota = _cgroup_cpu_quota()
     return max(1, min(cores, math.ceil(quota)) if quota else cores)
+
+
+def limit_threads(n_threads: int) -> None:
+    """Bound what `usable_threads` tells in this process, which shares the cores with others."""
+    _limits["threads"] = n_threads
+
+
+def usable_threads() -> int:
+    """Count the threads over which work outside Python may be spread: this process's cores, or its share of them."""
+    return _limits.get("threads") or usable_cores()
 
 
 def available_memory() -> int:

@@ -24,7 +24,7 @@ from tilecore.executors.attempts import attempt, describe, failure_of
 from tilecore.executors.base import Failure, Job, Outcome
 from tilecore.executors.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.mailbox import Letter, Outbox
-from tilecore.machine import keep_freed_memory
+from tilecore.machine import keep_freed_memory, limit_threads
 from tilecore.memory.descriptors import Descriptor
 from tilecore.memory.segments import Segment
 
@@ -291,7 +291,8 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 def _limit_threads(n_threads: int) -> None:
-    """Limit the threads of libraries that are loaded already."""
+    """Limit the threads of libraries that are loaded already, and tilecore's own."""
+    limit_threads(n_threads)
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.num_threads != n_threads and not _limited_quietly(library, n_threads):
             library.set_num_threads(n_threads)

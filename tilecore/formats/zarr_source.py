@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tilecore.formats.stores import Store, open_store
 from tilecore.formats.zarr_metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr_shards import ABSENT, read_index
 from tilecore.geometry.boxes import Box
+from tilecore.machine import usable_threads
 
 __all__ = ["ZarrReader", "open_zarr"]
 
@@ -83,15 +85,29 @@ class ZarrReader:
         if self._metadata.codec is None:
             return self._read_by_zarr(box)
         result = np.empty(box.shape, self.info.dtype)
-        for index, in_box, in_unit in touched(box, self._metadata.units):
-            key = self._folder + self._metadata.key(index)
-            with reading(f"{self._store.root}/{key}", "a chunk"):
-                if self._metadata.is_sharded:
-                    self._read_shard(key, result[in_box], in_unit)
-                else:
-                    content = self._store.get(key)
-                    result[in_box] = self._missing(key) if content is None else self._decode(key, content)[in_unit]
+
+        def read_unit(unit: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
+            index, in_box, in_unit = unit
+            self._read_unit(self._folder + self._metadata.key(index), result[in_box], in_unit)
+
+        units = list(touched(box, self._metadata.units))
+        n_threads = min(usable_threads(), len(units))
+        if n_threads < 2:
+            for unit in units:
+                read_unit(unit)
+        else:  # codecs let other threads run
+            with ThreadPoolExecutor(n_threads) as threads:
+                for _ in threads.map(read_unit, units):
+                    pass
         return result
+
+    def _read_unit(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
+        with reading(f"{self._store.root}/{key}", "a chunk"):
+            if self._metadata.is_sharded:
+                self._read_shard(key, result, in_unit)
+            else:
+                content = self._store.get(key)
+                result[...] = self._missing(key) if content is None else self._decode(key, content)[in_unit]
 
     def _read_shard(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
         with _naming(f"{self._store.root}/{key}"):
