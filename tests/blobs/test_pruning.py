@@ -150,3 +150,14 @@ def test_what_is_needed() -> None:
         prune_close(Blobs.of(np.ones((2, 4))), (1, 2))
     with pytest.raises(ParameterError, match="tolerance_zyx"):
         prune_close(Blobs.of(np.ones((2, 4))), -1)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_blobs_that_only_touch_share_nothing(ndim: int) -> None:
+    """Wherever they lie: rounding is another in each place."""
+    steps = {2: [(5, 5), (1, 7), (7, -1)], 3: [(5, 5, 5), (1, 5, 7), (-7, 1, 5)]}[ndim]
+    for step in steps:
+        for corner in np.ndindex((12,) * ndim):
+            for sigmas in [(4.0, 1.0), (3.0, 2.0), (2.5, 2.5), (3.5, 1.5)]:
+                rows = np.array([[*corner, sigmas[0]], [*np.add(corner, step), sigmas[1]]])
+                assert len(prune_blobs(Blobs.of(rows, ndim=ndim), 0.0)) == 2

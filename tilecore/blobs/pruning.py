@@ -165,7 +165,8 @@ def _overlaps(positions: Floats, sigmas: Floats, pairs: Indices) -> Floats:
     distance = np.sqrt((((positions[small] - positions[large]) / scale) ** 2).sum(axis=1))
     ratio = sigmas[small, -1] / sigmas[large, -1]
     shared = (_disc_overlap if ndim == 2 else _ball_overlap)(np.maximum(distance, 1e-300), ratio)
-    shared = np.where(distance > 1 + ratio, 0.0, shared)
+    # Where two only touch, what is shared is of rounding errors.
+    shared = np.where(distance > (1 + ratio) * (1 - 1e-12), 0.0, shared)
     return np.where(distance <= 1 - ratio, 1.0, shared)
 
 
