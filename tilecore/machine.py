@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "available_memory",
@@ -14,12 +15,15 @@ __all__ = [
     "keep_freed_memory",
     "limit_threads",
     "return_freed_memory",
+    "spread",
     "usable_cores",
     "usable_threads",
 ]
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+Item = TypeVar("Item")
 
 # What this process was told to do with.
 _limits: dict[str, int] = {}
@@ -51,6 +55,20 @@ def limit_threads(n_threads: int) -> None:
 def usable_threads() -> int:
     """Count the threads over which work outside Python may be spread: this process's cores, or its share of them."""
     return _limits.get("threads") or usable_cores()
+
+
+def spread(work: Callable[[Item], object], items: Sequence[Item], n_threads: int) -> None:
+    """Do work on each item, in several threads if there are items enough; the first error is raised."""
+    n_threads = min(n_threads, len(items))
+    if n_threads < 2:
+        for item in items:
+            work(item)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        for _ in threads.map(work, items):
+            pass
 
 
 def available_memory() -> int:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["check_outputs"]
-
-_IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf)):/?.+", re.IGNORECASE)
 
 # Suffixes of planes in a folder, and files that make a folder one image, of zarr or N5.
 _PLANES = (".tif", ".tiff")
@@ -61,8 +58,9 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
 
 def _file(path: str | os.PathLike[str]) -> Path:
     """The path, of a place in an HDF5 file the file's."""
-    match = None if os.path.exists(path) else _IN_HDF5.fullmatch(os.fspath(path))
-    return Path(match["file"] if match else path)
+    from tilecore.formats.opening import split_place
+
+    return Path(split_place(os.fspath(path))[0])
 
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:

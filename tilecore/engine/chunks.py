@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.configuration import settings
 from tilecore.engine.execution import packed
+from tilecore.engine.jobs import is_forbidden_write
 from tilecore.engine.progress import ProgressBar
 from tilecore.engine.running import Plan, Run
 from tilecore.errors import TileError
@@ -24,9 +24,6 @@ from tilecore.geometry.axes import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["pmap_chunks"]
-
-# What numpy, and what Python, says of writing where that is not allowed.
-_FORBIDDEN = re.compile("read-?only|not writable")
 
 
 def pmap_chunks(
@@ -156,7 +153,7 @@ class _ChunkJob:
             try:
                 return self._call(_readonly(self.array), start)
             except (ValueError, TypeError) as error:
-                if not _FORBIDDEN.search(str(error)):
+                if not is_forbidden_write(error):
                     raise
             self._writes = True
         # It writes into the array: give each call an array of its own, which no other call sees.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -18,10 +19,15 @@ from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["CollectJob", "MapJob", "PilotTask", "ReadOnlyBlockError", "TileJob", "TileTask"]
+__all__ = ["CollectJob", "MapJob", "PilotTask", "ReadOnlyBlockError", "TileJob", "TileTask", "is_forbidden_write"]
 
 # A pilot that took longer is not followed by one on more voxels.
 _PILOT_SECONDS = 0.02
+
+
+def is_forbidden_write(error: BaseException) -> bool:
+    """Whether numpy, or Python, says that something was written into what is read-only."""
+    return re.search("read-?only|not writable", str(error)) is not None
 
 
 class ReadOnlyBlockError(TilecoreError, ValueError):
@@ -158,8 +164,8 @@ class TileJob:
         kwargs = {**self.kwargs, "tile": tile} if self.pass_tile else self.kwargs
         try:
             return self.function(*blocks, **kwargs)
-        except ValueError as error:
-            if "read-only" in str(error) and not self.copy:
+        except (ValueError, TypeError) as error:
+            if is_forbidden_write(error) and not self.copy:
                 raise ReadOnlyBlockError(
                     f"the function wrote into its block, which is a read-only view of the source ({error}); "
                     "pass copy=True to give it a private copy"

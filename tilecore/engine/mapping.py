@@ -196,15 +196,12 @@ def _make_outputs(execution: Execution, outputs: Outputs, dtypes: Sequence[np.dt
     """Make the outputs once the dtypes of results are known, and tell the workers."""
     if outputs.arrays is None and dtypes:
         outputs.make_for(dtypes)
-        sinks = outputs.for_workers(execution.executor.reach)
-        execution.tell(sinks=sinks, dtypes=outputs.dtypes, inferred=outputs.inferred)
+        execution.tell(**outputs.for_workers(execution.executor.reach))
 
 
 def _run(execution: Execution, outputs: Outputs) -> None:
     job = cast("MapJob", execution.job)
-    job.receive(
-        {"sinks": outputs.for_workers(execution.executor.reach), "dtypes": outputs.dtypes, "inferred": outputs.inferred}
-    )
+    job.receive(outputs.for_workers(execution.executor.reach))
     for task, values in execution.results():
         if values is not None:
             _make_outputs(execution, outputs, [value.dtype for value in values])

@@ -125,12 +125,16 @@ class Outputs:
         """Of each output, whether its dtype was taken from a result."""
         return tuple([dtype is None for dtype in self._dtypes])
 
-    def for_workers(self, reach: Reach) -> tuple[Any, ...] | None:
-        """The outputs in a form in which workers write them; None if only this process can."""
-        if self.arrays is None:
-            return None
-        sinks = [writable_by_workers(each, reach) for each in self.arrays]
-        return None if any(sink is None for sink in sinks) else tuple(sinks)
+    def for_workers(self, reach: Reach) -> dict[str, Any]:
+        """What a `MapJob` has to know of the outputs, by the names of its attributes.
+
+        There are no sinks as long as there are no outputs, or if only this process can write them.
+        """
+        sinks = None
+        if self.arrays is not None:
+            found = tuple([writable_by_workers(each, reach) for each in self.arrays])
+            sinks = None if any(sink is None for sink in found) else found
+        return {"sinks": sinks, "dtypes": self.dtypes, "inferred": self.inferred}
 
     def make_for(self, found: Sequence[np.dtype[Any]]) -> None:
         """Make the outputs that results of these dtypes need."""

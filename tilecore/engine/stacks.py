@@ -10,7 +10,6 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from tilecore.configuration import settings
 from tilecore.errors import ParameterError
 from tilecore.geometry.axes import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
+from tilecore.machine import spread
 
 __all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2", "stack_splitter"]
 
@@ -220,14 +220,9 @@ class _Layout:
         """Copy what each sub-ROI owns to where it belongs."""
         copy_plane = functools.partial(self._copy_plane, output, leading)
         planes = range(len(self._sub_rois))
-        if type(output) not in (np.ndarray, np.memmap) or math.prod(self.shape) < _PARALLEL_VOXELS:
-            # Storage units of a file may hold voxels of two planes: one after the other.
-            for plane in planes:
-                copy_plane(plane)
-            return
-        with ThreadPoolExecutor(settings.resolve_workers(None)) as threads:
-            for _ in threads.map(copy_plane, planes):
-                pass
+        # Storage units of a file may hold voxels of two planes: one after the other.
+        alone = type(output) not in (np.ndarray, np.memmap) or math.prod(self.shape) < _PARALLEL_VOXELS
+        spread(copy_plane, planes, 1 if alone else settings.resolve_workers(None))
 
     def _copy_plane(self, output: Any, leading: tuple[int, ...], plane: int) -> None:
         starts, lengths = self._starts, self._lengths

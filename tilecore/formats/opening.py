@@ -17,7 +17,7 @@ from tilecore.formats.guarding import as_path, reading
 from tilecore.formats.source import Descriptor, FileSource, stamp_of
 from tilecore.geometry.axes import as_integer
 
-__all__ = ["KINDS", "open_source"]
+__all__ = ["KINDS", "open_source", "split_place"]
 
 
 class Kind(NamedTuple):
@@ -148,7 +148,7 @@ def open_source(
     ...     open_source(os.path.join(folder, "volume.npy"))[0, :2, 1:3].shape
     (2, 2)
     """
-    name, dataset = _split(as_path(path))
+    name, dataset = split_place(as_path(path))
     raw_shape = None if shape is None else tuple(as_integer(length, "shape", minimum=0) for length in shape)
     given = {
         "series": series,
@@ -192,8 +192,8 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
 
-def _split(path: str) -> tuple[str, str]:
-    """The file, and the place in it."""
+def split_place(path: str) -> tuple[str, str]:
+    """The file, and the place in it if that is what ``file.h5:/path/in/file`` names."""
     match = _IN_HDF5.fullmatch(path)
     if match and not os.path.exists(path):
         return match["file"], match["dataset"]

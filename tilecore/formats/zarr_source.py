@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from tilecore.formats.stores import Store, open_store
 from tilecore.formats.zarr_metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr_shards import ABSENT, read_index
 from tilecore.geometry.boxes import Box
-from tilecore.machine import usable_threads
+from tilecore.machine import spread, usable_threads
 
 __all__ = ["ZarrReader", "open_zarr"]
 
@@ -90,15 +89,8 @@ class ZarrReader:
             index, in_box, in_unit = unit
             self._read_unit(self._folder + self._metadata.key(index), result[in_box], in_unit)
 
-        units = list(touched(box, self._metadata.units))
-        n_threads = min(usable_threads(), len(units))
-        if n_threads < 2:
-            for unit in units:
-                read_unit(unit)
-        else:  # codecs let other threads run
-            with ThreadPoolExecutor(n_threads) as threads:
-                for _ in threads.map(read_unit, units):
-                    pass
+        # Codecs let other threads run.
+        spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
         return result
 
     def _read_unit(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
