@@ -1,4 +1,4 @@
-"""Runs in a session of their own, and what must hold after each: in time, and nothing left."""
+"""Runs in a session of their own, and what must hold after each: they end, and nothing is left."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from tilecore import Tile
 
 METHODS = ["fork", "forkserver", "spawn"]
+
+#: Ends a test that hangs; whatever works needs a small part of it, on a busy machine too [s].
+HANGS = 180.0
+#: How long something sleeps that must be ended by others: far longer than anybody waits for it [s].
+FOR_EVER = 100 * HANGS
 
 VOLUME = np.random.default_rng(0).random((8, 12, 12))
 TILES: dict[str, Any] = {"tile_shape": (2, 6, 6), "halo": 1, "workers": 2, "pass_tile": True, "progress": False}
@@ -46,7 +51,6 @@ class Session:
     """A forked process in a session of its own, that runs a function and is watched."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self.started = time.monotonic()
         self._far, near = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -70,10 +74,10 @@ class Session:
         """Send a signal to the process, or to all of its group."""
         (os.killpg if group else os.kill)(self.pid, number)
 
-    def wait(self, seconds: float = 30) -> tuple[int, str]:
+    def wait(self) -> tuple[int, str]:
         """Wait for the end; return the exit code (negative: a signal) and all output."""
         os.set_blocking(self._far, False)
-        output, deadline = b"", time.monotonic() + seconds
+        output, deadline = b"", time.monotonic() + HANGS
         while True:
             output += self._read()
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -86,7 +90,7 @@ class Session:
                 os.killpg(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
                 os.close(self._far)
-                raise AssertionError(f"still running after {seconds} s: {output.decode(errors='replace')}")
+                raise AssertionError(f"still running after {HANGS:g} s: {output.decode(errors='replace')}")
             time.sleep(0.005)
         output += self._read()
         os.close(self._far)
@@ -113,45 +117,94 @@ def alive(pids: Iterable[int]) -> list[int]:
 
 
 class PidLog:
-    """A tile function that takes its time and notes in which process."""
+    """A tile function that notes in which process it was called.
+
+    It takes `seconds` for a tile. Once `hold_after` was called, those that begin after so many hold
+    for ever: they must be ended by others. This is no part of the function, so that a run may be
+    continued without it.
+    """
 
     def __init__(self, folder: Path, seconds: float = 0.05) -> None:
         self.path, self.seconds = folder / "pids", seconds
 
+    def hold_after(self, n_tiles: int) -> Self:
+        self.path.with_name("hold").write_text(str(n_tiles))
+        return self
+
     def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
         with self.path.open("a") as file:
             file.write(f"{os.getpid()} {tile.number}\n")
-        time.sleep(self.seconds)
+        time.sleep(FOR_EVER if self._must_hold(tile) else self.seconds)
         return block + 1
+
+    def _must_hold(self, tile: Tile) -> bool:
+        hold = self.path.with_name("hold")
+        return hold.exists() and (os.getpid(), tile.number) not in self.lines()[: int(hold.read_text())]
 
     def lines(self) -> list[tuple[int, int]]:
         if not self.path.exists():
             return []
-        return [(int(pid), int(tile)) for pid, tile in (line.split() for line in self.path.read_text().splitlines())]
+        whole, _, _ = self.path.read_text().rpartition("\n")
+        return [(int(pid), int(tile)) for pid, tile in (line.split() for line in whole.splitlines())]
 
     def pids(self) -> list[int]:
         return sorted({pid for pid, _ in self.lines()})
 
     def wait_for(self, n_tiles: int) -> None:
-        deadline = time.monotonic() + 30
-        while len(self.lines()) < n_tiles:
-            assert time.monotonic() < deadline, "the run does not begin"
-            time.sleep(0.005)
+        wait_until(lambda: len(self.lines()) >= n_tiles)
 
 
-def shared_memory_in_use() -> int:
-    """Shared memory of the whole machine [byte]."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("Shmem:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no Shmem in /proc/meminfo")
+def tiles_in_journal(path: Path) -> int:
+    """How many tiles a journal says are done."""
+    return path.read_bytes().count(b'"t":') if path.exists() else 0
 
 
-def gone_within(seconds: float, condition: Callable[[], Any]) -> bool:
-    """Whether something is no more, soon enough."""
-    deadline = time.monotonic() + seconds
-    while condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
+class Held(NamedTuple):
+    """A file that processes hold open or have mapped, named or not; and whether any does."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def at(cls, place: int | Path) -> Self:
+        status = os.stat(place)
+        return cls(status.st_dev, status.st_ino)
+
+    def __bool__(self) -> bool:
+        return any(self._is_held(process) for process in Path("/proc").glob("[0-9]*"))
+
+    def _is_held(self, process: Path) -> bool:
+        mapped = f"{os.major(self.device):02x}:{os.minor(self.device):02x} {self.inode} "
+        with contextlib.suppress(OSError):  # it has ended
+            if mapped in (process / "maps").read_text():
+                return True
+            for opened in list((process / "fd").iterdir()):
+                with contextlib.suppress(OSError):  # closed since
+                    if Held.at(opened) == self:
+                        return True
+        return False
+
+
+def names_in_shm(pids: Iterable[int]) -> list[str]:
+    """Names that processes have given to shared memory."""
+    owners = {str(pid) for pid in pids}
+    return [path.name for path in Path("/dev/shm").glob("tilecore-*") if path.name.split("-")[1] in owners]
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Wait for what is certain to come; a deadline is there only for a test that hangs."""
+    deadline = time.monotonic() + HANGS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {HANGS:g} s in vain"
+        time.sleep(0.005)
+
+
+def wait_until_removed(folder: Path) -> None:
+    """Remove a cgroup, which is possible once its processes are gone."""
+
+    def is_removed() -> bool:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    wait_until(is_removed)

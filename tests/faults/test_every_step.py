@@ -13,36 +13,54 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import Session, alive
+from tests.faults.harness import Session, alive, wait_until
 from tilecore import SharedArray, Tile, collect_tiles, map_tiles
 
 VOLUME = np.arange(4.0 * 6).reshape(4, 6)
 PACKAGE = str(Path(__file__).parents[2] / "tilecore")
 
 
-class DieAtStep:
-    """Kills the process, but no child of it, at the nth call of a function of the package, once."""
+class AtStep:
+    """Sends this process, but no child of it, a signal at the nth call of a function of the package."""
 
-    def __init__(self, step: int, once: SharedArray) -> None:
-        self.left, self.once, self.pid = step, once, 0
+    def __init__(self, step: int, number: int = signal.SIGKILL) -> None:
+        self.left, self.number, self.pid = step, number, 0
 
     def install(self) -> None:
         self.pid = os.getpid()
-        if self.once[0] == 0:
-            sys.settrace(self)
+        sys.settrace(self)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             self.left -= 1
-            if self.left == 0 and self.once[0] == 0 and self.pid == os.getpid():
-                self.once[0] = os.getpid()
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.left == 0 and self.pid == os.getpid():
+                self.strike()
+
+    def strike(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+class OnceAtStep(AtStep):
+    """Strikes one process of several that have it, and notes which."""
+
+    def __init__(self, step: int, once: SharedArray, number: int = signal.SIGKILL) -> None:
+        super().__init__(step, number)
+        self.once = once
+
+    def install(self) -> None:
+        if self.once[0] == 0:
+            super().install()
+
+    def strike(self) -> None:
+        if self.once[0] == 0:
+            self.once[0] = os.getpid()
+            super().strike()
 
 
 class InWorker:
     """A tile function that starts to count as it is unpacked, before the worker is ready."""
 
-    def __init__(self, death: DieAtStep, log: SharedArray) -> None:
+    def __init__(self, death: OnceAtStep, log: SharedArray) -> None:
         self.death, self.log = death, log
 
     def __reduce__(self) -> Any:
@@ -53,7 +71,7 @@ class InWorker:
         return 2 * block + np.zeros(1)
 
 
-def _unpacked(death: DieAtStep, log: SharedArray) -> InWorker:
+def _unpacked(death: OnceAtStep, log: SharedArray) -> InWorker:
     death.install()
     return InWorker(death, log)
 
@@ -68,7 +86,7 @@ def sweep(steps: range, run: Callable[[int], bool]) -> None:
 
 def die_in_worker(step: int, method: str, collect: bool) -> bool:
     once, log = SharedArray((1,), "i8"), SharedArray((12,), "i8")
-    function = InWorker(DieAtStep(step, once), log)
+    function = InWorker(OnceAtStep(step, once), log)
     options: dict[str, Any] = {
         "tile_shape": (2, 1),
         "halo": 1,
@@ -130,13 +148,13 @@ def die_in_parent(step: int, folder: Path) -> bool:
     }
 
     def run() -> None:
-        DieAtStep(step, once).install()
+        OnceAtStep(step, once).install()
         map_tiles(Doubling(folder), VOLUME, **options)
 
     code, output = Session(run).wait()
     died = bool(once[0])
     assert code == (-signal.SIGKILL if died else 0), output
-    assert not alive(int(path.name[4:]) for path in folder.glob("pid-*")) or _soon_gone(folder)
+    wait_until(lambda: not alive(int(path.name[4:]) for path in folder.glob("pid-*")))
     if not (folder / "out.npy").exists():
         map_tiles(Doubling(folder), VOLUME, **options)
     np.testing.assert_array_equal(np.load(folder / "out.npy"), 2 * VOLUME)
@@ -146,12 +164,6 @@ def die_in_parent(step: int, folder: Path) -> bool:
     return died
 
 
-def _soon_gone(folder: Path) -> bool:
-    from tests.faults.harness import gone_within
-
-    return gone_within(1, lambda: alive(int(path.name[4:]) for path in folder.glob("pid-*")))
-
-
 def test_death_at_some_steps_of_the_calling_process(tmp_path: Path) -> None:
     sweep(range(5, 5000, 97), lambda step: die_in_parent(step, tmp_path / str(step)))
 
@@ -159,3 +171,39 @@ def test_death_at_some_steps_of_the_calling_process(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_death_at_every_step_of_the_calling_process(tmp_path: Path) -> None:
     sweep(range(1, 9000, 3), lambda step: die_in_parent(step, tmp_path / str(step)))
+
+
+def interrupt(step: int, folder: Path) -> bool:
+    """Press Ctrl-C at a step of the calling process: it says so once, and its workers are gone."""
+    folder.mkdir()
+    once = SharedArray((1,), "i8")
+
+    def run() -> None:
+        OnceAtStep(step, once, signal.SIGINT).install()
+        map_tiles(
+            Doubling(folder),
+            VOLUME,
+            tile_shape=(2, 1),
+            pass_tile=True,
+            workers=2,
+            start_method="fork",
+            progress=False,
+            out=folder / "out.npy",
+            dtype="f8",
+        )
+
+    code, output = Session(run).wait()
+    interrupted = bool(once[0])
+    assert code == int(interrupted), output
+    assert output.count("Traceback") == output.count("\nKeyboardInterrupt") == int(interrupted), output
+    wait_until(lambda: not alive(int(path.name[4:]) for path in folder.glob("pid-*")))
+    return interrupted
+
+
+def test_ctrl_c_at_some_steps(tmp_path: Path) -> None:
+    sweep(range(1, 5000, 97), lambda step: interrupt(step, tmp_path / str(step)))
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_every_step(tmp_path: Path) -> None:
+    sweep(range(1, 9000, 3), lambda step: interrupt(step, tmp_path / str(step)))

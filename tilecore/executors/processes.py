@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
-import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.errors import WorkerError
 from tilecore.executors.base import Job, Outcome, Reach
+from tilecore.executors.interrupts import interrupts_deferred
 from tilecore.executors.launcher import Launcher
 from tilecore.executors.start_method import default_start_method, usable_start_method
 from tilecore.executors.supervised import SupervisedWorker
@@ -132,7 +129,7 @@ class ProcessExecutor:
 
     def stop(self) -> None:
         """End all workers now, busy or not, and everything they started."""
-        with _interrupts_deferred():
+        with interrupts_deferred():
             self._end_workers()
             self._waiting.clear()
             if self._launcher is not None:
@@ -158,7 +155,8 @@ class ProcessExecutor:
         if self._launcher is None:
             raise RuntimeError("the executor is not started")
         _require_files(1)
-        self._live.append(self._launcher.launch(place, self._live))
+        with interrupts_deferred():  # a worker that is half started is nobody's to end
+            self._live.append(self._launcher.launch(place, self._live))
 
     def _send(self) -> None:
         depth = self._depth()
@@ -285,19 +283,6 @@ def _require_files(n_workers: int) -> None:
             f"{n_workers} workers need {needed} more open files and {max(free, 0)} are allowed: "
             "raise the limit (ulimit -n) or use fewer workers"
         )
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Finish what must be finished before a second Ctrl-C is felt."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill_all(workers: list[SupervisedWorker], owner: int) -> None:

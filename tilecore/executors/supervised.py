@@ -19,6 +19,9 @@ from tilecore.memory.segments import Segment
 
 __all__ = ["SupervisedWorker"]
 
+# How long the system may take to end a process that was killed, or to say how it ended, on a busy machine.
+_BURIAL_SECONDS = 10.0
+
 
 class SupervisedWorker:
     """One worker process: what it was given, what it says, and whether it lives.
@@ -101,8 +104,11 @@ class SupervisedWorker:
         return float(self._line[1]) if self.begun() > 0 else None
 
     def exitcode(self) -> int | None:
-        """Exit code once it is dead; negative: the signal that killed it."""
-        self._process.join(timeout=1)
+        """Exit code of a worker that is dead or dying; negative: the signal that killed it."""
+        self.join(_BURIAL_SECONDS)
+        # Ask first: what multiprocessing waits for may be held open by the worker's children.
+        if self._process.exitcode is None:
+            self._process.join(timeout=_BURIAL_SECONDS)
         code = self._process.exitcode
         return None if code is None else int(code)
 
@@ -143,7 +149,8 @@ class SupervisedWorker:
     def reap(self) -> None:
         """Forget the process, which must be dead or dying."""
         self.kill_group()
-        self._process.join(timeout=5)
+        self.exitcode()
+        self._process.join(timeout=0)
         self.close()
         with contextlib.suppress(ValueError):  # not ended, against all hope: its number stays taken
             self._process.close()
