@@ -156,4 +156,7 @@ class TileError(TilecoreError, RuntimeError):
 
 def _short(value: object, limit: int = 80) -> str:
     text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    if len(text) <= limit:
+        return text
+    half = (limit - 3) // 2  # a path's last part tells as much as its first
+    return f"{text[: limit - 3 - half]}...{text[-half:]}"

@@ -63,7 +63,7 @@ def test_blobs_and_picture(tmp_path: Path, volume: Path, capsys: pytest.CaptureF
     common = ["--min-sigma", 2, "--max-sigma", 4, "--num-sigma", 3, "--threshold", 0.0005, "-q", "-j", 2]
     assert run("blobs", volume, "-o", table, "--picture", picture, *common) == 0
     output = capsys.readouterr()
-    assert output.out.split() == [str(table), str(picture)]
+    assert output.out.splitlines() == [str(table), str(picture)]
     header, *rows = table.read_text().splitlines()
     assert header.startswith("z,y,x")
     assert rows

@@ -43,11 +43,22 @@ def write_image(path: Path, version: str, shards: int | None = None) -> np.ndarr
     return data
 
 
+def in_memory(folder: Path) -> str:
+    """A copy for those who take brackets in a folder's name for a pattern."""
+    import fsspec
+
+    url = f"memory://{folder.parent.name}/{folder.name}"
+    fsspec.get_mapper(url).update(
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    )
+    return url
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_yaozarrs_finds_nothing_wrong(tmp_path: Path, version: str) -> None:
     yaozarrs = pytest.importorskip("yaozarrs", reason="the validator of OME-Zarr is not installed")
     write_image(tmp_path / "v.ome.zarr", version)
-    yaozarrs.validate_zarr_store(str(tmp_path / "v.ome.zarr"))
+    yaozarrs.validate_zarr_store(in_memory(tmp_path / "v.ome.zarr"))
     name, key = (".zattrs", None) if version == "0.4" else ("zarr.json", "attributes")
     document = json.loads((tmp_path / "v.ome.zarr" / name).read_text())
     ome = document if key is None else document[key]["ome"]

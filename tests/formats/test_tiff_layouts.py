@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tilecore import UnreadableFileError, open_source
+from tilecore import MissingFileError, UnreadableFileError, open_source
 
 GENERATOR = np.random.default_rng(5)
 GREY = GENERATOR.integers(0, 255, (6, 50, 70)).astype(np.uint8)
@@ -118,3 +118,16 @@ def test_several_series(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source[...], GREY[:2, :20, :30])
     with pytest.raises(ValueError, match="series=2"):
         open_source(tmp_path / "v.tif", series=2)
+
+
+def test_brackets_in_the_name_of_a_folder_that_is_there_are_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "stack[1]"
+    folder.mkdir()
+    for z in range(3):
+        tifffile.imwrite(folder / f"img_{z}.tif", GREY[z])
+    for path in (folder, folder / "img_*.tif", folder / "img_[0-2].tif"):
+        np.testing.assert_array_equal(open_source(path)[...], GREY[:3])
+    with pytest.raises(MissingFileError, match="there is no such file"):
+        open_source(folder / "other.tif")
+    with pytest.raises(MissingFileError, match="there is no TIFF file"):
+        open_source(folder / "other*.tif")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,8 +64,9 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:
     """What an input stands for: a file, or those that a pattern fits."""
-    file = _file(path)
-    return [file] if file.exists() else [Path(each) for each in glob.glob(str(file))]
+    from tilecore.formats.folders import matching
+
+    return [Path(each) for each in matching(str(_file(path)))]
 
 
 def _replaces(output: Path, read: Path) -> bool:

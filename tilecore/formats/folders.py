@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
 
 from tilecore.errors import MissingFileError
 
-__all__ = ["files_in_dir", "natural_order", "tifs_in_dir"]
+__all__ = ["files_in_dir", "is_pattern", "matching", "natural_order", "tifs_in_dir"]
 
 
 def files_in_dir(path: str | os.PathLike[str]) -> list[str]:
@@ -64,6 +65,25 @@ def tifs_in_dir(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     names.sort(key=natural_order)
     folder = os.path.abspath(path)
     return [os.path.join(folder, name) for name in names], names
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path stands for those that it fits, by ``*``, ``?`` or ``[]``, and not for one file or folder."""
+    return glob.has_magic(_beyond_what_exists(path)[1])
+
+
+def matching(path: str) -> list[str]:
+    """List the files that a pattern fits, in the order of the numbers in their names."""
+    folder, rest = _beyond_what_exists(path)
+    return sorted(glob.glob(glob.escape(folder) + rest), key=natural_order)
+
+
+def _beyond_what_exists(path: str) -> tuple[str, str]:
+    """Split a path behind the last folder, or file, that is there: the names of those may have brackets too."""
+    existing = path
+    while existing and not os.path.exists(existing):
+        existing = os.path.dirname(existing.rstrip("/" + os.sep))
+    return existing, path[len(existing) :]
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -13,6 +13,7 @@ import numpy as np
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
+from tilecore.formats.folders import is_pattern
 from tilecore.formats.guarding import as_path, reading
 from tilecore.formats.source import Descriptor, FileSource, stamp_of
 from tilecore.geometry.axes import as_integer
@@ -204,7 +205,7 @@ def _kind_of(name: str) -> str:
     """Tell the kind of a file or folder from its name and from what it begins with."""
     path = Path(name)
     if not path.exists():
-        if any(letter in name for letter in "*?["):
+        if is_pattern(name):
             return "planes"
         raise MissingFileError.of("path", name, "there is no such file")
     if path.is_dir():

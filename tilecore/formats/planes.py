@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import re
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from tilecore.errors import MissingFileError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
-from tilecore.formats.folders import natural_order, tifs_in_dir
+from tilecore.formats.folders import matching, tifs_in_dir
 from tilecore.formats.guarding import inside, reading
 from tilecore.formats.tiff_metadata import physical
 from tilecore.formats.tiff_pages import TiffSegments
@@ -33,10 +32,7 @@ class _Plane(NamedTuple):
 
 def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
     """Open the TIFF files of a folder, or those that a pattern with ``*`` matches, as planes of one volume."""
-    if os.path.isdir(path):
-        paths = [inside(path, name) for name in tifs_in_dir(path)[0]]
-    else:
-        paths = sorted(glob.glob(path), key=natural_order)
+    paths = [inside(path, name) for name in tifs_in_dir(path)[0]] if os.path.isdir(path) else matching(path)
     if not paths:
         raise MissingFileError.of("path", path, "there is no TIFF file")
     return PlanesReader(path, paths, fill=missing_chunks == "fill")
