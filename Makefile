@@ -10,7 +10,8 @@ PIP = $(BIN)/pip --disable-pip-version-check -q
 
 help:
 	@grep '^# make' Makefile | cut -c3-
-	@echo "make test-all  also the slow sweeps"
+	@echo "make test-all  also the slow sweeps (ARGS='-n 2 --random-order' for two at a time, in any order;"
+	@echo "               ARGS='--hypothesis-profile=search' for other examples than the usual ones)"
 	@echo "make lint      ruff and mypy"
 	@echo "make bench     the benchmarks (NAME='pmap merge' for some, QUICK=1 for small ones)"
 	@echo "make clean     remove the environments and the demo"
@@ -30,10 +31,10 @@ demo: $(VENV)/installed
 	@echo "The table of blobs is demo/blobs.csv, the picture demo/blobs.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
 
 test-all: $(VENV)/installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(ARGS)
 
 lint: $(VENV)/installed
 	$(PIP) install -e .[lint]

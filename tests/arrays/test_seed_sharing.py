@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tilecore
+from tests.faults.harness import names_in_shm
 from tilecore import SharedArr, SharedArrsContainer, SharedMemory, get_mp_pool, settings
 
 METHODS = ["fork", "forkserver", "spawn"]
@@ -37,7 +38,7 @@ def test_shared_memory_in_a_pool(method: str, backend: str) -> None:
 
 def test_shared_memory_has_a_path_when_asked() -> None:
     memory = SharedMemory((3,), "u2")
-    assert not [name for name in os.listdir("/dev/shm") if name.startswith("tilecore")]
+    assert not names_in_shm([os.getpid()])
     with memory.txn() as array:
         array[:] = [1, 2, 3]
     assert np.memmap(memory.pathname, dtype="u2", shape=(3,), mode="r").tolist() == [1, 2, 3]
@@ -62,7 +63,8 @@ def look_up(name: str) -> tuple[Any, int]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_container_in_a_pool(method: str) -> None:
+def test_container_in_a_pool(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SharedArrsContainer, "shared_arrs", None)
     labels = np.arange(12).reshape(3, 4)
     initializer, initargs = SharedArrsContainer.build_pool_init({"labels": labels, 7: labels[::-1, ::2]})
     shared: dict[Any, SharedArr] = initargs[1]
@@ -93,15 +95,13 @@ def test_shared_arr_has_the_seeds_attributes() -> None:
     np.testing.assert_array_equal(np.frombuffer(shared.arr, shared.dtype).reshape(shared.shape), array)
 
 
-def test_container_in_this_process() -> None:
-    try:
-        SharedArrsContainer.setup_shared_arrs({"x": SharedArr([1, 2])})
-        found = SharedArrsContainer.convert_shared_arr("x")
-        assert found is not None
-        assert found.tolist() == [1, 2]
-        assert SharedArrsContainer.convert_shared_arr("y") is None
-    finally:
-        SharedArrsContainer.shared_arrs = None
+def test_container_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SharedArrsContainer, "shared_arrs", None)
+    SharedArrsContainer.setup_shared_arrs({"x": SharedArr([1, 2])})
+    found = SharedArrsContainer.convert_shared_arr("x")
+    assert found is not None
+    assert found.tolist() == [1, 2]
+    assert SharedArrsContainer.convert_shared_arr("y") is None
 
 
 def test_get_mp_pool_follows_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

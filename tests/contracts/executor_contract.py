@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.harness import HANGS
 from tilecore.arrays.shipping import Parcel
 from tilecore.engine.execution import packed
 from tilecore.errors import ParameterError
@@ -53,7 +54,7 @@ def run_all(executor: Executor, function: Callable[[Any], Any], tasks: list[Any]
         while len(outcomes) < len(tasks):
             for _ in range(min(executor.room(), len(waiting))):
                 executor.submit(waiting.pop(0))
-            outcomes += executor.wait(timeout=30)
+            outcomes += executor.wait(timeout=HANGS)
     return outcomes
 
 
@@ -177,7 +178,7 @@ class ExecutorContract:
                 executor.submit(0)
             assert executor.room() <= 0
             while executor.room() <= 0:
-                assert executor.wait(timeout=30)
+                assert executor.wait(timeout=HANGS)
 
     def test_waiting_for_nothing_returns(self) -> None:
         executor = self.make()
@@ -197,7 +198,7 @@ class ExecutorContract:
                 while executor.room() > 0 and n_submitted < 30:
                     executor.submit(n_submitted)
                     n_submitted += 1
-                outcomes += executor.wait(timeout=30)
+                outcomes += executor.wait(timeout=HANGS)
         assert sorted(outcome.value[0] for outcome in outcomes) == list(range(30))
         executor.restrict(0)
         assert executor.workers == 1
@@ -212,8 +213,14 @@ class ExecutorContract:
         executor.stop()
 
     def test_seconds_are_those_of_the_task(self) -> None:
-        (outcome,) = run_all(self.make(), lambda task: time.sleep(0.05), [0])
-        assert 0.05 <= outcome.seconds < 1
+        def timed(task: int) -> float:
+            start = time.perf_counter()
+            time.sleep(0.05)
+            return time.perf_counter() - start
+
+        start = time.perf_counter()
+        (outcome,) = run_all(self.make(), timed, [0])
+        assert outcome.value <= outcome.seconds <= time.perf_counter() - start
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 
+from tests.faults.harness import PidLog, tiles_in_journal, wait_until
 from tilecore import JournalError, ParameterError, Tile, TileError, TileGrid, collect_tiles, map_tiles, reduce_tiles
 from tilecore.engine import journal as journal_module
 from tilecore.engine.fingerprint import _value
@@ -379,38 +378,37 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import sys, time
+import sys
+from pathlib import Path
 import numpy as np
+from tests.faults.harness import PidLog
 from tilecore import map_tiles
 
-def slowly(block, tile):
-    with open(sys.argv[2], "a") as calls:
-        calls.write(f"{tile.number}\\n")
-    time.sleep(0.05)
-    return 2 * block
-
-if __name__ == "__main__":
-    volume = np.load(sys.argv[1], mmap_mode="r")
-    map_tiles(slowly, volume, tile_shape=(1, 9, 10), out=sys.argv[3], dtype="f8", pass_tile=True, workers=2,
-              resume="resume" in sys.argv, progress=False)
+folder = Path(sys.argv[1])
+map_tiles(PidLog(folder), np.load(folder / "v.npy"), tile_shape=(1, 9, 10), out=folder / "o.npy", dtype="f8",
+          pass_tile=True, workers=2, resume=True, progress=False)
 """
 
 
-def test_a_run_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
+def test_a_run_killed_again_and_again_goes_on(tmp_path: Path) -> None:
     volume = np.random.default_rng(0).random((60, 9, 10))
     np.save(tmp_path / "v.npy", volume)
     (tmp_path / "run.py").write_text(SCRIPT)
-    command = [
-        sys.executable,
-        *map(str, [tmp_path / "run.py", tmp_path / "v.npy", tmp_path / "calls", tmp_path / "o.npy"]),
-    ]
-    for _ in range(3):
-        process = subprocess.Popen([*command, "resume"])
-        time.sleep(0.8)
-        os.kill(process.pid, signal.SIGKILL)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    log, n_done = PidLog(tmp_path), 0
+    for n_more in (12, 1, 30):
+        # Two tiles hold, and are lost with the run; the others are done.
+        log.hold_after(len(log.lines()) + n_more)
+        n_done += n_more
+        process = subprocess.Popen([*command, "resume"], env=environment)
+        wait_until(lambda n_done=n_done: tiles_in_journal(tmp_path / "o.npy.journal") == n_done)
+        log.wait_for(n_done + 2)
+        process.kill()
         process.wait()
-    subprocess.run([*command, "resume"], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), 2 * volume)
-    calls = (tmp_path / "calls").read_text().split()
-    assert set(map(int, calls)) == set(range(60))
-    assert len(calls) <= 60 + 3 * 4  # nothing is done again but what was in the making
+    (tmp_path / "hold").unlink()
+    subprocess.run([*command, "resume"], check=True, env=environment)
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), volume + 1)
+    tiles = [tile for _, tile in log.lines()]
+    assert set(tiles) == set(range(60))
+    assert len(tiles) == 60 + 3 * 2  # nothing is done again but what was in the making

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.faults.harness import TILES, VOLUME, Once, Session, shared_memory_in_use
+from tests.faults.harness import HANGS, TILES, VOLUME, Once, Session, wait_until_removed
 from tilecore import (
     AlignmentError,
     MemoryBudgetError,
@@ -48,7 +47,7 @@ def in_small_filesystem(code: str, place: str, size: str = "1m") -> subprocess.C
     """Run Python with a tiny file system mounted at a place, which nobody else sees; skip where that is not allowed."""
     command = f"mount -t tmpfs -o size={size},nr_inodes=64 none {place} && exec {sys.executable} -"
     result = subprocess.run(
-        ["unshare", "-m", "sh", "-c", command], input=code, capture_output=True, text=True, timeout=120
+        ["unshare", "-m", "sh", "-c", command], input=code, capture_output=True, text=True, timeout=HANGS
     )
     if "unshare:" in result.stderr or "mount:" in result.stderr:
         pytest.skip(f"mounting is not allowed here: {result.stderr.strip()}")
@@ -86,11 +85,7 @@ def test_arrays_larger_than_the_cgroup_are_refused_before_anything_is_taken() ->
         code, output = Session(run).wait()
         assert (code, output.strip()) == (0, "ok"), output
     finally:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-                break
-            time.sleep(0.05)
+        wait_until_removed(folder)
 
 
 @pytest.mark.parametrize("shape", [(2**22,) * 3, (2**31, 2**31), (2**60,), (2**40, 2**40, 2**40)])
@@ -139,7 +134,7 @@ import tilecore
 volume = np.random.default_rng(0).random((8, 64, 64))
 out = zarr.create_array("/mnt/out.zarr", shape=volume.shape, chunks=(1, 64, 64), dtype="f8", compressors=None)
 ballast = open("/mnt/ballast", "wb"); ballast.write(b"x" * 850_000); ballast.close()
-run = dict(tile_shape=(1, 64, 64), workers=2, journal="/tmp/tilecore-test-{pid}.journal", retries=0, progress=False)
+run = dict(tile_shape=(1, 64, 64), workers=2, journal="{journal}", retries=0, progress=False)
 try:
     tilecore.map_tiles(np.sqrt, volume, out=out, **run)
 except tilecore.TileError as error:
@@ -154,9 +149,9 @@ print("ok")
 """
 
 
-def test_a_run_goes_on_when_the_disk_has_room_again() -> None:
+def test_a_run_goes_on_when_the_disk_has_room_again(tmp_path: Path) -> None:
     """Row 35, zarr: what was written is kept, what failed is done again."""
-    result = in_small_filesystem(ZARR_FULL.replace("{pid}", str(os.getpid())), "/mnt")
+    result = in_small_filesystem(ZARR_FULL.replace("{journal}", str(tmp_path / "journal")), "/mnt")
     assert result.stdout.strip() == "ok", result.stderr
 
 
@@ -252,12 +247,23 @@ def test_values_that_are_no_numbers_pass_through_floats_unchanged(value: float) 
         map_tiles(lambda block: block, volume, tile_shape=(4, 6, 6), dtype="u2", executor="serial")
 
 
-def test_peak_memory_of_shared_arrays_is_one_copy() -> None:
-    before = shared_memory_in_use()
+def test_shared_arrays_are_one_copy() -> None:
+    def taken() -> int:
+        """Shared memory that this process holds [byte]."""
+        opened = [os.fstat(int(number)) for number in os.listdir("/proc/self/fd") if _is_shared_memory(number)]
+        return sum(status.st_blocks * 512 for status in opened)
+
+    before = taken()
     arrays = [SharedArray.from_array(np.ones((8, 2**20), dtype=np.uint8)) for _ in range(3)]
-    assert shared_memory_in_use() - before < 32 * 2**20
+    assert taken() - before == 3 * 8 * 2**20
     results = pmap_chunks(lambda arr, start, chunks: int(arr[start[0]].sum()), arrays[0].view(), (1, 2**20), 2)
     assert results == [2**20] * 8
+
+
+def _is_shared_memory(number: str) -> bool:
+    with contextlib.suppress(OSError):  # it was the listing's own
+        return os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:tilecore")
+    return False
 
 
 def test_zero_lengths_everywhere() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import METHODS, TILES, VOLUME, Session
+from tests.faults.harness import HANGS, METHODS, TILES, VOLUME, Session, wait_until_removed
 from tilecore import ShippingError, TilecoreError, map_tiles
 
 SCRIPT = """
@@ -61,7 +61,7 @@ def test_scripts_need_no_guard_and_run_once(method: str, way: str, tmp_path: Pat
         cwd=tmp_path,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=HANGS,
     )
     assert (result.returncode, result.stdout.split()) == (0, ["begins", "ends"]), result.stderr
 
@@ -124,7 +124,7 @@ def test_openmp_in_the_parent_and_in_the_tiles(method: str, tmp_path: Path) -> N
 
     def run() -> None:
         region(VOLUME)
-        result = map_tiles(region, VOLUME, tile_shape=4, workers=2, start_method=method, timeout=20)
+        result = map_tiles(region, VOLUME, tile_shape=4, workers=2, start_method=method, timeout=HANGS / 4)
         assert (result > VOLUME).all()
 
     # A forked process cannot use the tests' own fork server, so it starts one.
@@ -210,11 +210,7 @@ def test_too_few_processes_end_in_a_clear_error() -> None:
         code, output = Session(run).wait()
         assert (code, "clear:" in output) == (0, True), output
     finally:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-                break
-            time.sleep(0.05)
+        wait_until_removed(folder)
 
 
 @pytest.mark.parametrize("by", ["multiprocessing", "os.fork"])
@@ -228,7 +224,7 @@ def test_a_run_in_a_fork_of_a_process_that_has_a_fork_server(by: str) -> None:
         return
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
-    process.join(30)
+    process.join(HANGS)
     code = process.exitcode
     process.close()
     assert code == 0

@@ -18,7 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import METHODS, N_TILES, TILES, VOLUME, Once, Session, gone_within
+from tests.faults.harness import (
+    FOR_EVER,
+    METHODS,
+    N_TILES,
+    TILES,
+    VOLUME,
+    Once,
+    Session,
+    alive,
+    wait_until,
+    wait_until_removed,
+)
 from tilecore import Tile, TileError, collect_tiles, iter_tiles, map_tiles
 from tilecore.engine.events import Event, TileRetried
 from tilecore.executors import channel
@@ -56,7 +67,7 @@ def loop_for_ever() -> None:
 
 
 def hold_the_lock_for_ever() -> None:
-    ctypes.PyDLL(None).sleep(1000)  # a compiled function that never lets other Python code run
+    ctypes.PyDLL(None).sleep(int(FOR_EVER))  # a compiled function that never lets other Python code run
 
 
 def stop_self() -> None:
@@ -64,7 +75,9 @@ def stop_self() -> None:
 
 
 DEADLY = [kill_self, crash, abort, leave_quietly, raise_exit]
-HANGING = [lambda: time.sleep(1000), loop_for_ever, hold_the_lock_for_ever, stop_self]
+# A healthy tile may be late on a busy machine; not so often.
+PATIENT: dict[str, Any] = {**TILES, "retries": 6}
+HANGING = [lambda: time.sleep(FOR_EVER), loop_for_ever, hold_the_lock_for_ever, stop_self]
 
 
 @pytest.mark.parametrize("deed", DEADLY)
@@ -105,11 +118,21 @@ def test_the_error_says_how_a_worker_died(tmp_path: Path) -> None:
         map_tiles(Once(tmp_path, leave_quietly, (6,), times=99), VOLUME, retries=0, **TILES)
 
 
-def test_death_is_seen_at_once(method: str, tmp_path: Path) -> None:
-    start = time.monotonic()
-    with pytest.raises(TileError):
-        map_tiles(Once(tmp_path, kill_self, (15,), times=99), VOLUME, retries=0, start_method=method, **TILES)
-    assert time.monotonic() - start < (5 if method == "spawn" else 1.5)
+def test_death_is_seen_while_another_tile_is_at_work(method: str, tmp_path: Path) -> None:
+    """At once, and not when the next worker has something to say."""
+
+    def deed(block: np.ndarray, tile: Tile) -> int:
+        if tile.number == 1 and not (tmp_path / "seen").exists():
+            kill_self()
+        wait_until((tmp_path / "seen").exists)
+        return tile.number
+
+    def see(event: Event) -> None:
+        if isinstance(event, TileRetried):
+            (tmp_path / "seen").touch()
+
+    run = {**TILES, "tile_shape": (4, 12, 12), "start_method": method, "callbacks": [see]}
+    assert collect_tiles(deed, VOLUME, **run) == [0, 1]
 
 
 def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
@@ -122,7 +145,7 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
             kill_self()
         if tile.number % 11 == 0 and not mark.exists():
             mark.touch()
-            time.sleep(1000)
+            time.sleep(FOR_EVER)
         return tile.number
 
     volume = np.zeros((60, 2, 2))
@@ -134,6 +157,7 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
             tile_shape=(1, 2, 2),
             pass_tile=True,
             timeout=0.3,
+            retries=6,
             on_error="finish",
             workers=2,
             start_method=method,
@@ -147,15 +171,13 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("deed", HANGING)
 def test_a_hung_tile_is_killed_and_tried_again(deed: Callable[[], None], method: str, tmp_path: Path) -> None:
-    start = time.monotonic()
-    result = map_tiles(Once(tmp_path, deed), VOLUME, timeout=0.4, start_method=method, **TILES)
+    result = map_tiles(Once(tmp_path, deed), VOLUME, timeout=0.4, start_method=method, **PATIENT)
     np.testing.assert_array_equal(result, VOLUME + 1)
-    assert time.monotonic() - start < 10
 
 
 def test_a_tile_that_always_hangs_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TileError, match=r"tile \(1, 0, 1\).*longer than timeout=0.2 s \(2 attempts\)"):
-        map_tiles(Once(tmp_path, loop_for_ever, times=99), VOLUME, timeout=0.2, retries=1, **TILES)
+    with pytest.raises(TileError, match=r"tile \(1, 0, 1\).*longer than timeout=0.2 s \(7 attempts\)"):
+        map_tiles(Once(tmp_path, loop_for_ever, times=99), VOLUME, timeout=0.2, **PATIENT)
 
 
 def test_short_tiles_in_batches_have_a_timeout_each(tmp_path: Path) -> None:
@@ -167,7 +189,8 @@ def test_short_tiles_in_batches_have_a_timeout_each(tmp_path: Path) -> None:
             loop_for_ever()
         return tile.number
 
-    results = collect_tiles(deed, np.zeros(2000), tile_shape=1, pass_tile=True, timeout=0.5, workers=2, progress=False)
+    run = {**PATIENT, "tile_shape": 1, "halo": 0}
+    results = collect_tiles(deed, np.zeros(2000), timeout=0.5, **run)
     assert results == list(range(2000))
 
 
@@ -203,30 +226,26 @@ def test_processes_that_a_tile_started_die_with_its_worker(method: str, tmp_path
     """And they do not hide its death, though they hold the files it had open."""
 
     def deed() -> None:
-        child = subprocess.Popen(["sleep", "60"], close_fds=False)
+        child = subprocess.Popen(["sleep", str(FOR_EVER)], close_fds=False)
         (tmp_path / "child").write_text(str(child.pid))
         kill_self()
 
-    start = time.monotonic()
     result = map_tiles(Once(tmp_path, deed), VOLUME, start_method=method, **TILES)
     np.testing.assert_array_equal(result, VOLUME + 1)
-    assert time.monotonic() - start < 8
-    child = int((tmp_path / "child").read_text())
-    assert gone_within(
-        1, lambda: os.path.exists(f"/proc/{child}") and "Z" not in Path(f"/proc/{child}/stat").read_text()
-    )
+    wait_until(lambda: not alive([int((tmp_path / "child").read_text())]))
 
 
 def test_forked_children_of_a_tile_die_with_its_worker(method: str, tmp_path: Path) -> None:
     def deed() -> None:
         pid = os.fork()
         if pid == 0:
-            time.sleep(60)
+            time.sleep(FOR_EVER)
         (tmp_path / "child").write_text(str(pid))
         kill_self()
 
     result = map_tiles(Once(tmp_path, deed), VOLUME, start_method=method, **TILES)
     np.testing.assert_array_equal(result, VOLUME + 1)
+    wait_until(lambda: not alive([int((tmp_path / "child").read_text())]))
 
 
 def test_a_worker_killed_while_it_sends_has_sent_all_or_nothing(method: str, tmp_path: Path) -> None:
@@ -273,12 +292,7 @@ def memory_cgroup() -> Iterator[Path]:
     except OSError as error:
         pytest.skip(f"memory cgroups cannot be made here: {error}")
     yield folder
-    for _ in range(100):
-        try:
-            folder.rmdir()
-            break
-        except OSError:
-            time.sleep(0.05)
+    wait_until_removed(folder)
 
 
 def test_a_worker_killed_by_the_kernel_for_want_of_memory(memory_cgroup: Path, tmp_path: Path) -> None:

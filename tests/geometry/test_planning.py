@@ -91,10 +91,10 @@ def test_an_empty_volume_has_an_empty_plan(shape: tuple[int, ...]) -> None:
 
 
 def test_a_billion_tiles_are_planned_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     plan = plan_tiles((10**6, 10**6, 10**4), "u2", max_memory="64MB", workers=2, halo=2)
     assert plan.grid.size > 10**8
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 10  # to visit them would take minutes
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-import time
 import tracemalloc
 from typing import Any
 
@@ -108,7 +107,6 @@ def test_a_part_of_a_tile_is_a_tile(grid: TileGrid, data: st.DataObject) -> None
 
 def test_a_billion_tiles_cost_nothing() -> None:
     tracemalloc.start()
-    begin = time.perf_counter()
     grid = TileGrid((1000, 1000, 1000), 1, halo=2)
     assert len(grid) == 10**9
     assert grid[-1].index == (999, 999, 999)
@@ -116,7 +114,6 @@ def test_a_billion_tiles_cost_nothing() -> None:
     assert next(iter(grid)).number == 0
     touching = grid.tiles_touching(Box((5, 5, 5), (7, 7, 7)))
     assert len(list(touching)) == 8
-    assert time.perf_counter() - begin < 1
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
 

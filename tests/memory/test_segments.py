@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faults.harness import names_in_shm
 from tilecore.errors import ParameterError, SharedMemoryError
 from tilecore.memory import segments
 from tilecore.memory.segments import Segment, default_backend
@@ -63,10 +64,9 @@ def test_access_is_what_was_asked_for(backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_has_a_name(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = os.listdir("/dev/shm")
     segment = Segment(1000, backend)
     segment.map()
-    assert os.listdir("/dev/shm") == before
+    assert not names_in_shm([os.getpid()])
     assert not list(tmp_path.iterdir())
 
 
@@ -85,6 +85,7 @@ def test_the_path_opens_the_same_bytes_and_goes_with_the_segment(backend: str) -
     assert not os.path.exists(path)
 
 
+@pytest.mark.alone("any process that gives a name removes those of killed ones first")
 def test_names_of_killed_processes_are_removed() -> None:
     """Whoever asks for a name next removes those whose owners are gone, and no others."""
     code = (
@@ -93,7 +94,7 @@ def test_names_of_killed_processes_are_removed() -> None:
     )
     orphan = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
     assert os.path.exists(orphan)
-    keep = Path("/dev/shm/tilecore-notours.shm")
+    keep = Path(f"/dev/shm/tilecore-notours{os.getpid()}.shm")
     keep.touch()
     try:
         segment = Segment(10, "shm")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.harness import HANGS
 from tilecore.compat import magmap as chunking
 
 SEED = {
@@ -86,7 +87,7 @@ def test_detection_in_a_pool(method: str) -> None:
         ]
         found = np.zeros(slices.shape, dtype=object)
         for result in results:
-            coord, blobs = result.get(timeout=60)
+            coord, blobs = result.get(timeout=HANGS)
             found[coord] = blobs
         pool.close()
         pool.join()

@@ -1,0 +1,96 @@
+"""A run with tiles that never end is over soon after Ctrl-C or a death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Benchmark
+from tilecore import SharedArray, TileError, collect_tiles
+
+WORKERS = 2
+
+
+class Ending(Benchmark):
+    """The rows are whole calls, with the start of the workers; the remarks tell what passed since the blow."""
+
+    name = "ending"
+    goal = "at most 0.2 s after Ctrl-C, the death of a worker, or that of the calling process"
+    repeats = 7
+
+    def setup(self) -> None:
+        self.pids = SharedArray((WORKERS,), "i8")
+        self.after: dict[str, list[float]] = {}
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return {"Ctrl-C": self._interrupt, "a worker dies": self._kill_worker, "the caller dies": self._kill_caller}
+
+    def prepare(self, name: str) -> None:
+        self.pids[:] = 0
+
+    def remarks(self) -> list[str]:
+        return [f"{name}: over {1000 * statistics.median(times):.1f} ms later" for name, times in self.after.items()]
+
+    def _run(self) -> None:
+        """A run whose tiles never end; each notes the process it is in."""
+        pids = self.pids
+
+        def hold(_: Any, tile: Any) -> None:
+            pids[tile.number] = os.getpid()
+            time.sleep(1e6)
+
+        collect_tiles(hold, np.zeros(WORKERS), tile_shape=1, pass_tile=True, workers=WORKERS, retries=0, progress=False)
+
+    def _begun(self) -> None:
+        while not self.pids.view().all():
+            time.sleep(0.001)
+
+    def _interrupt(self) -> None:
+        with self._struck("Ctrl-C", lambda: os.kill(os.getpid(), signal.SIGINT)), suppress(KeyboardInterrupt):
+            self._run()
+
+    def _kill_worker(self) -> None:
+        with self._struck("a worker dies", lambda: os.kill(int(self.pids[0]), signal.SIGKILL)), suppress(TileError):
+            self._run()
+
+    def _kill_caller(self) -> None:
+        caller = os.fork()
+        if caller == 0:
+            self._run()
+            os._exit(1)
+        with self._struck("the caller dies", lambda: os.kill(caller, signal.SIGKILL)):
+            os.waitpid(caller, 0)
+            while any(_is_running(int(pid)) for pid in self.pids):
+                time.sleep(0.001)
+
+    @contextmanager
+    def _struck(self, name: str, blow: Callable[[], None]) -> Iterator[None]:
+        """Strike from another thread once all tiles have begun; note how long the block goes on after that."""
+        at: list[float] = []
+
+        def strike() -> None:
+            self._begun()
+            at.append(time.perf_counter())
+            blow()
+
+        thread = threading.Thread(target=strike)
+        thread.start()
+        yield
+        self.after.setdefault(name, []).append(time.perf_counter() - at[0])
+        thread.join()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
