@@ -55,8 +55,12 @@ class Ending(Benchmark):
             time.sleep(0.001)
 
     def _interrupt(self) -> None:
-        with self._struck("Ctrl-C", lambda: os.kill(os.getpid(), signal.SIGINT)), suppress(KeyboardInterrupt):
-            self._run()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+        try:
+            with self._struck("Ctrl-C", lambda: os.kill(os.getpid(), signal.SIGINT)), suppress(KeyboardInterrupt):
+                self._run()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _kill_worker(self) -> None:
         with self._struck("a worker dies", lambda: os.kill(int(self.pids[0]), signal.SIGKILL)), suppress(TileError):
