@@ -32,7 +32,9 @@ class Dispatch(Benchmark):
 
         self.n_tiles = 50 if self.quick else 50_000
         self.volume = np.zeros(self.n_tiles, dtype=np.uint8)
-        self.cluster = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+        self.cluster = LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, processes=not self.quick
+        )
         self.client = Client(self.cluster)
 
     def teardown(self) -> None:

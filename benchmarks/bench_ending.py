@@ -50,10 +50,6 @@ class Ending(Benchmark):
 
         collect_tiles(hold, np.zeros(WORKERS), tile_shape=1, pass_tile=True, workers=WORKERS, retries=0, progress=False)
 
-    def _begun(self) -> None:
-        while not self.pids.view().all():
-            time.sleep(0.001)
-
     def _interrupt(self) -> None:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
         try:
@@ -69,8 +65,10 @@ class Ending(Benchmark):
     def _kill_caller(self) -> None:
         caller = os.fork()
         if caller == 0:
-            self._run()
-            os._exit(1)
+            try:
+                self._run()
+            finally:
+                os._exit(1)
         with self._struck("the caller dies", lambda: os.kill(caller, signal.SIGKILL)):
             os.waitpid(caller, 0)
             while any(_is_running(int(pid)) for pid in self.pids):
@@ -82,15 +80,21 @@ class Ending(Benchmark):
         at: list[float] = []
 
         def strike() -> None:
-            self._begun()
+            while not self.pids.view().all():
+                if over.wait(0.001):
+                    return
             at.append(time.perf_counter())
             blow()
 
+        over = threading.Event()
         thread = threading.Thread(target=strike)
         thread.start()
-        yield
-        self.after.setdefault(name, []).append(time.perf_counter() - at[0])
-        thread.join()
+        try:
+            yield
+            self.after.setdefault(name, []).append(time.perf_counter() - at[0])
+        finally:
+            over.set()
+            thread.join()
 
 
 def _is_running(pid: int) -> bool:

@@ -48,8 +48,10 @@ class Resume(Benchmark):
         if name == "the rest of the run":
             pid = os.fork()
             if pid == 0:
-                self._run(callbacks=[_KilledHalfWay()])
-                os._exit(1)
+                try:
+                    self._run(callbacks=[_KilledHalfWay()])
+                finally:
+                    os._exit(1)
             os.waitpid(pid, 0)
 
     def remarks(self) -> list[str]:

@@ -91,7 +91,7 @@ def test_sizes_are_written() -> None:
 
 def test_the_machine_has_cores_and_memory() -> None:
     assert usable_cores() >= 1
-    assert 2**26 < available_memory() < 2**50
+    assert 0 < available_memory() < 2**50
     assert free_space("/") > 0
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import connection
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tilecore.executors.launcher import Launcher
 from tilecore.executors.processes import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
 from tilecore.executors.start_method import familiar_start_method, is_fork, set_mp_start_method
+from tilecore.executors.supervised import SupervisedWorker
 from tilecore.executors.threads import ThreadExecutor
 
 
@@ -203,7 +205,8 @@ def test_an_executor_left_alone_does_not_keep_the_interpreter() -> None:
     code = (
         "import time; from tilecore.arrays.shipping import Parcel; "
         "from tilecore.executors.processes import ProcessExecutor; "
-        "e = ProcessExecutor(workers=2); e.start(Parcel(time.sleep)); e.submit(1e6); e.wait(0.5)"
+        "e = ProcessExecutor(workers=2); e.start(Parcel(time.sleep)); e.submit(1e6)\n"
+        "while not any(worker.begun() for worker in e._live): e.wait(0.05)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=HANGS)
 
@@ -248,3 +251,25 @@ def test_forking_beside_threads_is_warned_of(caplog: pytest.LogCaptureFixture) -
 def test_set_mp_start_method_and_is_fork_are_the_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set_mp_start_method() == multiprocessing.get_start_method()
     assert is_fork() == (multiprocessing.get_start_method() == "fork")
+
+
+@pytest.mark.parametrize("options", [{}, {"max_tasks": 1}])
+def test_a_worker_that_finished_while_nobody_listened_is_not_late(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = ProcessExecutor(workers=2, start_method="fork", timeout=100, **options)
+    with executor:
+        executor.start(Parcel(lambda task: task))
+        while not all(worker.ready for worker in executor._live):
+            executor._listen(time.monotonic() + HANGS)
+        executor.submit(1)
+        executor.submit(2)
+        executor._send()
+        executor.restrict(1)
+        for worker in executor._live:
+            assert connection.wait(worker.signals()[:1], HANGS)  # its result lies there
+        monkeypatch.setattr(SupervisedWorker, "begun_since", lambda worker: -1e9 if worker.begun() > 0 else None)
+        outcomes: list[Any] = []
+        while len(outcomes) < 2:
+            outcomes += executor.wait(HANGS)
+    assert sorted(outcome.value for outcome in outcomes) == [1, 2]

@@ -185,6 +185,23 @@ class Held(NamedTuple):
         return False
 
 
+def descendants(pid: int) -> list[int]:
+    """The children of a process that run, and theirs."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, todo = [], [pid]
+    while todo:
+        todo += (own := children.get(todo.pop(), []))
+        found += own
+    return found
+
+
 def names_in_shm(pids: Iterable[int]) -> list[str]:
     """Names that processes have given to shared memory."""
     owners = {str(pid) for pid in pids}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import multiprocessing
 import os
 import resource
@@ -34,6 +35,7 @@ from tilecore import Tile, TileError, collect_tiles, iter_tiles, map_tiles
 from tilecore.engine.events import Event, TileRetried
 from tilecore.executors import channel
 from tilecore.executors.mailbox import Outbox
+from tilecore.executors.supervised import SupervisedWorker
 
 
 @pytest.fixture(params=METHODS)
@@ -75,8 +77,31 @@ def stop_self() -> None:
 
 
 DEADLY = [kill_self, crash, abort, leave_quietly, raise_exit]
-# A healthy tile may be late on a busy machine; not so often.
-PATIENT: dict[str, Any] = {**TILES, "retries": 6}
+
+
+class Hang:
+    """Hangs, and says so before."""
+
+    def __init__(self, folder: Path, deed: Callable[[], None]) -> None:
+        self.folder, self.deed = folder, deed
+
+    def __call__(self) -> None:
+        (self.folder / f"hangs-{os.getpid()}").touch()
+        self.deed()
+
+
+@pytest.fixture
+def hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], Hang]:
+    """Make deeds that hang; nobody else is late, however busy the machine is."""
+    begun_since = SupervisedWorker.begun_since
+
+    def since(worker: SupervisedWorker) -> float | None:
+        return begun_since(worker) if (tmp_path / f"hangs-{worker._process.pid}").exists() else None
+
+    monkeypatch.setattr(SupervisedWorker, "begun_since", since)
+    return functools.partial(Hang, tmp_path)
+
+
 HANGING = [lambda: time.sleep(FOR_EVER), loop_for_ever, hold_the_lock_for_ever, stop_self]
 
 
@@ -135,7 +160,7 @@ def test_death_is_seen_while_another_tile_is_at_work(method: str, tmp_path: Path
     assert collect_tiles(deed, VOLUME, **run) == [0, 1]
 
 
-def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
+def test_many_deaths_and_hangs_at_once(method: str, hangs: Callable[..., Hang], tmp_path: Path) -> None:
     """Every seventh tile kills its worker, every eleventh hangs, one kills always."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
@@ -145,7 +170,7 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
             kill_self()
         if tile.number % 11 == 0 and not mark.exists():
             mark.touch()
-            time.sleep(FOR_EVER)
+            hangs(loop_for_ever)()
         return tile.number
 
     volume = np.zeros((60, 2, 2))
@@ -157,7 +182,6 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
             tile_shape=(1, 2, 2),
             pass_tile=True,
             timeout=0.3,
-            retries=6,
             on_error="finish",
             workers=2,
             start_method=method,
@@ -170,27 +194,29 @@ def test_many_deaths_and_hangs_at_once(method: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deed", HANGING)
-def test_a_hung_tile_is_killed_and_tried_again(deed: Callable[[], None], method: str, tmp_path: Path) -> None:
-    result = map_tiles(Once(tmp_path, deed), VOLUME, timeout=0.4, start_method=method, **PATIENT)
+def test_a_hung_tile_is_killed_and_tried_again(
+    deed: Callable[[], None], method: str, hangs: Callable[..., Hang], tmp_path: Path
+) -> None:
+    result = map_tiles(Once(tmp_path, hangs(deed)), VOLUME, timeout=0.2, start_method=method, **TILES)
     np.testing.assert_array_equal(result, VOLUME + 1)
 
 
-def test_a_tile_that_always_hangs_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TileError, match=r"tile \(1, 0, 1\).*longer than timeout=0.2 s \(7 attempts\)"):
-        map_tiles(Once(tmp_path, loop_for_ever, times=99), VOLUME, timeout=0.2, **PATIENT)
+def test_a_tile_that_always_hangs_is_named(hangs: Callable[..., Hang], tmp_path: Path) -> None:
+    with pytest.raises(TileError, match=r"tile \(1, 0, 1\).*longer than timeout=0.2 s \(2 attempts\)"):
+        map_tiles(Once(tmp_path, hangs(loop_for_ever), times=99), VOLUME, timeout=0.2, retries=1, **TILES)
 
 
-def test_short_tiles_in_batches_have_a_timeout_each(tmp_path: Path) -> None:
+def test_short_tiles_in_batches_have_a_timeout_each(hangs: Callable[..., Hang], tmp_path: Path) -> None:
     """The clock is the tile's, not the batch's."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
         if tile.number == 700 and not (tmp_path / "done").exists():
             (tmp_path / "done").touch()
-            loop_for_ever()
+            hangs(loop_for_ever)()
         return tile.number
 
-    run = {**PATIENT, "tile_shape": 1, "halo": 0}
-    results = collect_tiles(deed, np.zeros(2000), timeout=0.5, **run)
+    run = {**TILES, "tile_shape": 1, "halo": 0}
+    results = collect_tiles(deed, np.zeros(2000), timeout=0.2, **run)
     assert results == list(range(2000))
 
 

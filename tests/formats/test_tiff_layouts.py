@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ntpath
+import types
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import tifffile
 
 from tilecore import MissingFileError, UnreadableFileError, open_source
+from tilecore.formats import folders
 
 GENERATOR = np.random.default_rng(5)
 GREY = GENERATOR.integers(0, 255, (6, 50, 70)).astype(np.uint8)
@@ -131,3 +134,9 @@ def test_brackets_in_the_name_of_a_folder_that_is_there_are_no_pattern(tmp_path:
         open_source(folder / "other.tif")
     with pytest.raises(MissingFileError, match="there is no TIFF file"):
         open_source(folder / "other*.tif")
+
+
+def test_a_drive_that_is_not_there_is_no_endless_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "os", types.SimpleNamespace(path=ntpath, sep="\\"))
+    assert not folders.is_pattern(r"Z:\nowhere\v.npy")
+    assert folders.is_pattern(r"\\server\share\*.tif")

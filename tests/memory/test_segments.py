@@ -9,6 +9,8 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,24 +87,29 @@ def test_the_path_opens_the_same_bytes_and_goes_with_the_segment(backend: str) -
     assert not os.path.exists(path)
 
 
-@pytest.mark.alone("any process that gives a name removes those of killed ones first")
-def test_names_of_killed_processes_are_removed() -> None:
+@pytest.fixture
+def own_shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for names that no other process looks at."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        monkeypatch.setattr(segments, "_SHM_FOLDER", folder)
+        yield Path(folder)
+
+
+def test_names_of_killed_processes_are_removed(own_shm: Path) -> None:
     """Whoever asks for a name next removes those whose owners are gone, and no others."""
     code = (
-        "import os; from tilecore.memory.segments import Segment; s = Segment(10, 'shm'); "
+        "import os; from tilecore.memory import segments; "
+        f"segments._SHM_FOLDER = {str(own_shm)!r}; s = segments.Segment(10, 'shm'); "
         "print(s.path, flush=True); os.kill(os.getpid(), 9)"
     )
     orphan = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
     assert os.path.exists(orphan)
-    keep = Path(f"/dev/shm/tilecore-notours{os.getpid()}.shm")
+    keep = own_shm / "tilecore-notours.shm"
     keep.touch()
-    try:
-        segment = Segment(10, "shm")
-        assert os.path.exists(segment.path)
-        assert not os.path.exists(orphan)
-        assert keep.exists()
-    finally:
-        keep.unlink()
+    segment = Segment(10, "shm")
+    assert os.path.exists(segment.path)
+    assert not os.path.exists(orphan)
+    assert keep.exists()
 
 
 def test_a_forked_child_does_not_remove_its_parents_name() -> None:

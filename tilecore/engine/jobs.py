@@ -21,13 +21,18 @@ from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["CollectJob", "MapJob", "PilotTask", "ReadOnlyBlockError", "TileJob", "TileTask", "is_forbidden_write"]
 
+# What numpy, Python's buffers, Cython and pybind11 say of it.
+_FORBIDDEN = re.compile(
+    r"(destination|array) is read-?only|read-?only memory|(buffer|array|object) is not write?able", re.IGNORECASE
+)
+
 # A pilot that took longer is not followed by one on more voxels.
 _PILOT_SECONDS = 0.02
 
 
 def is_forbidden_write(error: BaseException) -> bool:
     """Whether numpy, or Python, says that something was written into what is read-only."""
-    return re.search("read-?only|not writable", str(error)) is not None
+    return not isinstance(error, OSError) and _FORBIDDEN.search(str(error)) is not None
 
 
 class ReadOnlyBlockError(TilecoreError, ValueError):

@@ -177,19 +177,22 @@ class ProcessExecutor:
         seconds = min(until, self._next_deadline()) - time.monotonic()
         signals = [signal for worker in self._live for signal in worker.signals()]
         ready = {id(signal) for signal in connection.wait(signals, None if seconds == math.inf else max(seconds, 0))}
+        return [outcome for worker in list(self._live) for outcome in self._look_after(worker, ready)]
+
+    def _look_after(self, worker: SupervisedWorker, ready: set[int]) -> list[Outcome]:
+        """Hear what a worker has to say; bury it if it is dead, late, or of no more use."""
+        message, death = worker.signals()
         outcomes: list[Outcome] = []
-        for worker in list(self._live):
-            message, death = worker.signals()
-            if id(death) in ready and worker.is_dead():
-                outcomes += self._bury(worker, None)
-            elif (why := self._overdue(worker)) is not None:
-                worker.kill()
-                outcomes += self._bury(worker, why)
-            elif id(message) in ready:
-                outcomes += self._hear(worker)
-                if worker.loss is not None:
-                    worker.kill()
-                    outcomes += self._bury(worker, worker.loss)
+        # One that seems late may have finished in time, while this process was kept from listening.
+        if id(message) in ready or self._overdue(worker) is not None:
+            outcomes += self._hear(worker)
+        if id(death) in ready and worker.is_dead():
+            return outcomes + self._bury(worker, None)
+        if (why := worker.loss or self._overdue(worker)) is not None:
+            worker.kill()
+            return outcomes + self._bury(worker, why)
+        if not worker.tasks and (worker.place >= self.workers or self._lifetime(worker) <= 0):
+            self._retire(worker)
         return outcomes
 
     def _hear(self, worker: SupervisedWorker) -> list[Outcome]:
@@ -202,25 +205,26 @@ class ProcessExecutor:
             self._n_successes += len(outcomes)
         if worker.ready:
             self._n_false_starts = 0
-        if not worker.tasks and (worker.place >= self.workers or self._lifetime(worker) <= 0):
-            self._retire(worker)
         return outcomes
 
     def _retire(self, worker: SupervisedWorker) -> None:
         """Let an idle worker go, and start a fresh one in its place."""
-        self._live.remove(worker)
         worker.dismiss()
         worker.join(_GRACE_SECONDS)
-        worker.reap()
+        self._forget(worker)
         if worker.place < self.workers:
             self._launch(worker.place)
+
+    def _forget(self, worker: SupervisedWorker) -> None:
+        with interrupts_deferred():  # in the list until nothing is left of it
+            worker.reap()
+            self._live.remove(worker)
 
     def _bury(self, worker: SupervisedWorker, why: str | None) -> list[Outcome]:
         """Take leave of a dead worker: blame the task it was at, save the others, replace it."""
         failure = worker.death(why)
         outcomes = self._hear(worker)
-        self._live.remove(worker)
-        worker.reap()
+        self._forget(worker)
         # Tasks begun before the last one are done, but their results died unreported.
         held, n_begun = list(worker.tasks), worker.begun()
         culprit = held.pop(n_begun - 1) if n_begun > 0 else None

@@ -105,10 +105,12 @@ class SupervisedWorker:
 
     def exitcode(self) -> int | None:
         """Exit code of a worker that is dead or dying; negative: the signal that killed it."""
-        self.join(_BURIAL_SECONDS)
-        # Ask first: what multiprocessing waits for may be held open by the worker's children.
+        deadline = time.monotonic() + _BURIAL_SECONDS
         if self._process.exitcode is None:
-            self._process.join(timeout=_BURIAL_SECONDS)
+            self.join(_BURIAL_SECONDS)
+        # Asked first: what multiprocessing waits for may be held open by the worker's children.
+        if self._process.exitcode is None:
+            self._process.join(timeout=max(deadline - time.monotonic(), 0))
         code = self._process.exitcode
         return None if code is None else int(code)
 
@@ -150,7 +152,7 @@ class SupervisedWorker:
         """Forget the process, which must be dead or dying."""
         self.kill_group()
         self.exitcode()
-        self._process.join(timeout=0)
+        self._process.join(timeout=0)  # multiprocessing forgets it by this
         self.close()
         with contextlib.suppress(ValueError):  # not ended, against all hope: its number stays taken
             self._process.close()

@@ -82,7 +82,8 @@ def _beyond_what_exists(path: str) -> tuple[str, str]:
     """Split a path behind the last folder, or file, that is there: the names of those may have brackets too."""
     existing = path
     while existing and not os.path.exists(existing):
-        existing = os.path.dirname(existing.rstrip("/" + os.sep))
+        parent = os.path.dirname(existing.rstrip("/" + os.sep))
+        existing = "" if parent == existing else parent  # a drive that is not there is its own parent
     return existing, path[len(existing) :]
 
 
