@@ -218,7 +218,11 @@ def _prepare(
     path = options.journal_path()
     if path is None and options.resume:
         raise ParameterError("resume=True: there is no journal to continue; give journal= a path")
-    journal = None if path is None else Journal(path, fingerprint(job), resume=options.resume, durable=options.durable)
+    journal = (
+        None
+        if path is None
+        else Journal(path, fingerprint(job, options.identity), resume=options.resume, durable=options.durable)
+    )
     name = getattr(function, "__name__", "tiles")
     return Execution(
         job,

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.engine.comparing import are_same, differences, what_is_unknown
 from tilecore.engine.results_json import decode, encode
 from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
@@ -23,7 +24,7 @@ __all__ = ["FORMAT", "Journal"]
 _log = logging.getLogger(__name__)
 
 #: Version of the file's format; files of another one are refused.
-FORMAT = 1
+FORMAT = 2
 
 # Forked workers of a run that was killed hold its lock until they have ended, too.
 _LOCK_SECONDS = 2.0
@@ -86,6 +87,7 @@ class Journal:
         self.values: dict[int, Any] = {}
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
+        self._unknown = what_is_unknown(self._fingerprint)
         self._done = _bits(0)
         self._descriptor = self._opened()
         try:
@@ -118,6 +120,8 @@ class Journal:
             If the file belongs to another run; the message says what differs.
         """
         if not self.continues:
+            if self._unknown:
+                _log.warning("%s: if this run is killed it cannot be continued: %s", self.path, self._unknown)
             self._done = _bits(grid.size)
             self._write_header(grid)
             return grid
@@ -245,9 +249,11 @@ class Journal:
         before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
         if not planned:
             before["tile_shape"], now["tile_shape"] = tiles["tile_shape"], list(grid.tile_shape)
-        if before != now:
-            details = "; ".join(_differences(before, now))
+        if not are_same(before, now):
+            details = "; ".join(differences(before, now))
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")
+        if self._unknown:
+            raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
         return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
 
     def _take(self, lines: list[dict[str, Any]], n_tiles: int) -> None:
@@ -289,28 +295,3 @@ def _lock(descriptor: int) -> None:
     except ImportError:  # Windows: nobody is kept out
         return
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """Where two JSON values differ, each place by its name."""
-    if before == now:
-        return []
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = sorted({*before, *now})
-        inner = [_differences(before.get(key), now.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now) and _is_nested(now):
-        pairs = enumerate(zip(before, now, strict=True))
-        inner = [_differences(*each, f"{name}[{number}]") for number, each in pairs]
-    else:
-        same_kind = name.rpartition(".")[2] in ("code", "digest") and before is not None and now is not None
-        return [f"{name} differs" if same_kind else f"{name} was {_brief(before)}, is {_brief(now)}"]
-    return [difference for each in inner for difference in each]
-
-
-def _is_nested(values: list[Any]) -> bool:
-    return any(isinstance(each, (dict, list)) for each in values)
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else text[:200] + "..."

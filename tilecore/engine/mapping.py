@@ -186,7 +186,9 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
         return None
     if not outputs.persist:
         raise ParameterError.of("journal", str(path), "needs outputs on disk: what is in memory is gone with the run")
-    journal = Journal(path, fingerprint(job), resume=options.resume, durable=options.durable)
+    journal = Journal(
+        path, fingerprint(job, options.identity, outputs.asked_dtypes), resume=options.resume, durable=options.durable
+    )
     if journal.continues and not outputs.are_begun:
         journal.restart()
     return journal

@@ -51,6 +51,10 @@ class RunOptions(TypedDict, total=False):
         nowhere. Default: beside the output, as ``<out>.journal``, if that is a file.
     resume : bool
         Continue the run that the journal records; only what is missing is computed. Default: False.
+    identity : str
+        A name of your own for the function and its data, such as ``"model-v3"``: it stands for
+        the function, and for sources that cannot be told from others, when a journal is
+        continued. Default: both are described by their content.
     durable : bool
         Whether the journal is to be true also after a loss of power, not only after the death
         of processes: outputs are written to the disk before a tile counts as finished, which
@@ -73,6 +77,7 @@ class RunOptions(TypedDict, total=False):
     copy: bool
     journal: str | os.PathLike[str] | bool | None
     resume: bool
+    identity: str | None
     durable: bool
     progress: bool | None
     callbacks: Sequence[Observer]
@@ -93,6 +98,7 @@ class Options:
     copy: bool = False
     journal: str | os.PathLike[str] | bool | None = None
     resume: bool = False
+    identity: str | None = None
     durable: bool = False
     progress: bool | None = None
     callbacks: Sequence[Observer] = ()
@@ -116,6 +122,8 @@ class Options:
         as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
         if options.max_memory is not None:
             parse_bytes(options.max_memory, "max_memory")
+        if not isinstance(options.identity, (str, type(None))):
+            raise ParameterTypeError.of("identity", options.identity, "a name, as text")
         if options.durable and not hasattr(os, "sync"):
             raise ParameterError.of("durable", True, "this system has no way to write everything to the disk")
         if not isinstance(options.callbacks, Iterable):

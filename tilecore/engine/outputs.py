@@ -121,6 +121,11 @@ class Outputs:
         return None if self.arrays is None else tuple([np.dtype(each.dtype) for each in self.arrays])
 
     @property
+    def asked_dtypes(self) -> tuple[np.dtype[Any] | None, ...]:
+        """Dtype of each output, as far as the caller has said it."""
+        return tuple(self._dtypes)
+
+    @property
     def inferred(self) -> tuple[bool, ...]:
         """Of each output, whether its dtype was taken from a result."""
         return tuple([dtype is None for dtype in self._dtypes])

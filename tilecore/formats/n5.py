@@ -58,6 +58,7 @@ class N5Reader:
 
     def __init__(self, store: FolderStore, folder: str, attributes: Mapping[str, Any], *, fill: bool) -> None:
         self._store, self._folder, self._fill = store, folder, fill
+        self.files = [store.place(folder)]
         name = f"{store.root}/{folder}".rstrip("/")
         if attributes["dataType"] not in _DTYPES:
             raise UnreadableFileError(f"{name} has elements of type {attributes['dataType']}: only numbers are read")

@@ -59,6 +59,7 @@ class PlanesReader:
 
     def __init__(self, path: str, paths: Sequence[str], *, fill: bool) -> None:
         self._path, self._paths, self._fill = path, paths, fill
+        self.files = paths
         self._keyframes: dict[int, Any] = {}
         self._plane = lru_cache(maxsize=4096)(self._parse)
         axes, counts = _numbering([os.path.basename(each) for each in paths], path)

@@ -25,6 +25,8 @@ class Reader(Protocol):
     info : ImageInfo
     mapped : memmap or None
         The whole image as a map of the file, where its voxels lie there as they are.
+    files : sequence of str, optional
+        The files and folders that the voxels lie in, where that is not the path as a whole.
     """
 
     @property

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import EllipsisType, TracebackType
+from types import EllipsisType
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 from weakref import WeakValueDictionary
 
@@ -115,6 +115,11 @@ class FileSource:
         return self._descriptor.path
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files, and the folders, that the voxels lie in."""
+        return tuple(getattr(self._open(), "files", None) or (self.path,))
+
+    @property
     def selection(self) -> str:
         """What of the file this is: series, level, channel, part. Two sources of one file may differ in it."""
         return repr(
@@ -211,7 +216,7 @@ class FileSource:
         return self.info.shape[0]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Read all of it, as ``numpy.asarray(source)`` does; a map of the file where there is one.
+        """Read all of it, or map the file where that can be done.
 
         Raises
         ------
@@ -256,9 +261,7 @@ class FileSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -24,6 +24,9 @@ class Store(Protocol):
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Some bytes of a key, counted from the end if `offset` is negative."""
 
+    def place(self, folder: str) -> str:
+        """The file or folder in which all keys lie that begin so."""
+
 
 class FolderStore:
     """Files in a folder and its folders; none outside, whatever a link or a name says."""
@@ -47,6 +50,10 @@ class FolderStore:
                 return file.read(length)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def place(self, folder: str) -> str:
+        """The folder."""
+        return os.path.join(self.root, folder)
 
     def _path(self, key: str) -> str:
         return inside(self.root, os.path.join(self.root, key))
@@ -84,6 +91,10 @@ class ZipStore:
                 return file.read(length)
         except KeyError:
             return None
+
+    def place(self, folder: str) -> str:
+        """The zip file itself."""
+        return self.root
 
 
 def open_store(path: str) -> Store:

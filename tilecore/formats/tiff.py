@@ -107,6 +107,14 @@ class TiffReader:
         codec = series.keyframe.compression.name.lower()
         self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=codec)
 
+    @property
+    def files(self) -> list[str]:
+        """The file, or all files that the image has parts in."""
+        if not self._series.is_multifile:
+            return [self._path]
+        pages = map(self._page, range(math.prod(self.info.shape[: self._n_leading])))
+        return sorted({page.path for page in pages if page is not None})
+
     def verify(self) -> None:
         """Compare pages, shape and segment sizes with what the files hold."""
         sizes: dict[str, int] = {}

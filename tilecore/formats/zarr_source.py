@@ -74,6 +74,7 @@ class ZarrReader:
     def __init__(self, store: Store, folder: str, metadata: ArrayMetadata, info: ImageInfo, *, fill: bool) -> None:
         self._store, self._folder, self._metadata, self._fill = store, folder, metadata, fill
         self.info = info
+        self.files = [store.place(folder)]
         check_chunk_size(metadata.chunks, metadata.dtype, f"{store.root}/{folder}")
 
     def verify(self) -> None:

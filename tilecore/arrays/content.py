@@ -1,0 +1,59 @@
+"""What tells the content of one array from that of another."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.machine import spread, usable_threads
+
+__all__ = ["digest_of_array", "digest_of_bytes"]
+
+# As much is looked at by one thread at a time, and copied if it does not lie in one piece.
+_PIECE_BYTES = 2**24
+
+
+def digest_of_bytes(content: Any) -> str:
+    """Digest of bytes."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def digest_of_array(array: npt.NDArray[Any]) -> str:
+    """Digest of all elements of an array, in the order of its axes in memory.
+
+    A checksum of 32 bits for each piece of 16 MiB, computed as fast as memory is read:
+    a piece that has changed goes unnoticed once in four billion times.
+    """
+    # Along an axis without a stride all elements are one.
+    distinct = array[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in array.strides])]
+    order = sorted(range(array.ndim), key=lambda axis: -abs(distinct.strides[axis]))
+    pieces = list(_pieces(distinct.transpose(order)))
+    checksums = [0] * len(pieces)
+
+    def look(number: int) -> None:
+        flat = np.ascontiguousarray(pieces[number]).reshape(-1)
+        checksums[number] = zlib.crc32(flat.view(np.uint8).data)
+
+    spread(look, range(len(pieces)), usable_threads())
+    return digest_of_bytes(struct.pack(f"<{array.ndim}B{len(checksums)}I", *order, *checksums))
+
+
+def _pieces(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Parts of at most a piece, cut along the first axes; where they end is a matter of the shape alone."""
+    if array.nbytes <= _PIECE_BYTES or array.ndim == 0:
+        if array.size:
+            yield array
+        return
+    step = _PIECE_BYTES * len(array) // array.nbytes
+    if step == 0:
+        for part in array:
+            yield from _pieces(part)
+    else:
+        for first in range(0, len(array), step):
+            yield array[first : first + step]

@@ -1,0 +1,73 @@
+"""What code does and what it reaches for, read from its instructions.
+
+Comments, docstrings and line numbers are no instructions.
+"""
+
+from __future__ import annotations
+
+import dis
+import importlib.util
+import json
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from tilecore.arrays.content import digest_of_bytes
+
+__all__ = ["code_digest", "global_names", "imported_modules"]
+
+_LOADS_GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_LOADS_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+
+
+def code_digest(code: types.CodeType) -> str:
+    """Digest of what code does."""
+    return digest_of_bytes(json.dumps(_instructions(code)).encode())
+
+
+def _instructions(code: types.CodeType) -> list[Any]:
+    """What code does, without where it stands; a docstring is no instruction."""
+    signature = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
+    steps = [[each.opname, _operand(each.argval)] for each in dis.get_instructions(code)]
+    return [signature, list(code.co_varnames[: sum(signature[:1]) + signature[2]]), steps]
+
+
+def _operand(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return _instructions(value)
+    if isinstance(value, (tuple, frozenset)):
+        inner = [_operand(each) for each in value]
+        return [type(value).__name__, *(inner if isinstance(value, tuple) else sorted(inner, key=repr))]
+    return [type(value).__name__, repr(value)]
+
+
+def global_names(code: types.CodeType) -> Iterator[tuple[str, ...]]:
+    """Each name that code looks up outside of itself, with the attributes that it takes of it at once."""
+    chain: list[str] = []
+    for instruction in dis.get_instructions(code):
+        if chain and instruction.opname in _LOADS_ATTRIBUTE:
+            chain.append(str(instruction.argval))
+            continue
+        if chain:
+            yield tuple(chain)
+        chain = [str(instruction.argval)] if instruction.opname in _LOADS_GLOBAL else []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from global_names(constant)
+
+
+def imported_modules(code: types.CodeType, package: str) -> Iterator[str]:
+    """Full names of the modules that code imports when it runs."""
+    level, name = 0, ""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT") and type(instruction.argval) is int:
+            level = instruction.argval
+        elif instruction.opname == "IMPORT_NAME":
+            name = str(instruction.argval)
+            name = importlib.util.resolve_name("." * level + name, package) if level and package else name
+            yield name
+        elif instruction.opname == "IMPORT_FROM":  # perhaps a module in a package
+            yield f"{name}.{instruction.argval}"
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from imported_modules(constant, package)
