@@ -140,6 +140,16 @@ class ExecutorContract:
         assert kind.__name__ in failure.reason
         assert failure.exception is None or isinstance(failure.exception, kind)
 
+    def test_an_exception_that_cannot_say_what_it_is_is_a_failure_all_the_same(self) -> None:
+        class WordlessError(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no text")
+
+        def fail(task: int) -> None:
+            raise WordlessError
+
+        assert self.failure(fail).reason == "WordlessError: it cannot say what it is"
+
     def test_other_tasks_do_not_mind_a_failure(self) -> None:
         def fail_at_three(task: int) -> int:
             if task == 3:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tilecore import SharedArray, SharedMemory, TileError, extract_box, pmap_chunks, settings
+from tilecore import SharedArray, SharedMemory, TileError, extract_box, map_tiles, pmap_chunks, settings
 
 METHODS = ["fork", "forkserver", "spawn"]
 VOLUME = np.random.default_rng(0).integers(0, 1000, (9, 10, 11)).astype("u2")
@@ -193,3 +193,39 @@ def test_bad_chunks(chunks: Any) -> None:
 
 def test_empty_array() -> None:
     assert pmap_chunks(total, np.zeros((0, 4)), (1, 1), 2) == []
+
+
+@pytest.mark.parametrize("nb_workers", [1, 2])
+def test_what_a_function_writes_is_seen_by_no_other_call(nb_workers: int) -> None:
+    def write(arr: Any, start: Any, chunks: Any) -> int:
+        before = int(arr.sum())
+        arr[start[0] : start[0] + chunks[0]] += 1
+        return before
+
+    array = np.zeros(8, int)
+    assert pmap_chunks(write, array, (2,), nb_workers) == [0] * 4
+    assert not array.any()
+
+
+@pytest.mark.parametrize("nb_workers", [1, 2])
+def test_a_memory_error_of_the_function_is_raised(nb_workers: int) -> None:
+    def hungry(arr: Any, start: Any, chunks: Any) -> None:
+        raise MemoryError("too much")
+
+    with pytest.raises(MemoryError, match="too much"):
+        pmap_chunks(hungry, np.zeros(8), (2,), nb_workers)
+
+
+def _mapped_inside(arr: Any, start: Any, chunks: Any) -> float:
+    return float(map_tiles(np.copy, np.array(arr), tile_shape=4, workers=2, progress=False).sum())
+
+
+def _pmapped_inside(arr: Any, start: Any, chunks: Any) -> float:
+    return float(sum(pmap_chunks(lambda a, *_: a[0, 0], np.array(arr), (2, 8), nb_workers=2)))
+
+
+@pytest.mark.parametrize(("inner", "total"), [(_mapped_inside, 64.0), (_pmapped_inside, 4.0)])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_run_inside_a_chunk(inner: Any, total: float, method: str) -> None:
+    with settings.override(start_method=method):
+        assert pmap_chunks(inner, np.ones((8, 8)), (4, 8), nb_workers=2) == [total, total]

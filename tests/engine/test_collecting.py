@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.engine.test_mapping import RUNS
 from tests.faults.harness import wait_until
-from tilecore import ParameterError, Tile, TileError, collect_tiles, iter_tiles, reduce_tiles
+from tilecore import ParameterError, Tile, TileError, TileGrid, collect_tiles, iter_tiles, map_tiles, reduce_tiles
 from tilecore.engine import collecting
 from tilecore.engine.events import Event, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
 
@@ -221,3 +222,25 @@ def test_a_billion_tiles_start_at_once() -> None:
     results.close()
     assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
     tracemalloc.stop()
+
+
+class Reusing:
+    """Doubles its block, in a buffer that each thread uses again and again."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[int, np.ndarray] = {}
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        buffer = self.buffers.setdefault(threading.get_ident(), np.empty(block.shape))
+        return np.multiply(block, 2, out=buffer)
+
+
+@pytest.mark.parametrize("run", [{"executor": "serial"}, {"executor": "threads", "workers": 2}, {"workers": 2}])
+def test_a_function_may_use_its_buffer_again(run: dict[str, Any]) -> None:
+    cube = np.random.default_rng(0).random((16, 16, 16))
+    for _ in range(5):
+        np.testing.assert_array_equal(map_tiles(Reusing(), cube, tile_shape=4, **run), 2 * cube)
+        for tile, block in zip(
+            TileGrid(cube.shape, 4), collect_tiles(Reusing(), cube, tile_shape=4, **run), strict=True
+        ):
+            np.testing.assert_array_equal(block, 2 * cube[tile.write.slices])

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections import Counter
+from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import zarr
 
-from tests.faults.harness import PidLog, tiles_in_journal, wait_until
+from tests.faults.harness import FOR_EVER, PidLog, Session, alive, tiles_in_journal, wait_until
 from tilecore import JournalError, ParameterError, Tile, TileError, TileGrid, collect_tiles, map_tiles, reduce_tiles
+from tilecore.engine import execution
 from tilecore.engine import journal as journal_module
+from tilecore.engine.events import TileDone
 from tilecore.engine.identities import new_describer
 from tilecore.engine.journal import Journal
 from tilecore.engine.results_json import decode, encode
@@ -232,12 +238,43 @@ def test_results_that_are_no_data_are_refused(tmp_path: Path) -> None:
         np.array(["a", "bc"]),
         np.datetime64("2020-01-01"),
         np.zeros(2, dtype=[("a", "i2")]),
+        np.float64(2.5),
+        np.str_("text"),
+        np.bool_(True),
+        np.int64(3),
+        float("nan"),
+        -0.0,
+        2**70,
+        np.ma.masked_less(np.arange(4), 2),
+        np.ma.MaskedArray(np.arange(4.0), fill_value=-1.0, hard_mask=True),
+        [np.ma.masked_all(3), (np.float32(1),)],
     ],
 )
 def test_results_survive_json(value: Any) -> None:
     back = decode(json.loads(json.dumps(encode(value))))
     assert type(back) is type(value)
     np.testing.assert_equal(back, value)
+    if isinstance(value, np.ma.MaskedArray):
+        assert (back.mask is np.ma.nomask) == (value.mask is np.ma.nomask)
+        np.testing.assert_equal(np.ma.getmaskarray(back), np.ma.getmaskarray(value))
+        np.testing.assert_equal(back.data, value.data)
+        assert (back.fill_value, back.hardmask) == (value.fill_value, value.hardmask)
+
+
+class Named(NamedTuple):
+    a: int
+
+
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    "value", [Named(1), Text("a"), IntEnum("E", "A")(1), Counter("aa"), np.ma.masked, np.array([None]), {1: 2}, 1j]
+)
+def test_results_that_would_come_back_as_something_else_are_refused(value: Any) -> None:
+    with pytest.raises(JournalError, match=f"type {type(value).__name__}"):
+        encode([value])
 
 
 def journal_with(path: Path, lines: int) -> TileGrid:
@@ -368,6 +405,108 @@ def test_a_file_that_is_no_journal_is_not_overwritten_by_resuming(tmp_path: Path
     with pytest.raises(JournalError, match="is no journal"):
         Journal(tmp_path / "j", {"run": 1})
     assert (tmp_path / "j").read_text().startswith("my thesis")
+
+
+AGAIN = """
+import os, sys
+import numpy as np
+from tilecore import create_sink, map_tiles
+
+way, how, n_done = sys.argv[1], sys.argv[2], []
+
+def die(event):
+    n_done.append(type(event).__name__ == "TileDone")
+    if how == "kill" and sum(n_done) == 8:
+        os.kill(os.getpid(), 9)
+
+def run(out, **options):
+    map_tiles(np.negative, np.ones((32, 16, 16), "f4"), out=out, dtype="f4", tile_shape=(2, 16, 16), executor="serial",
+              callbacks=[die], **options)
+
+if way == "sink":
+    with create_sink("o.npy", (32, 16, 16), "f4") as sink:
+        run(sink, journal="j", resume=True)
+elif how == "other":
+    how = "kill"
+    run("o.npy", journal=False)
+else:
+    run("o.npy", resume=True)
+"""
+
+
+def test_a_journal_of_an_output_that_was_made_anew_is_refused(tmp_path: Path) -> None:
+    """The same script again after a kill: its sink is another one, without the tiles that are done."""
+    command = [sys.executable, "-c", AGAIN, "sink"]
+    assert subprocess.run([*command, "kill"], cwd=tmp_path).returncode == -signal.SIGKILL
+    again = subprocess.run([*command, "again"], cwd=tmp_path, capture_output=True, text=True)
+    assert "speaks of an output that is not this one" in again.stderr
+    assert not (tmp_path / "o.npy").exists()
+
+
+def test_a_run_without_a_journal_in_between_leaves_none_of_another_output(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AGAIN, "path"]
+    for how in ("kill", "other"):
+        assert subprocess.run([*command, how], cwd=tmp_path).returncode == -signal.SIGKILL
+    subprocess.run([*command, "again"], cwd=tmp_path, check=True)
+    assert (np.load(tmp_path / "o.npy") == -1).all()
+
+
+@pytest.mark.parametrize("dtype", [None, "f8"])
+def test_a_run_begun_anew_and_killed_before_its_first_tile_leaves_no_old_journal(dtype: Any, tmp_path: Path) -> None:
+    """Of three runs the second begins anew and dies in its pilot; the third goes on with nothing of the first."""
+    options: dict[str, Any] = {"out": tmp_path / "o.npy", "dtype": dtype, "executor": "serial"}
+
+    def first() -> None:
+        done: list[int] = []
+
+        def die(event: Any) -> None:
+            done.append(isinstance(event, TileDone))
+            if sum(done) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        map_tiles(np.square, VOLUME, tile_shape=(2, 9, 10), callbacks=[die], **options)
+
+    def second() -> None:
+        execution.Execution._pilot = lambda self: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        map_tiles(np.square, VOLUME, **options)
+
+    for run in (first, second):
+        assert Session(run).wait()[0] == -signal.SIGKILL
+    np.testing.assert_array_equal(map_tiles(np.square, VOLUME, resume=True, **options), np.square(VOLUME))
+
+
+def test_a_child_of_a_tile_does_not_hold_the_journal(tmp_path: Path) -> None:
+    """A run that was killed is continued though something that it started lives on."""
+    options: dict[str, Any] = {"out": tmp_path / "o.npy", "dtype": "f8", "executor": "serial", "tile_shape": (2, 9, 10)}
+
+    def run() -> None:
+        map_tiles(Forking(tmp_path), VOLUME, callbacks=[lambda e: isinstance(e, TileDone) and os._exit(9)], **options)
+
+    assert Session(run).wait()[0] == 9
+    child = int((tmp_path / "child").read_text())
+    try:
+        result = map_tiles(Forking(tmp_path), VOLUME, resume=True, **options)
+        assert alive([child])
+    finally:
+        os.kill(child, signal.SIGKILL)
+    np.testing.assert_array_equal(result, VOLUME)
+
+
+class Forking:
+    """Starts a process that outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        if not (self.folder / "child").exists():
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                os.closerange(0, 3)
+                time.sleep(FOR_EVER)
+            (self.folder / "child").write_text(str(pid))
+        return block + 0.0
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

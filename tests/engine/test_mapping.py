@@ -449,3 +449,17 @@ def test_what_makes_no_map_is_told(arguments: dict[str, Any], message: str) -> N
     with pytest.raises((ValueError, TypeError, TileError), match=message) as caught:
         map_tiles(**{**run, **arguments})
     assert isinstance(caught.value, TilecoreError)
+
+
+@pytest.mark.parametrize("executor", [3, SerialExecutor, object()])
+def test_what_is_no_executor_is_refused(executor: Any, volume: np.ndarray) -> None:
+    with pytest.raises(ParameterTypeError, match="executor=.*one of serial, threads, processes"):
+        map_tiles(np.sqrt, volume, executor=executor)
+
+
+@pytest.mark.parametrize(
+    "option", [{"workers": 2}, {"timeout": 3}, {"start_method": "fork"}, {"threads_per_worker": 2}]
+)
+def test_what_an_executor_of_ones_own_would_ignore_is_refused(option: dict[str, Any], volume: np.ndarray) -> None:
+    with pytest.raises(ParameterError, match=f"{next(iter(option))}=.*made already"):
+        map_tiles(np.sqrt, volume, executor=SerialExecutor(), **option)

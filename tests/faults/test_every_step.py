@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import HANGS, Session, alive, descendants, wait_until
+from tests.faults.harness import Session, alive, descendants, wait_until
 from tilecore import SharedArray, Tile, collect_tiles, map_tiles
-from tilecore.engine import journal
 
 VOLUME = np.arange(4.0 * 6).reshape(4, 6)
 PACKAGE = str(Path(__file__).parents[2] / "tilecore")
@@ -174,19 +173,11 @@ def die_in_parent(step: int, folder: Path) -> bool:
     return died
 
 
-@pytest.fixture
-def patient_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for the lock as long as a worker of the killed run takes to end."""
-    monkeypatch.setattr(journal, "_LOCK_SECONDS", HANGS)
-
-
-@pytest.mark.usefixtures("patient_journal")
 def test_death_at_some_steps_of_the_calling_process(tmp_path: Path) -> None:
     sweep(range(5, 5000, 97), lambda step: die_in_parent(step, tmp_path / str(step)))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("patient_journal")
 def test_death_at_every_step_of_the_calling_process(tmp_path: Path) -> None:
     sweep(range(1, 9000, 3), lambda step: die_in_parent(step, tmp_path / str(step)))
 

@@ -112,7 +112,7 @@ def pmap_chunks(
     # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
     ordinary = type(arr) is np.ndarray and not is_reachable(arr)
     shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
-    protected = executor.reach != "same" and (ordinary or (isinstance(arr, np.ndarray) and file_of(arr) is not None))
+    protected = ordinary or (isinstance(arr, np.ndarray) and file_of(arr) is not None)
     with executor, ThreadPoolExecutor(1) as copier:
         job = _ChunkJob(f, arr if shared is None else shared, grid, chunks, use_imap, protected)
         filled = None if shared is None else copier.submit(shared.fill, arr)  # while the workers start

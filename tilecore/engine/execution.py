@@ -112,7 +112,9 @@ class Execution:
         self._description = description
         self._chunks = getattr(job.sources[0], "chunks", None)
         self.executor: Executor = options.create_executor()
-        self.job = replace(job, sources=tuple([within_reach(each, self.executor.reach) for each in job.sources]))
+        reach = self.executor.reach
+        sources = tuple([within_reach(each, reach) for each in job.sources])
+        self.job = replace(job, sources=sources, shares_memory=reach == "same")
 
     @property
     def grid(self) -> TileGrid:
@@ -154,6 +156,7 @@ class Execution:
                 journal.begin(self.grid)
             for result in self._run(feeder, journal).results():
                 yield result.task, result.value
+                # Whoever asks for the next result has dealt with this one: only now is its tile finished.
                 if journal is not None and result.finished:
                     self._record(journal, result)
 

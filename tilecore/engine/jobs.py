@@ -95,6 +95,9 @@ class TileJob:
         Whether the function may write into its blocks.
     pass_tile : bool
         Whether it gets the tile, as the keyword argument ``tile``.
+    shares_memory : bool
+        Whether the worker is a thread of the calling process: an array that is handed over may be
+        one that the function uses again, and is copied at once.
     """
 
     function: Callable[..., Any]
@@ -104,6 +107,7 @@ class TileJob:
     boundary: Boundary = None
     copy: bool = False
     pass_tile: bool = False
+    shares_memory: bool = field(default=False, kw_only=True)
 
     #: Whether results are the caller's, and a journal has to keep them.
     yields_results: ClassVar[bool] = False
@@ -196,8 +200,18 @@ class CollectJob(TileJob):
     yields_results: ClassVar[bool] = True
 
     def keep(self, tile: Tile, result: Any) -> Any:
-        """Return the result as it is."""
-        return result
+        """Return the result, in memory that is its own."""
+        return _copied(result) if self.shares_memory else result
+
+
+def _copied(result: Any) -> Any:
+    """A copy of arrays, also of those in lists, tuples and dicts."""
+    kind = type(result)
+    if isinstance(result, np.ndarray):
+        return result.copy()
+    if kind in (list, tuple):
+        return kind([_copied(each) for each in result])
+    return {name: _copied(each) for name, each in result.items()} if kind is dict else result
 
 
 @dataclass
@@ -225,7 +239,8 @@ class MapJob(TileJob):
         results = result if isinstance(result, tuple) else (result,)
         owned = self.fit(tile, [self._owned(tile, each) for each in results])
         if self.sinks is None:
-            return tuple([each if each.flags.c_contiguous else each.copy() for each in owned])
+            is_own = not self.shares_memory
+            return tuple([each if is_own and each.flags.c_contiguous else each.copy() for each in owned])
         box = self.placement.box(tile.write)
         for sink, each in zip(self.sinks, owned, strict=True):
             sink[box.slices] = each

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.engine.comparing import are_same, differences, what_is_unknown
+from tilecore.engine.journal_file import JournalFile, line_of
 from tilecore.engine.results_json import decode, encode
 from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
@@ -26,13 +27,8 @@ _log = logging.getLogger(__name__)
 #: Version of the file's format; files of another one are refused.
 FORMAT = 2
 
-# Forked workers of a run that was killed hold its lock until they have ended, too.
-_LOCK_SECONDS = 2.0
-
 # How often everything is written to the disks, for runs that are to outlive a loss of power.
 _SYNC_SECONDS = 1.0
-
-_SIGNATURE = b'{"tilecore_journal":'
 
 
 class Journal:
@@ -50,6 +46,8 @@ class Journal:
         Of JSON values; a file with another one is refused.
     resume : bool
         Whether to go on with what the file has; otherwise it is begun anew.
+    outputs : sequence of (str or None)
+        What tells each output from one that is made anew under its name, where that is known.
     durable : bool
         Whether a line is to be true also after a loss of power: it is held back until the
         system has written everything to the disks, once a second.
@@ -80,6 +78,7 @@ class Journal:
         fingerprint: dict[str, Any],
         *,
         resume: bool = False,
+        outputs: Sequence[str | None] = (),
         durable: bool = False,
     ) -> None:
         self.path = Path(path)
@@ -88,13 +87,15 @@ class Journal:
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self._unknown = what_is_unknown(self._fingerprint)
+        self._outputs = list(outputs)
         self._done = _bits(0)
-        self._descriptor = self._opened()
+        self._file = JournalFile(self.path)
         try:
-            lines = self._read()
-            self._lines = lines if resume else []
-            if len(lines) > 1 and not resume:
-                _log.warning("%s: an unfinished run is begun anew; resume would have continued it", self.path)
+            self._lines = self._file.read()
+            if not resume:
+                if len(self._lines) > 1:
+                    _log.warning("%s: an unfinished run is begun anew; resume would have continued it", self.path)
+                self._forget()
         except BaseException:
             self.close()
             raise
@@ -133,7 +134,13 @@ class Journal:
 
     def restart(self) -> None:
         """Forget what the file has, because what it speaks of is not there."""
-        self.continues, self._lines = False, []
+        self._forget()
+        self.continues = False
+
+    def _forget(self) -> None:
+        """Empty the file at once: what it speaks of is made anew from now on, and this run may be killed meanwhile."""
+        self._file.clear()
+        self._lines = []
 
     @property
     def is_useless(self) -> bool:
@@ -146,7 +153,7 @@ class Journal:
 
     def record(self, number: int) -> None:
         """Write that a tile is finished; its result is where it belongs."""
-        self._record(number, _line({"t": number}))
+        self._record(number, line_of({"t": number}))
 
     def record_result(self, number: int, value: Any) -> None:
         """Write that a tile is finished, and its result, which is nowhere else.
@@ -156,7 +163,7 @@ class Journal:
         JournalError
             If the result cannot be written as data.
         """
-        self._record(number, _line({"t": number, "v": encode(value)}))
+        self._record(number, line_of({"t": number, "v": encode(value)}))
 
     def remove(self) -> None:
         """Close the file and remove it: the run is complete, or has nothing to show."""
@@ -168,10 +175,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file and release its lock."""
-        if self._descriptor >= 0:
-            self._release()
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._release()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -179,34 +184,16 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _opened(self) -> int:
-        """Open the file and lock it; again, if the run that held the lock has removed it meanwhile."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            descriptor = os.open(self.path, flags, 0o600)
-            try:
-                _lock(descriptor)
-                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                    return descriptor
-            except FileNotFoundError:
-                pass
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise JournalError(f"{self.path} is in use by another run") from error
-                time.sleep(0.02)
-            os.close(descriptor)
-
     def _write_header(self, grid: TileGrid) -> None:
-        os.ftruncate(self._descriptor, 0)
+        self._file.clear()
         tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
-        self._write(_line({"tilecore_journal": FORMAT, "tiles": tiles, "run": self._fingerprint}))
+        header = {"tilecore_journal": FORMAT, "tiles": tiles, "outputs": self._outputs, "run": self._fingerprint}
+        self._file.write(line_of(header))
 
     def _record(self, number: int, line: bytes) -> None:
         self._mark(number)
         if not self._durable:
-            self._write(line)
+            self._file.write(line)
             return
         self._held_back += line
         if time.monotonic() - self._last_sync > _SYNC_SECONDS:
@@ -216,30 +203,10 @@ class Journal:
         """Write the lines that were held back, what they speak of first."""
         if self._held_back:
             os.sync()
-            self._write(self._held_back)
-            os.fsync(self._descriptor)
+            self._file.write(self._held_back)
+            self._file.sync()
             self._held_back = b""
         self._last_sync = time.monotonic()
-
-    def _write(self, line: bytes) -> None:
-        while line:
-            line = line[os.write(self._descriptor, line) :]
-
-    def _read(self) -> list[dict[str, Any]]:
-        """Every whole line; a torn one at the end is cut off the file."""
-        content = self.path.read_bytes()
-        if not content.startswith(_SIGNATURE[: len(content)]):
-            raise JournalError(f"{self.path} exists and is no journal; choose another path")
-        whole, newline, _ = content.rpartition(b"\n")
-        lines = whole.split(b"\n") if newline else []
-        parsed = [_parse(line) for line in lines]
-        while parsed and parsed[-1] is None:  # a crash of the machine may leave garbage, but only at the end
-            parsed.pop()
-        damaged = [number for number, line in enumerate(parsed, 1) if line is None]
-        if damaged:
-            raise JournalError(f"{self.path} is damaged in line {damaged[0]}; delete it to start over")
-        os.ftruncate(self._descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
-        return [line for line in parsed if line is not None]
 
     def _compare(self, header: dict[str, Any], grid: TileGrid, *, planned: bool) -> TileGrid:
         """Refuse the journal of another run; give the grid to go on with."""
@@ -254,6 +221,11 @@ class Journal:
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")
         if self._unknown:
             raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
+        if header["outputs"] != self._outputs:
+            raise JournalError(
+                f"{self.path} speaks of an output that is not this one: it was made anew since. "
+                "Give the output as a path, which is continued, or leave out resume to start over"
+            )
         return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
 
     def _take(self, lines: list[dict[str, Any]], n_tiles: int) -> None:
@@ -273,25 +245,3 @@ class Journal:
 def _bits(size: int) -> npt.NDArray[np.uint8]:
     """One bit for each tile; the system gives memory only to those that are touched."""
     return np.zeros((size >> 3) + 1, dtype=np.uint8)
-
-
-def _line(content: dict[str, Any]) -> bytes:
-    """A line of JSON that ends with a checksum of what stands before it."""
-    text = json.dumps(content, separators=(",", ":"))
-    return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    text, comma, rest = line.rpartition(b',"crc":')
-    if not comma or not rest.endswith(b"}") or not rest[:-1].isdigit() or zlib.crc32(text) != int(rest[:-1]):
-        return None
-    content: dict[str, Any] = json.loads(text + b"}")
-    return content
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

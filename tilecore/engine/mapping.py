@@ -13,6 +13,7 @@ from tilecore.engine.execution import Execution, first_grid
 from tilecore.engine.fingerprint import fingerprint
 from tilecore.engine.jobs import MapJob
 from tilecore.engine.journal import Journal
+from tilecore.engine.journal_file import is_journal
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.sinks import check_alignment
@@ -180,6 +181,9 @@ def _remove(journal: Journal | None) -> None:
 
 def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | None:
     path = options.journal_path(outputs.journal_path)
+    beside = outputs.journal_path
+    if beside is not None and beside != path and is_journal(beside):
+        Journal(beside, {}).remove()  # it speaks of an output that this run makes anew, or continues by another
     if path is None:
         if options.resume:
             raise ParameterError("resume=True: there is no journal to continue; give out= a path, or journal= one")
@@ -187,7 +191,11 @@ def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | 
     if not outputs.persist:
         raise ParameterError.of("journal", str(path), "needs outputs on disk: what is in memory is gone with the run")
     journal = Journal(
-        path, fingerprint(job, options.identity, outputs.asked_dtypes), resume=options.resume, durable=options.durable
+        path,
+        fingerprint(job, options.identity, outputs.asked_dtypes),
+        resume=options.resume,
+        outputs=outputs.tokens,
+        durable=options.durable,
     )
     if journal.continues and not outputs.are_begun:
         journal.restart()

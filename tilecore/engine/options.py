@@ -13,7 +13,7 @@ from tilecore.configuration import settings
 from tilecore.engine.events import Observer
 from tilecore.engine.running import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.executors.base import Executor, create_executor
+from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.geometry.axes import as_integer
 
 __all__ = ["Options", "RunOptions"]
@@ -132,6 +132,8 @@ class Options:
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:
             raise ParameterError.of("timeout", options.timeout, "seconds, more than zero")
+        if not isinstance(options.executor, str):
+            _check_executor(options.executor, run)
         return options
 
     def journal_path(self, default: Path | None = None) -> Path | None:
@@ -151,3 +153,20 @@ class Options:
             "timeout": self.timeout,
         }
         return create_executor(self.executor, **chosen)
+
+
+# What an executor is made with: one that is made already has its own.
+_OF_EXECUTORS = ("workers", "start_method", "threads_per_worker", "timeout")
+
+
+def _check_executor(executor: object, run: RunOptions) -> None:
+    """Refuse what is no executor, and what would be ignored beside one."""
+    missing = [name for name in ("workers", "reach", "start", "submit", "wait", "stop") if not hasattr(executor, name)]
+    if missing or isinstance(executor, type):
+        names = ", ".join(EXECUTORS)
+        raise ParameterTypeError.of("executor", executor, f"one of {names}, or an object as these make")
+    ignored = [name for name in _OF_EXECUTORS if run.get(name) is not None]
+    if ignored:
+        raise ParameterError.of(
+            ignored[0], run.get(ignored[0]), f"the executor is made already; give {ignored[0]} to it when it is made"
+        )

@@ -46,6 +46,8 @@ class Outputs:
     ----------
     arrays : list of array_like, or None
         The outputs; None until their number and dtypes are known.
+    tokens : list of (str or None)
+        Of sinks that the caller has created, what tells them from others of the same name.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Outputs:
             else None
             for each in wanted
         ]
+        self.tokens = [each.token if isinstance(each, FileSink) else None for each in wanted]
         paths = [file.path.resolve() for file in self._files if file is not None]
         if len(set(paths)) < len(paths):
             raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")

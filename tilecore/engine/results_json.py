@@ -19,29 +19,34 @@ def encode(value: Any) -> Any:
     Parameters
     ----------
     value : object
-        None, numbers, text, arrays, and lists, tuples and dicts of them.
+        None, numbers, text, arrays, masked arrays, and lists, tuples and dicts of them; what is
+        derived from these types is refused, as it would come back as something else.
 
     Raises
     ------
     JournalError
         If it is anything else.
     """
-    if value is None or isinstance(value, (bool, int, float, str)):
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not value.dtype.hasobject:
         return {"scalar": encode(np.asarray(value))}
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+    if kind is np.ndarray and not value.dtype.hasobject:
         stream = io.BytesIO()
         np.save(stream, value, allow_pickle=False)
         return {"npy": base64.b64encode(stream.getvalue()).decode()}
-    if isinstance(value, list):
+    if kind is np.ma.MaskedArray and not value.dtype.hasobject:
+        mask = None if value.mask is np.ma.nomask else value.mask
+        return {"masked": [encode(part) for part in (value.data, mask, np.asarray(value.fill_value), value.hardmask)]}
+    if kind is list:
         return [encode(each) for each in value]
-    if isinstance(value, tuple):
+    if kind is tuple:
         return {"tuple": [encode(each) for each in value]}
-    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+    if kind is dict and all(type(name) is str for name in value):
         return {"dict": {name: encode(each) for name, each in value.items()}}
     raise JournalError(
-        f"a journal cannot keep results of type {type(value).__name__}: "
+        f"a journal cannot keep results of type {kind.__name__}: "
         "return arrays, numbers, text, or lists and dicts of them, or pass journal=False"
     )
 
@@ -57,6 +62,9 @@ def decode(content: Any) -> Any:
         return np.load(io.BytesIO(base64.b64decode(inner)), allow_pickle=False)
     if kind == "scalar":
         return decode(inner)[()]
+    if kind == "masked":
+        data, mask, fill, is_hard = map(decode, inner)
+        return np.ma.MaskedArray(data, np.ma.nomask if mask is None else mask, fill_value=fill, hard_mask=is_hard)
     if kind == "tuple":
         return tuple(decode(each) for each in inner)
     return {name: decode(each) for name, each in inner.items()}

@@ -172,12 +172,12 @@ class Run:
 
     def _finishes_tile(self, task: Any) -> bool:
         """Whether a task is the last part of its tile, or all of it."""
-        if not self._parts_left or task[0] not in self._parts_left:
+        if not self._parts_left or (number := self._number(task)) not in self._parts_left:
             return True
-        self._parts_left[task[0]] -= 1
-        if self._parts_left[task[0]]:
+        self._parts_left[number] -= 1
+        if self._parts_left[number]:
             return False
-        del self._parts_left[task[0]]
+        del self._parts_left[number]
         return True
 
     def _fail(self, executor: Executor, task: Any, failure: Failure) -> None:
@@ -204,11 +204,11 @@ class Run:
         if not self._lacked_memory(task, failure):
             return False
         executor.restrict(executor.workers // 2)
-        number = task[0]
+        number = self._number(task)
         if not (parts := self._split(number, task)):
             return False
         # Other parts of the tile are as large as this one was: cut them before they fail too.
-        others = [other for other in self._again if other[0] == number]
+        others = [other for other in self._again if self._number(other) == number]
         for other in others:
             self._again.remove(other)
             parts += self._split(number, other) or [other]
@@ -216,6 +216,9 @@ class Run:
         self._n_cuts[number] += 1
         self._again.extendleft(reversed(parts))
         return True
+
+    def _number(self, task: Any) -> int:
+        return int(self._plan.tile_of(task).number)
 
     def _split(self, number: int, task: Any) -> list[Any]:
         return self._plan.split(task) if self._n_cuts[number] < _MOST_CUTS else []

@@ -50,5 +50,8 @@ def failure_of(error: BaseException) -> Failure:
 
 def describe(error: BaseException) -> str:
     """Write an exception's type and text in one line."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # the error's own code has one
+        lines = ["it cannot say what it is"]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

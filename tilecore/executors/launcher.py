@@ -34,6 +34,16 @@ _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """Give a fork a lock of its own: the one that it was started under is held for ever in it."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 class Launcher:
     """Starts the workers of one executor.
 

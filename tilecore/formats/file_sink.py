@@ -6,6 +6,7 @@ import contextlib
 import errno
 import math
 import os
+import secrets
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -72,6 +73,8 @@ class FileSink:
         self.partial = spec.path.with_name(spec.path.name + ".partial")
         self._target: Any = None
         self._begun: object = None
+        #: Tells what was created here from what other processes, or earlier calls, have created under the name.
+        self.token: str | None = None
         for name in ("chunks", "shards"):
             if getattr(spec, name) is not None and not getattr(self, f"has_{name}"):
                 raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}")
@@ -134,6 +137,7 @@ class FileSink:
                 self._check_space(kind)
                 self._target = self._make(kind)
                 self._begun = self._identity()
+                self.token = secrets.token_hex(8)
         except BaseException:
             self.discard()
             raise

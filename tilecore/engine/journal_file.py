@@ -1,0 +1,140 @@
+"""The journal's file: lines that are whole or are not there, and one process that writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import weakref
+import zlib
+from pathlib import Path
+from typing import Any
+
+from tilecore.errors import JournalError
+
+__all__ = ["JournalFile", "is_journal", "line_of"]
+
+_SIGNATURE = b'{"tilecore_journal":'
+
+# Those that are open here. A fork shares their locks, and would hold them when this process is gone.
+_open_files: weakref.WeakSet[JournalFile] = weakref.WeakSet()
+
+
+class JournalFile:
+    """Lines of JSON, each with a checksum of its own, in a file that is locked.
+
+    Parameters
+    ----------
+    path : Path
+        Made if it is not there; links are not followed.
+
+    Raises
+    ------
+    JournalError
+        If another run has it open.
+
+    Notes
+    -----
+    Process-safety: the kernel releases the lock with the process; a fork of it does not have
+    the file open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = self._opened()
+        _open_files.add(self)
+
+    def read(self) -> list[dict[str, Any]]:
+        """Every whole line; a torn one at the end is cut off the file.
+
+        Raises
+        ------
+        JournalError
+            If it is no journal, or damaged.
+        """
+        content = self.path.read_bytes()
+        if not content.startswith(_SIGNATURE[: len(content)]):
+            raise JournalError(f"{self.path} exists and is no journal; choose another path")
+        whole, newline, _ = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if newline else []
+        parsed = [_parse(line) for line in lines]
+        while parsed and parsed[-1] is None:  # a crash of the machine may leave garbage, but only at the end
+            parsed.pop()
+        damaged = [number for number, line in enumerate(parsed, 1) if line is None]
+        if damaged:
+            raise JournalError(f"{self.path} is damaged in line {damaged[0]}; delete it to start over")
+        os.ftruncate(self._descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
+        return [line for line in parsed if line is not None]
+
+    def clear(self) -> None:
+        """Forget all lines."""
+        os.ftruncate(self._descriptor, 0)
+
+    def write(self, lines: bytes) -> None:
+        """Append lines, in one piece."""
+        while lines:
+            lines = lines[os.write(self._descriptor, lines) :]
+
+    def sync(self) -> None:
+        """Have the system write the lines to the disk."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _opened(self) -> int:
+        """Open the file and lock it; again, if the run that held the lock has removed it meanwhile."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        while True:
+            descriptor = os.open(self.path, flags, 0o600)
+            try:
+                _lock(descriptor)
+                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            except BlockingIOError as error:
+                os.close(descriptor)
+                raise JournalError(f"{self.path} is in use by another run") from error
+            os.close(descriptor)
+
+
+def line_of(content: dict[str, Any]) -> bytes:
+    """A line of JSON that ends with a checksum of what stands before it."""
+    text = json.dumps(content, separators=(",", ":"))
+    return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    text, comma, rest = line.rpartition(b',"crc":')
+    if not comma or not rest.endswith(b"}") or not rest[:-1].isdigit() or zlib.crc32(text) != int(rest[:-1]):
+        return None
+    content: dict[str, Any] = json.loads(text + b"}")
+    return content
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file is there and begins as a journal does."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody is kept out
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _let_go() -> None:
+    for file in list(_open_files):
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
