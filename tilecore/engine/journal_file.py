@@ -85,6 +85,10 @@ class JournalFile:
         if descriptor >= 0:
             os.close(descriptor)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            self.close()
+
     def _opened(self) -> int:
         """Open the file and lock it; again, if the run that held the lock has removed it meanwhile."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -96,9 +100,11 @@ class JournalFile:
                     return descriptor
             except FileNotFoundError:
                 pass
-            except BlockingIOError as error:
+            except BaseException as error:
                 os.close(descriptor)
-                raise JournalError(f"{self.path} is in use by another run") from error
+                if isinstance(error, BlockingIOError):
+                    raise JournalError(f"{self.path} is in use by another run") from error
+                raise
             os.close(descriptor)
 
 

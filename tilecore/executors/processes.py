@@ -92,7 +92,8 @@ class ProcessExecutor:
     def start(self, job: Job) -> None:
         """Start the workers; does not wait until they are ready."""
         _require_files(self.workers)
-        self._launcher = Launcher(job, self.workers, start_method=self._start_method, threads=self._threads)
+        with interrupts_deferred():  # files that are half open are nobody's to close
+            self._launcher = Launcher(job, self.workers, start_method=self._start_method, threads=self._threads)
         for place in range(self.workers):
             self._launch(place)
 

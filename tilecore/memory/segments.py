@@ -184,9 +184,11 @@ class Segment:
                 _reserve(descriptor, max(self.size, 1))
             else:
                 os.ftruncate(descriptor, max(self.size, 1))
-        except OSError as error:
+        except BaseException as error:
             os.close(descriptor)
-            raise self._no_room(error) from error
+            if isinstance(error, OSError):
+                raise self._no_room(error) from error
+            raise
         return descriptor
 
     def _no_room(self, error: OSError) -> SharedMemoryError:
