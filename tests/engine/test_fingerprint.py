@@ -8,10 +8,13 @@ import functools
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+import types
+import unittest.mock
 from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,8 +24,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.stats
 import tifffile
 import zarr
+from scipy.stats import norm
 
 from tilecore import JournalError, SharedArray, Tile, TileError, collect_tiles, map_tiles, open_source
 from tilecore.arrays.content import digest_of_array
@@ -36,7 +41,7 @@ from tilecore.geometry.tiles import TileGrid
 def of(value: Any) -> str:
     """A value's description, as it is written into a journal."""
     describe = new_describer()
-    return json.dumps([describe(value), describe.parts], sort_keys=True)
+    return json.dumps([describe(value), describe.finish()], sort_keys=True)
 
 
 def of_source(source: Any) -> str:
@@ -107,6 +112,54 @@ DIFFERENT = {
         "import functools\n@functools.lru_cache\ndef h(): return 1\ndef f(b): return b + h()",
         "import functools\n@functools.lru_cache\ndef h(): return 2\ndef f(b): return b + h()",
     ),
+    "a list and a tuple": ("K = (0, 1)\ndef f(b): return b[K]", "K = [0, 1]\ndef f(b): return b[K]"),
+    "the order of a table": (
+        "K = {'a': 1, 'b': 2}\ndef f(b):\n for k in K: b = b + K[k]\n return b",
+        "K = {'b': 2, 'a': 1}\ndef f(b):\n for k in K: b = b + K[k]\n return b",
+    ),
+    "what a package's wrapper holds": (
+        "@np.errstate(all='ignore')\ndef f(b): return b + 1",
+        "@np.errstate(all='ignore')\ndef f(b): return b + 2",
+    ),
+    "what Python's wrapper holds": (
+        "import contextlib\n@contextlib.contextmanager\ndef h(): yield 1\ndef f(b):\n with h() as k: return b + k",
+        "import contextlib\n@contextlib.contextmanager\ndef h(): yield 2\ndef f(b):\n with h() as k: return b + k",
+    ),
+    "a function by the kind of its argument": (
+        "import functools\n@functools.singledispatch\ndef f(b): return b + 1",
+        "import functools\n@functools.singledispatch\ndef f(b): return b + 2",
+    ),
+    "the state of a decorator": (
+        "import functools\nclass D:\n def __init__(s, g, k): functools.update_wrapper(s, g); s.k = k\n"
+        " def __call__(s, b): return s.__wrapped__(b) * s.k\ndef g(b): return b\nf = D(g, 2)",
+        "import functools\nclass D:\n def __init__(s, g, k): functools.update_wrapper(s, g); s.k = k\n"
+        " def __call__(s, b): return s.__wrapped__(b) * s.k\ndef g(b): return b\nf = D(g, 3)",
+    ),
+    "an attribute of the function": ("def f(b): return b + f.k\nf.k = 1", "def f(b): return b + f.k\nf.k = 2"),
+    "a made class": (
+        "import dataclasses\nC = dataclasses.make_dataclass('C', [('a', int, 1)])\ndef f(b): return b + C().a",
+        "import dataclasses\nC = dataclasses.make_dataclass('C', [('a', int, 2)])\ndef f(b): return b + C().a",
+    ),
+    "a metaclass": (
+        "class M(type):\n k = 1\nclass C(metaclass=M): pass\ndef f(b): return b + C.k",
+        "class M(type):\n k = 2\nclass C(metaclass=M): pass\ndef f(b): return b + C.k",
+    ),
+    "a method of a number": (
+        "class N(float):\n def h(s): return s + 1\nK = N(1)\ndef f(b): return b + K.h()",
+        "class N(float):\n def h(s): return s + 2\nK = N(1)\ndef f(b): return b + K.h()",
+    ),
+    "what is tried": (
+        "def f(b):\n try: x = g(b)\n except ValueError: return 0\n return h(x)",
+        "def f(b):\n try:\n  x = g(b)\n  return h(x)\n except ValueError: return 0",
+    ),
+    "a pattern": (
+        "import re\nK = re.compile('a')\ndef f(b): return K.match(b)",
+        "import re\nK = re.compile('b')\ndef f(b): return K.match(b)",
+    ),
+    "an option that is used": (
+        "import argparse\nargs = argparse.Namespace(gain=1)\ndef f(b): return b * args.gain",
+        "import argparse\nargs = argparse.Namespace(gain=2)\ndef f(b): return b * args.gain",
+    ),
     "an exception that is caught": (
         "def f(b):\n try: return b.g()\n except KeyError: return b",
         "def f(b):\n try: return b.g()\n except ValueError: return b",
@@ -128,6 +181,14 @@ SAME = {
     "lines above": ("def f(b): return b + 1", "\n\n\ndef f(b): return b + 1"),
     "what it does not reach": ("K = 1\ndef f(b): return b + 1", "K = 2\ndef f(b): return b + 1"),
     "the line of a lambda": ("f = dict(g=lambda b: b + 1)['g']", "f = dict(r=True, g=lambda b: b + 1)['g']"),
+    "an option that is not used": (
+        "import argparse\nargs = argparse.Namespace(gain=1, resume=False)\ndef f(b): return b * args.gain",
+        "import argparse\nargs = argparse.Namespace(gain=1, resume=True)\ndef f(b): return b * args.gain",
+    ),
+    "the docstring of a class inside": (
+        "def f(b):\n class C:\n  'A.'\n  k = 1\n return b + C.k",
+        "def f(b):\n class C:\n  'B.'\n  k = 1\n return b + C.k",
+    ),
     "a comment in a helper": (
         "def h(b): return b\ndef f(b): return h(b)",
         "def h(b): return b  # !\ndef f(b): return h(b)",
@@ -204,6 +265,15 @@ VALUES: list[Callable[[], Any]] = [
     lambda: Setting,
     lambda: json,
     lambda: ...,
+    lambda: (1, [2]),
+    lambda: [[], [1]],
+    lambda: re.compile("a"),
+    lambda: 2**20000,
+    lambda: np.void(b"ab"),
+    lambda: np.rec.array(np.arange(3)),
+    lambda: [threading.local()],
+    lambda: scipy.stats.norm,
+    lambda: norm(1, 2),
 ]
 
 
@@ -212,6 +282,87 @@ def test_values_are_described_by_their_content() -> None:
     assert described == [of(make()) for make in VALUES]
     for number, each in enumerate(described):
         assert each not in described[:number], (number, each)
+
+
+class AttrDict(dict):  # type: ignore[type-arg]
+    __getattr__ = dict.__getitem__
+
+
+class Rude:
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __reduce_ex__(self, version: Any) -> Any:
+        if self.how == "raises":
+            raise RuntimeError("no")
+        return None
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _chain(length: int) -> Any:
+    text = "def f0(b): return b\n"
+    text += "".join(f"def f{n}(b): return f{n - 1}(b)\n" for n in range(1, length))
+    return defined(text, f"f{length - 1}")
+
+
+STRANGE: dict[str, Callable[[], Any]] = {
+    "a dict with attributes": lambda: AttrDict(a=1),
+    "no reduction": lambda: Rude("none"),
+    "a reduction that raises": lambda: Rude("raises"),
+    "a deep nesting": lambda: _nested(5000),
+    "a long chain of functions": lambda: _chain(1000),
+    "a function of no module": lambda: defined("def f(b): return b\nf.__module__ = None"),
+    "a generator": lambda: (each for each in "ab"),
+    "a mock": unittest.mock.Mock,
+    "shared again and again": lambda: functools.reduce(lambda value, _: [value, value], range(60), []),
+    "an import that leads nowhere": lambda: defined("def f(b):\n from ... import x\n return x"),
+    "a module without a file": lambda: types.ModuleType("own_nothing"),
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+def test_strange_arguments_end_no_run(make: Callable[[], Any], tmp_path: Path) -> None:
+    strange = make()
+    out = tmp_path / "o.npy"
+    result = map_tiles(lambda block, k: block + 1, np.zeros(4), kwargs={"k": strange}, out=out, executor="serial")
+    assert (result == 1).all()
+
+
+def test_to_describe_a_function_imports_no_package() -> None:
+    code = (
+        "import sys; from tilecore.engine.identities import new_describer\n"
+        "def f(b):\n import scipy.cluster.vq\n return b\n"
+        "d = new_describer(); d(f); d.finish(); assert 'scipy.cluster' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_descriptions_are_those_of_another_process() -> None:
+    """Whatever the seed of its hashes, and the addresses of its objects."""
+    code = "from tests.engine.test_fingerprint import SAME_ELSEWHERE; print(SAME_ELSEWHERE())"
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert found[0] == found[1]
+
+
+def SAME_ELSEWHERE() -> list[str]:
+    functions = [defined(text) for pair in DIFFERENT.values() for text in pair]
+    return [of(make()) for make in VALUES] + [of(function) for function in functions]
 
 
 def test_what_contains_itself() -> None:
@@ -406,7 +557,7 @@ def test_what_cannot_be_known_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
         (tmp_path / "go").touch()
         with pytest.raises(JournalError, match=r"function.*file, an object of type _io\.TextIOWrapper.*identity='"):
             map_tiles(function, np.zeros(8), resume=True, **run)
-        with pytest.raises(JournalError, match="function.identity was null, is .*model-v3"):
+        with pytest.raises(JournalError, match=r"function.identity was missing, is .*model-v3"):
             map_tiles(function, np.zeros(8), resume=True, identity="model-v3", **run)
 
 
@@ -471,5 +622,6 @@ def test_a_run_of_many_arguments_costs_little(tmp_path: Path) -> None:
     describe.named = lambda *a: calls.append(1) or original(*a)  # type: ignore[method-assign,func-returns-value]
     described = describe([f] * 1000)
     assert described == [{"function": f"{__name__}.{f.__qualname__}"}] * 1000
-    assert len(describe.parts) == 1
+    assert len(describe.finish()) == 1
+    assert len(calls) == 1000
     assert collect_tiles(f, np.ones(8), tile_shape=4, executor="serial", journal=tmp_path / "j") == [4.0, 4.0]

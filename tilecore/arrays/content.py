@@ -32,7 +32,8 @@ def digest_of_array(array: npt.NDArray[Any]) -> str:
     """
     # Along an axis without a stride all elements are one.
     distinct = array[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in array.strides])]
-    order = sorted(range(array.ndim), key=lambda axis: -abs(distinct.strides[axis]))
+    lengths, strides = distinct.shape, distinct.strides
+    order = sorted(range(array.ndim), key=lambda axis: (lengths[axis] > 1, -abs(strides[axis]) * (lengths[axis] > 1)))
     pieces = list(_pieces(distinct.transpose(order)))
     checksums = [0] * len(pieces)
 

@@ -16,6 +16,8 @@ from tilecore.arrays.content import digest_of_bytes
 
 __all__ = ["code_digest", "global_names", "imported_modules"]
 
+# What the body of a class or a module notes of itself, beside what it does.
+_NOTES = [["str", repr(name)] for name in ("__doc__", "__firstlineno__", "__static_attributes__")]
 _LOADS_GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _LOADS_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
@@ -29,7 +31,10 @@ def _instructions(code: types.CodeType) -> list[Any]:
     """What code does, without where it stands; a docstring is no instruction."""
     signature = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
     steps = [[each.opname, _operand(each.argval)] for each in dis.get_instructions(code)]
-    return [signature, list(code.co_varnames[: sum(signature[:1]) + signature[2]]), steps]
+    for place in [number for number, (name, operand) in enumerate(steps) if name == "STORE_NAME" and operand in _NOTES]:
+        steps[place - 1] = ["a note"]
+    protected = code.co_exceptiontable.hex()
+    return [signature, protected, list(code.co_varnames[: sum(signature[:1]) + signature[2]]), steps]
 
 
 def _operand(value: Any) -> Any:
@@ -45,6 +50,8 @@ def global_names(code: types.CodeType) -> Iterator[tuple[str, ...]]:
     """Each name that code looks up outside of itself, with the attributes that it takes of it at once."""
     chain: list[str] = []
     for instruction in dis.get_instructions(code):
+        if instruction.opname == "EXTENDED_ARG":
+            continue
         if chain and instruction.opname in _LOADS_ATTRIBUTE:
             chain.append(str(instruction.argval))
             continue
@@ -56,6 +63,13 @@ def global_names(code: types.CodeType) -> Iterator[tuple[str, ...]]:
             yield from global_names(constant)
 
 
+def _resolved(name: str, package: str) -> str:
+    try:
+        return importlib.util.resolve_name(name, package)
+    except ImportError:  # it leads out of the package: the import fails, too
+        return name
+
+
 def imported_modules(code: types.CodeType, package: str) -> Iterator[str]:
     """Full names of the modules that code imports when it runs."""
     level, name = 0, ""
@@ -64,7 +78,7 @@ def imported_modules(code: types.CodeType, package: str) -> Iterator[str]:
             level = instruction.argval
         elif instruction.opname == "IMPORT_NAME":
             name = str(instruction.argval)
-            name = importlib.util.resolve_name("." * level + name, package) if level and package else name
+            name = _resolved("." * level + name, package) if level else name
             yield name
         elif instruction.opname == "IMPORT_FROM":  # perhaps a module in a package
             yield f"{name}.{instruction.argval}"

@@ -7,6 +7,7 @@ user's own, those of editable installs too, are followed as far as the code reac
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import importlib.util
 import sys
@@ -17,7 +18,13 @@ from typing import Any
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.engine.bytecode import code_digest, global_names, imported_modules
 from tilecore.engine.describer import Describer
-from tilecore.engine.installed import is_installed_file, is_installed_function, is_installed_module, release_of
+from tilecore.engine.installed import (
+    is_installed_file,
+    is_installed_module,
+    is_installed_object,
+    is_of_tilecore,
+    release_of,
+)
 
 __all__ = [
     "by_name",
@@ -66,16 +73,18 @@ def describe_compiled(describe: Describer, value: Any) -> dict[str, Any]:
 
 def by_name(describe: Describer, module: str, name: str) -> dict[str, Any]:
     """What is compiled, by its name and the version, or the content, of the module that has it."""
-    described: dict[str, Any] = {"function": f"{module}.{name}"}
-    if is_installed_module(module) or module not in sys.modules:
+    described: dict[str, Any] = {"object": f"{module}.{name}"}
+    found = sys.modules.get(module)
+    if found is None or is_installed_module(module):
         return described | {"version": release_of(module)}
-    return described | {"of": describe(sys.modules[module])}
+    is_compiled = not (_file(found) or ".py").endswith(".py")
+    return described | {"of": describe(found)} if is_compiled else described
 
 
 def describe_function(describe: Describer, value: types.FunctionType) -> dict[str, Any]:
     """A function by what it does and reaches, or by the version of its package."""
     name = f"{value.__module__}.{value.__qualname__}"
-    if is_installed_function(value):
+    if is_installed_object(value):
         return {"function": name, "version": release_of(value.__module__)}
     return describe.named("function", name, value, lambda: _function_part(describe, value))
 
@@ -90,9 +99,17 @@ def _function_part(describe: Describer, value: types.FunctionType) -> dict[str, 
         part["defaults"] = describe(value.__defaults__)
     if value.__kwdefaults__:
         part["keyword_defaults"] = describe(value.__kwdefaults__)
-    if reached := _reached(describe, value.__code__, value.__globals__):
+    if value.__dict__:  # what a decorator has noted, the function that it wraps among it
+        part["attributes"] = describe(dict(value.__dict__))
+    if not _is_code_of_package(value) and (reached := _reached(describe, value.__code__, value.__globals__)):
         part["globals"] = reached
     return part
+
+
+def _is_code_of_package(function: types.FunctionType) -> bool:
+    """Whether a function is one that a package has made: its code is the package's, what it holds is not."""
+    path, module = function.__code__.co_filename, str(function.__module__)
+    return is_installed_module(module) if path.startswith("<") else is_installed_file(path) or is_of_tilecore(module)
 
 
 def _cell(describe: Describer, cell: types.CellType) -> Any:
@@ -105,7 +122,7 @@ def _cell(describe: Describer, cell: types.CellType) -> Any:
 def describe_class(describe: Describer, value: type) -> dict[str, Any]:
     """A class by all that it defines, or by the version of its package."""
     name = f"{value.__module__}.{value.__qualname__}"
-    if is_installed_module(value.__module__) and (value.__module__ != "builtins" or hasattr(builtins, value.__name__)):
+    if is_installed_object(value):
         return {"class": name, "version": release_of(value.__module__)}
     return describe.named("class", name, value, lambda: _class_part(describe, value))
 
@@ -114,9 +131,10 @@ def _class_part(describe: Describer, value: type) -> dict[str, Any]:
     attributes = {
         name: describe(each)
         for name, each in sorted(vars(value).items())
-        if name not in _BOOKKEEPING and not isinstance(each, _DESCRIPTORS)
+        if name not in _BOOKKEEPING and not name.startswith("__pydantic") and not isinstance(each, _DESCRIPTORS)
     }
-    return {"bases": [describe(base) for base in value.__bases__ if base is not object], "attributes": attributes}
+    part = {"bases": [describe(base) for base in value.__bases__ if base is not object], "attributes": attributes}
+    return part if type(value) is type else part | {"metaclass": describe(type(value))}
 
 
 def describe_module(describe: Describer, value: types.ModuleType) -> dict[str, Any]:
@@ -143,7 +161,7 @@ def _reached(describe: Describer, code: types.CodeType, names: dict[str, Any]) -
         if first not in names and hasattr(builtins, first):
             continue
         value, chain = names.get(first, _MISSING), [first]
-        while rest and isinstance(value, types.ModuleType) and not is_installed_module(value.__name__):
+        while rest and _is_namespace(value):
             chain.append(rest.pop(0))
             value = getattr(value, chain[-1], _MISSING)
         reached[".".join(chain)] = "nothing" if value is _MISSING else describe(value)
@@ -153,22 +171,33 @@ def _reached(describe: Describer, code: types.CodeType, names: dict[str, Any]) -
     return reached
 
 
+def _is_namespace(value: Any) -> bool:
+    """Whether only what is taken of an object counts: of a module of the user's own, or of a script's options."""
+    if isinstance(value, types.ModuleType):
+        return not is_installed_module(value.__name__)
+    return type(value) in (argparse.Namespace, types.SimpleNamespace)
+
+
 def _imported(describe: Describer, name: str) -> Any:
     """A module of the user's own by the code it is made of, whether it is loaded already or not; None of others."""
     try:
+        # Of the package alone first: to look for what is in it imports it.
+        package = importlib.util.find_spec(name.partition(".")[0])
+        if package is None or is_of_tilecore(name) or (package.origin and is_installed_file(package.origin)):
+            return None
         spec = importlib.util.find_spec(name)
-    except (ImportError, AttributeError, ValueError):  # no module: the attribute of one, perhaps
+    except Exception:  # no module: the attribute of one, perhaps; or one that cannot be imported
         return None
-    if spec is None or spec.origin is None or is_installed_file(spec.origin) or name.partition(".")[0] == "tilecore":
+    if spec is None or spec.origin is None or is_installed_file(spec.origin):
         return None
     code = spec.loader.get_code(name) if hasattr(spec.loader, "get_code") else None  # type: ignore[union-attr]
     if code is None:
         return _compiled_module(describe, name, spec, spec.origin)
-    package = name if spec.submodule_search_locations else name.rpartition(".")[0]
+    inside = name if spec.submodule_search_locations else name.rpartition(".")[0]
     known = f"{name} (imported)"
     if known not in describe.parts:
         describe.parts[known] = {"code": code_digest(code)}
-        inner = {each: _imported(describe, each) for each in sorted(set(imported_modules(code, package)))}
+        inner = {each: _imported(describe, each) for each in sorted(set(imported_modules(code, inside)))}
         describe.parts[known]["imports"] = {each: found for each, found in inner.items() if found is not None}
     return {"module": known}
 

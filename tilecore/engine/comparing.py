@@ -6,7 +6,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tilecore.engine.describer import UNKNOWN
+
 __all__ = ["are_same", "differences", "unknown_parts", "what_is_unknown"]
+
+# What no JSON value of a fingerprint is.
+_MISSING = "\0missing"
 
 
 def what_is_unknown(fingerprint: dict[str, Any]) -> str:
@@ -29,7 +34,9 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted({*before, *now})
-        inner = [differences(before.get(key), now.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        inner = [
+            differences(before.get(key, _MISSING), now.get(key, _MISSING), f"{name}.{key}".lstrip(".")) for key in keys
+        ]
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now) and _is_nested(now):
         pairs = enumerate(zip(before, now, strict=True))
         inner = [differences(*each, f"{name}[{number}]") for number, each in pairs]
@@ -44,6 +51,8 @@ def _is_nested(values: list[Any]) -> bool:
 
 
 def _brief(value: Any) -> str:
+    if value == _MISSING:
+        return "missing"
     text = json.dumps(value)
     return text if len(text) <= 200 else text[:200] + "..."
 
@@ -51,8 +60,8 @@ def _brief(value: Any) -> str:
 def unknown_parts(described: Any, name: str = "") -> Iterator[str]:
     """Yield where a fingerprint says that something cannot be known, and what it is."""
     if isinstance(described, dict):
-        if isinstance(what := described.get("unknown"), str) and len(described) == 1:
-            yield f"{name}, {what},"
+        if UNKNOWN in described:
+            yield f"{name}, {described[UNKNOWN]},"
             return
         pairs: Iterable[tuple[Any, Any]] = ((f"{name}.{key}".lstrip("."), each) for key, each in described.items())
     elif isinstance(described, list):

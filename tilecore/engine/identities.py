@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import functools
 import json
-import os
 import sys
 import threading
 import types
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from tilecore.arrays.containers import SharedArr
-from tilecore.arrays.content import digest_of_array, digest_of_bytes
+from tilecore.arrays.content import digest_of_bytes
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.engine import code_identity as code
 from tilecore.engine.describer import Describe, Describer, unknown
+from tilecore.engine.installed import name_in_module, release_of
+from tilecore.engine.source_identity import content_of
 
 __all__ = ["new_describer"]
 
@@ -32,22 +34,32 @@ def new_describer() -> Describer:
 _COMPILED = (types.BuiltinFunctionType, types.MethodDescriptorType, types.ClassMethodDescriptorType)
 
 
-def _sequence(describe: Describer, value: Any) -> list[Any]:
+def _list(describe: Describer, value: list[Any]) -> list[Any]:
     return [describe(each) for each in value]
 
 
-def _set(describe: Describer, value: Any) -> list[Any]:
-    return sorted([describe(each) for each in value], key=_text)
+def _tuple(describe: Describer, value: tuple[Any, ...]) -> dict[str, Any]:
+    return {"tuple": [describe(each) for each in value]}
+
+
+def _set(describe: Describer, value: Any) -> dict[str, Any]:
+    return {"set": sorted([describe(each) for each in value], key=_text)}
 
 
 def _mapping(describe: Describer, value: Mapping[Any, Any]) -> dict[str, Any]:
-    if all(isinstance(name, str) for name in value):
-        return {name: describe(value[name]) for name in sorted(value)}
-    return {"items": sorted([[describe(name), describe(each)] for name, each in value.items()], key=_text)}
+    """By name where that can be done, and in which order the names come."""
+    if not all(type(name) is str for name in value):
+        return {"items": [[describe(name), describe(each)] for name, each in value.items()]}
+    described = {"dict": {name: describe(each) for name, each in value.items()}}
+    return described if list(value) == sorted(value) else described | {"order": list(value)}
 
 
 def _number(_: Describer, value: Any) -> dict[str, Any]:
     return {type(value).__name__: repr(value)}
+
+
+def _void(_: Describer, value: np.void) -> dict[str, Any]:
+    return {"void": str(value.dtype), "digest": digest_of_bytes(value.tobytes())}
 
 
 def _slice(describe: Describer, value: Any) -> dict[str, Any]:
@@ -62,12 +74,11 @@ def _array(describe: Describer, value: np.ndarray[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"array": list(value.shape), "dtype": str(value.dtype)}
     if isinstance(value, np.ma.MaskedArray):
         described |= {"mask": describe(np.ma.getmaskarray(value)), "fill": describe(value.fill_value)}
-    plain = np.asarray(value)
-    return described | ({"items": describe(plain.ravel().tolist())} if plain.dtype.hasobject else _digest(plain))
-
-
-def _digest(array: np.ndarray[Any, Any]) -> dict[str, str]:
-    return {"digest": digest_of_array(array)}
+    elif type(value) not in (np.ndarray, np.memmap):
+        described |= {"type": describe(type(value)), "attributes": describe(dict(getattr(value, "__dict__", {})))}
+    if value.dtype.hasobject:
+        return described | {"items": describe(np.asarray(value).ravel().tolist())}
+    return described | (content_of(np.asarray(value)) or {})
 
 
 def _partial(describe: Describer, value: functools.partial[Any]) -> dict[str, Any]:
@@ -94,7 +105,11 @@ def _ufunc(describe: Describer, value: np.ufunc) -> dict[str, Any]:
     for module in ("numpy", "scipy.special"):
         if getattr(sys.modules.get(module), value.__name__, None) is value:
             return code.by_name(describe, module, value.__name__)
-    return unknown(f"the ufunc {value.__name__}")
+    return unknown(value)
+
+
+def _cached(describe: Describer, value: Any) -> dict[str, Any]:
+    return {"cached": describe(value.__wrapped__)}
 
 
 def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
@@ -103,17 +118,19 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
 
 def _object(describe: Describer, value: Any) -> Any:
     """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
     if isinstance(value, (SharedArray, SharedMemory, SharedArr)):
         return describe(_voxels(value))
-    for name in ("__wrapped__", "py_func"):  # a cache around a function, or numba's compiled one
-        if (inner := getattr(value, name, None)) is not None:
-            return {"type": describe(type(value)), "wraps": describe(inner)}
+    if (content := content_of(value)) is not None:
+        return content
+    if (name := name_in_module(value)) is not None:
+        return {"object": name, "version": release_of(name)}
+    if (inner := getattr(type(value), "py_func", None) and value.py_func) is not None:  # numba's
+        return {"type": describe(type(value)), "wraps": describe(inner), "options": describe(value.targetoptions)}
+    reduce = copyreg.dispatch_table.get(type(value))
     try:
-        reduced = value.__reduce_ex__(4)
-    except Exception:  # it is made of what cannot leave this process: a lock, an open file
-        return unknown(f"an object of type {type(value).__module__}.{type(value).__qualname__}")
+        reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
+    except Exception:  # it is made of what cannot leave this process: an open file, a generator
+        return unknown(value)
     if isinstance(reduced, str):
         return code.by_name(describe, getattr(value, "__module__", None) or type(value).__module__, reduced)
     maker, *parts = reduced
@@ -131,10 +148,10 @@ def _lock(_: Describer, value: Any) -> dict[str, Any]:
     return {"type": type(value).__name__}
 
 
-# Containers by their exact type: what is derived from them may hold more.
-_CONTAINERS: dict[type, Describe] = {
-    list: _sequence,
-    tuple: _sequence,
+# By their exact type: what is derived from them may hold more.
+_EXACTLY: dict[type, Describe] = {
+    list: _list,
+    tuple: _tuple,
     set: _set,
     frozenset: _set,
     dict: _mapping,
@@ -143,22 +160,29 @@ _CONTAINERS: dict[type, Describe] = {
     bytearray: _bytes,
     type(threading.Lock()): _lock,
     type(threading.RLock()): _lock,
+    threading.local: _lock,
+    np.void: _void,
+    complex: _number,
+    types.EllipsisType: _number,
+    types.NotImplementedType: _number,
+    slice: _slice,
+    range: _slice,
+    types.FunctionType: code.describe_function,
+    functools.partial: _partial,
+    property: _property,
+    functools.cached_property: _cached_property,
+    functools._lru_cache_wrapper: _cached,
 }
 _KINDS: tuple[tuple[Any, Describe], ...] = (
     (enum.Enum, _enumerated),
     (np.ndarray, _array),
     (np.ufunc, _ufunc),
-    ((np.generic, int, float, complex, types.EllipsisType, types.NotImplementedType, np.dtype), _number),
-    ((slice, range), _slice),
-    (functools.partial, _partial),
+    ((np.generic, np.dtype), _number),
     (types.MethodType, _method),
-    (types.FunctionType, code.describe_function),
     (type, code.describe_class),
     (_COMPILED, code.describe_compiled),
     (types.ModuleType, code.describe_module),
-    (property, _property),
     ((staticmethod, classmethod), _static),
-    (functools.cached_property, _cached_property),
 )
 
 
@@ -167,5 +191,5 @@ def _text(value: Any) -> str:
 
 
 def _kind_of(value: Any) -> Describe:
-    describe = _CONTAINERS.get(type(value))
+    describe = _EXACTLY.get(type(value))
     return describe or next((each for kinds, each in _KINDS if isinstance(value, kinds)), _object)

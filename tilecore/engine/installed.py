@@ -8,8 +8,16 @@ import os
 import sys
 import sysconfig
 import types
+from typing import Any
 
-__all__ = ["is_installed_file", "is_installed_function", "is_installed_module", "release_of"]
+__all__ = [
+    "is_installed_file",
+    "is_installed_module",
+    "is_installed_object",
+    "is_of_tilecore",
+    "name_in_module",
+    "release_of",
+]
 
 
 def release_of(module: str) -> str:
@@ -36,19 +44,39 @@ def is_installed_file(path: str) -> bool:
     return path in ("built-in", "frozen") or os.path.realpath(path).startswith(_installed_folders())
 
 
+def is_of_tilecore(module: str) -> bool:
+    """Whether a module is one of tilecore's, wherever that is installed."""
+    return module.partition(".")[0] == "tilecore"
+
+
 def is_installed_module(name: str) -> bool:
     """Whether a module is not the user's own: Python's, an installed package's, or tilecore's."""
     package = name.partition(".")[0]
-    if package == "tilecore":
-        return True
+    if package == "__main__" or is_of_tilecore(name):
+        return package != "__main__"
     module = sys.modules.get(name) or sys.modules.get(package)
     path = None if module is None else getattr(module, "__file__", None)
     return package in sys.stdlib_module_names if path is None else is_installed_file(path)
 
 
-def is_installed_function(function: types.FunctionType) -> bool:
-    """The same of a function; its file tells, where it has one, and not the module that claims it."""
-    path = function.__code__.co_filename
-    if path.startswith("<") and not path.startswith("<frozen"):
-        return function.__module__ not in (None, "builtins") and is_installed_module(function.__module__)
-    return path.startswith("<frozen") or is_installed_file(path) or function.__module__.partition(".")[0] == "tilecore"
+def is_installed_object(value: Any) -> bool:
+    """Whether a function or class is one that an installed module has under its name, as pickle looks it up.
+
+    A function that a package has made, such as a wrapper, may hold code of the user's own.
+    """
+    module, name = str(getattr(value, "__module__", None)), str(getattr(value, "__qualname__", ""))
+    if not is_installed_module(module):
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def name_in_module(value: Any) -> str | None:
+    """The name under which an installed module has an object of one of its classes; None if it has it not."""
+    module = type(value).__module__
+    if not is_installed_module(module) or module == "builtins":
+        return None
+    names = vars(sys.modules.get(module) or types.ModuleType(""))
+    return next((f"{module}.{name}" for name, each in list(names.items()) if each is value), None)

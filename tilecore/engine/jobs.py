@@ -22,9 +22,7 @@ from tilecore.geometry.tiles import Tile, TileGrid
 __all__ = ["CollectJob", "MapJob", "PilotTask", "ReadOnlyBlockError", "TileJob", "TileTask", "is_forbidden_write"]
 
 # What numpy, Python's buffers, Cython and pybind11 say of it.
-_FORBIDDEN = re.compile(
-    r"(destination|array) is read-?only|read-?only memory|(buffer|array|object) is not write?able", re.IGNORECASE
-)
+_FORBIDDEN = re.compile(r"\bis read-?only\b|read-?only memory|(buffer|array|object) is not write?able", re.IGNORECASE)
 
 # A pilot that took longer is not followed by one on more voxels.
 _PILOT_SECONDS = 0.02

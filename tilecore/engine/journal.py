@@ -223,8 +223,8 @@ class Journal:
             raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
         if header["outputs"] != self._outputs:
             raise JournalError(
-                f"{self.path} speaks of an output that is not this one: it was made anew since. "
-                "Give the output as a path, which is continued, or leave out resume to start over"
+                f"{self.path} speaks of an output that is not this one: it was made anew since, and what is done "
+                "is not in it. Leave out resume to start over; outputs that are given as paths can be continued"
             )
         return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -158,7 +160,7 @@ def map_tiles(
             outputs.discard()
             _remove(journal)
         raise
-    if journal is not None and journal.path == outputs.journal_path:
+    if journal is not None and _are_same(journal.path, outputs.journal_path):
         _remove(journal)
     return result
 
@@ -174,6 +176,11 @@ def _downsampler(run: RunOptions) -> Downsampler:
     return downsample
 
 
+def _are_same(path: Path | None, other: Path | None) -> bool:
+    """Whether two paths, however they are written, lead to one file."""
+    return path is not None and other is not None and os.path.realpath(path) == os.path.realpath(other)
+
+
 def _remove(journal: Journal | None) -> None:
     if journal is not None:
         journal.remove()
@@ -182,7 +189,7 @@ def _remove(journal: Journal | None) -> None:
 def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | None:
     path = options.journal_path(outputs.journal_path)
     beside = outputs.journal_path
-    if beside is not None and beside != path and is_journal(beside):
+    if beside is not None and not _are_same(beside, path) and is_journal(beside):
         Journal(beside, {}).remove()  # it speaks of an output that this run makes anew, or continues by another
     if path is None:
         if options.resume:

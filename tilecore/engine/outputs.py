@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
-from tilecore.engine.sinks import common_units, open_sink, persists, writable_by_workers
+from tilecore.engine.sinks import common_units, open_sink, persists, token_of, writable_by_workers
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
 from tilecore.formats.creating import plan_sink
@@ -47,7 +47,7 @@ class Outputs:
     arrays : list of array_like, or None
         The outputs; None until their number and dtypes are known.
     tokens : list of (str or None)
-        Of sinks that the caller has created, what tells them from others of the same name.
+        Of outputs that the caller has made, what tells them from others of the same name.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Outputs:
             else None
             for each in wanted
         ]
-        self.tokens = [each.token if isinstance(each, FileSink) else None for each in wanted]
+        self.tokens = [token_of(each) for each in wanted]
         paths = [file.path.resolve() for file in self._files if file is not None]
         if len(set(paths)) < len(paths):
             raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")

@@ -27,6 +27,8 @@ def encode(value: Any) -> Any:
     JournalError
         If it is anything else.
     """
+    if value is np.ma.masked:
+        return {"masked": None}
     kind = type(value)
     if value is None or kind in (bool, int, float, str):
         return value
@@ -63,6 +65,8 @@ def decode(content: Any) -> Any:
     if kind == "scalar":
         return decode(inner)[()]
     if kind == "masked":
+        if inner is None:
+            return np.ma.masked
         data, mask, fill, is_hard = map(decode, inner)
         return np.ma.MaskedArray(data, np.ma.nomask if mask is None else mask, fill_value=fill, hard_mask=is_hard)
     if kind == "tuple":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +23,7 @@ from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import TileGrid
 from tilecore.memory.remote import is_reachable_by_workers, populate
 
-__all__ = ["check_alignment", "common_units", "open_sink", "persists", "writable_by_workers", "write_units"]
+__all__ = ["check_alignment", "common_units", "open_sink", "persists", "token_of", "writable_by_workers", "write_units"]
 
 
 def open_sink(out: Any, shape: tuple[int, ...]) -> Any:
@@ -69,6 +72,25 @@ def persists(sink: Any) -> bool:
     return (
         file_of(sink) is not None if isinstance(sink, np.ndarray) else hasattr(sink, "write_units") or _is_on_disk(sink)
     )
+
+
+def token_of(sink: Any) -> str | None:
+    """What tells an output from one that is made anew under its name; None if nothing does."""
+    if isinstance(sink, FileSink):
+        return sink.token
+    if isinstance(sink, np.ndarray):
+        base: Any = sink
+        while isinstance(base, np.ndarray) and not (isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap)):
+            base = base.base
+        is_new = isinstance(base, np.memmap) and base.mode == "w+"
+        return f"made by process {os.getpid()} as map {id(base)}" if is_new else None
+    if not _is_on_disk(sink) or not hasattr(sink, "store"):
+        return None
+    for name in ("zarr.json", ".zarray"):
+        with contextlib.suppress(OSError):
+            status = os.stat(os.path.join(sink.store.root, sink.path, name))
+            return f"file {status.st_ino} of {status.st_mtime_ns}"
+    return None
 
 
 def write_units(sink: Any) -> tuple[int, ...] | None:

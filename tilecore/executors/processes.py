@@ -192,7 +192,7 @@ class ProcessExecutor:
         if (why := worker.loss or self._overdue(worker)) is not None:
             worker.kill()
             return outcomes + self._bury(worker, why)
-        if not worker.tasks and (worker.place >= self.workers or self._lifetime(worker) <= 0):
+        if worker.ready and not worker.tasks and (worker.place >= self.workers or self._lifetime(worker) <= 0):
             self._retire(worker)
         return outcomes
 
