@@ -452,7 +452,7 @@ def test_an_array_that_was_made_anew_is_another_output(kind: str, tmp_path: Path
         import numpy as np, zarr
         from tilecore import map_tiles
         if sys.argv[1] == "memmap":
-            out = np.lib.format.open_memmap("o.npy", mode="w+", dtype="f8", shape=(8,))
+            out = np.memmap("o.raw", mode="w+", dtype="f8", shape=(8,))
         else:
             out = zarr.create_array("o.zarr", shape=(8,), chunks=(2,), dtype="f8", overwrite=True)
         def function(block, tile):
