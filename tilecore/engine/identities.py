@@ -6,10 +6,12 @@ import copyreg
 import enum
 import functools
 import json
+import os
 import sys
 import threading
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,10 @@ def _ufunc(describe: Describer, value: np.ufunc) -> dict[str, Any]:
     return unknown(value)
 
 
+def _path(_: Describer, value: PurePath) -> dict[str, Any]:
+    return {"path": os.fspath(value)}  # a pickle of it tells of what parts it was put together
+
+
 def _cached(describe: Describer, value: Any) -> dict[str, Any]:
     return {"cached": describe(value.__wrapped__)}
 
@@ -178,6 +184,7 @@ _KINDS: tuple[tuple[Any, Describe], ...] = (
     (np.ndarray, _array),
     (np.ufunc, _ufunc),
     ((np.generic, np.dtype), _number),
+    (PurePath, _path),
     (types.MethodType, _method),
     (type, code.describe_class),
     (_COMPILED, code.describe_compiled),
