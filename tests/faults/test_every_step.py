@@ -141,20 +141,21 @@ class Doubling:
         return 2 * block
 
 
+TILES: dict[str, Any] = {
+    "tile_shape": (2, 1),
+    "pass_tile": True,
+    "workers": 2,
+    "start_method": "fork",
+    "progress": False,
+    "dtype": "f8",
+}
+
+
 def die_in_parent(step: int, folder: Path) -> bool:
     """Die at a step of the calling process, then continue; the file is whole, and little was done twice."""
     folder.mkdir()
     once = SharedArray((1,), "i8")
-    options: dict[str, Any] = {
-        "tile_shape": (2, 1),
-        "pass_tile": True,
-        "workers": 2,
-        "start_method": "fork",
-        "progress": False,
-        "out": folder / "out.npy",
-        "dtype": "f8",
-        "resume": True,
-    }
+    options = {**TILES, "out": folder / "out.npy", "resume": True}
 
     def run() -> None:
         OnceAtStep(step, once).install()
@@ -186,22 +187,13 @@ def interrupt(step: int, folder: Path) -> bool:
     """Press Ctrl-C at a step of the calling process: it says so once, and has nothing left but itself."""
     folder.mkdir()
     once = SharedArray((1,), "i8")
-    run: dict[str, Any] = {
-        "tile_shape": (2, 1),
-        "pass_tile": True,
-        "workers": 2,
-        "start_method": "fork",
-        "progress": False,
-        "out": folder / "out.npy",
-        "dtype": "f8",
-    }
 
     def interrupted_run() -> None:
         assert once[0] == 0  # mapped now
         opened = os.listdir("/proc/self/fd")
         OnceAtStep(step, once, signal.SIGINT).install()
         try:
-            map_tiles(Doubling(folder), VOLUME, **run)
+            map_tiles(Doubling(folder), VOLUME, out=folder / "out.npy", **TILES)
         except KeyboardInterrupt:
             traceback.print_exc()
         sys.settrace(None)

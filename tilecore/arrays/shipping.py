@@ -26,7 +26,7 @@ from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
-__all__ = ["Parcel", "file_of", "is_reachable"]
+__all__ = ["Parcel", "file_of", "is_reachable", "root_map"]
 
 Item = TypeVar("Item")
 
@@ -135,6 +135,11 @@ def file_of(array: npt.NDArray[Any]) -> str | None:
         if isinstance(base, np.memmap) and base.filename is not None:
             return os.path.abspath(base.filename)
     return None
+
+
+def root_map(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
+    """The map of a file that an array is, or is in the end a view of; None if there is none."""
+    return next((base for base in reversed(_bases(array)) if isinstance(base, np.memmap)), None)
 
 
 def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:

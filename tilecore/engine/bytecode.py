@@ -34,7 +34,7 @@ def _instructions(code: types.CodeType) -> list[Any]:
     for place in [number for number, (name, operand) in enumerate(steps) if name == "STORE_NAME" and operand in _NOTES]:
         steps[place - 1] = ["a note"]
     protected = code.co_exceptiontable.hex()
-    return [signature, protected, list(code.co_varnames[: sum(signature[:1]) + signature[2]]), steps]
+    return [signature, protected, list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]), steps]
 
 
 def _operand(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tilecore.engine.describer import UNKNOWN
 
-__all__ = ["are_same", "differences", "unknown_parts", "what_is_unknown"]
+__all__ = ["are_same", "differences", "what_is_unknown"]
 
 # What no JSON value of a fingerprint is.
 _MISSING = "\0missing"
@@ -16,7 +16,7 @@ _MISSING = "\0missing"
 
 def what_is_unknown(fingerprint: dict[str, Any]) -> str:
     """What of a run cannot be known, and what to do about it; nothing if all is known."""
-    unknown = " and ".join(unknown_parts(fingerprint))
+    unknown = " and ".join(_unknown_parts(fingerprint))
     return unknown and (
         f"nobody can tell whether {unknown} is the same in another run; "
         "vouch for it by identity='...', a name of your own such as 'model-v3', from the first run on"
@@ -57,7 +57,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def unknown_parts(described: Any, name: str = "") -> Iterator[str]:
+def _unknown_parts(described: Any, name: str = "") -> Iterator[str]:
     """Yield where a fingerprint says that something cannot be known, and what it is."""
     if isinstance(described, dict):
         if UNKNOWN in described:
@@ -69,4 +69,4 @@ def unknown_parts(described: Any, name: str = "") -> Iterator[str]:
     else:
         return
     for inner, each in pairs:
-        yield from unknown_parts(each, inner)
+        yield from _unknown_parts(each, inner)

@@ -53,8 +53,8 @@ class RunOptions(TypedDict, total=False):
         Continue the run that the journal records; only what is missing is computed. Default: False.
     identity : str
         A name of your own for the function and its data, such as ``"model-v3"``: it stands for
-        the function, and for sources that cannot be told from others, when a journal is
-        continued. Default: both are described by their content.
+        the function, and for all else that cannot be told from another, when a journal is
+        continued. Default: they are described by their content.
     durable : bool
         Whether the journal is to be true also after a loss of power, not only after the death
         of processes: outputs are written to the disk before a tile counts as finished, which

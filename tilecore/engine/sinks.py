@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from tilecore.arrays.mapped import MappedArray
 from tilecore.arrays.remote import RemoteArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
-from tilecore.arrays.shipping import file_of, is_reachable
+from tilecore.arrays.shipping import file_of, is_reachable, root_map
 from tilecore.errors import AlignmentError, ParameterError, ParameterTypeError
 from tilecore.executors.base import Reach
 from tilecore.formats.file_sink import FileSink
@@ -79,11 +78,9 @@ def token_of(sink: Any) -> str | None:
     if isinstance(sink, FileSink):
         return sink.token
     if isinstance(sink, np.ndarray):
-        base: Any = sink
-        while isinstance(base, np.ndarray) and not (isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap)):
-            base = base.base
-        is_new = isinstance(base, np.memmap) and base.mode == "w+"
-        return f"made by process {os.getpid()} as map {id(base)}" if is_new else None
+        root = root_map(sink)
+        is_new = root is not None and root.mode == "w+"
+        return f"made by process {os.getpid()} as map {id(root)}" if is_new else None
     if not _is_on_disk(sink) or not hasattr(sink, "store"):
         return None
     for name in ("zarr.json", ".zarray"):

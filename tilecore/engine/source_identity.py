@@ -10,7 +10,7 @@ import numpy as np
 
 from tilecore.arrays.content import digest_of_array, digest_of_bytes
 from tilecore.arrays.remote import RemoteArray
-from tilecore.arrays.shipping import file_of, is_reachable
+from tilecore.arrays.shipping import file_of, is_reachable, root_map
 from tilecore.engine.describer import unknown
 from tilecore.formats.source import FileSource
 
@@ -40,10 +40,9 @@ def _array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def _offset(array: np.ndarray[Any, Any]) -> int:
     """Where in its file a mapped array begins [byte]."""
-    base: Any = array
-    while not isinstance(base, np.memmap) or isinstance(base.base, np.memmap):
-        base = base.base
-    return int(base.offset + array.ctypes.data - base.ctypes.data)
+    root = root_map(array)
+    assert root is not None
+    return int(root.offset + array.ctypes.data - root.ctypes.data)
 
 
 def _zarr_array(array: Any) -> dict[str, Any]:
