@@ -19,13 +19,16 @@ PACKAGE = Path(tilecore.__file__).parent
 RANKS = {
     "errors": -1,  # even sizes and settings may be wrong
     "bytesize": 0,
+    "locked_file": 0,
     "machine": 0,
     "plugins": 0,
     "configuration": 0.5,
+    "renaming": 0,
+    "output_file": 0.5,
     "geometry": 1,
     "memory": 1,
     "arrays": 2,
-    "executors": 2,
+    "executors": 2.2,  # they pack what they send
     "formats": 2.5,  # the engine takes paths wherever it takes arrays
     "engine": 3,
     "blobs": 4,

@@ -26,8 +26,10 @@ from .errors import (
     OutputExistsError,
     ParameterError,
     ParameterTypeError,
+    RunCancelledError,
     SharedMemoryError,
     ShippingError,
+    SourceChangedError,
     TilecoreError,
     TileError,
     TileFailure,
@@ -44,7 +46,8 @@ from .formats.source import Source
 from .formats.voxel_size import read_voxel_size
 from .geometry.boxes import Box, box_slice_idx, filter_points_in_box
 from .geometry.chunks import chunk_coordinates, chunk_dims, filter_ghosted_points
-from .geometry.planning import TileCosts, TilePlan, plan_tiles
+from .geometry.costs import TileCosts
+from .geometry.planning import TilePlan, plan_tiles
 from .geometry.tiles import Tile, TileGrid
 
 __version__: str

@@ -17,8 +17,10 @@ __all__ = [
     "OutputExistsError",
     "ParameterError",
     "ParameterTypeError",
+    "RunCancelledError",
     "SharedMemoryError",
     "ShippingError",
+    "SourceChangedError",
     "TileError",
     "TileFailure",
     "TilecoreError",
@@ -65,6 +67,10 @@ class UnreadableFileError(TilecoreError, OSError, ValueError):
     """A file exists and cannot be read as what it should be."""
 
 
+class SourceChangedError(UnreadableFileError):
+    """A source was changed while a run read it."""
+
+
 class UnwritableFileError(TilecoreError, OSError):
     """An output cannot be made where it was asked for."""
 
@@ -87,6 +93,10 @@ class MemoryBudgetError(TilecoreError, MemoryError):
 
 class ShippingError(TilecoreError, TypeError):
     """A function or an array cannot be sent to a worker process."""
+
+
+class RunCancelledError(TilecoreError, RuntimeError):
+    """A run was ended by whoever set what it was given as ``cancel``."""
 
 
 class WorkerError(TilecoreError, RuntimeError):

@@ -14,6 +14,9 @@ __all__ = [
     "free_space",
     "keep_freed_memory",
     "limit_threads",
+    "memory_status",
+    "out_of_memory_kills",
+    "peak_memory",
     "return_freed_memory",
     "spread",
     "usable_cores",
@@ -27,6 +30,24 @@ Item = TypeVar("Item")
 
 # What this process was told to do with.
 _limits: dict[str, int] = {}
+
+# For how long what was seen of the peak is good enough.
+_PEAK_SECONDS = 0.1
+
+
+class _Peak:
+    """What was seen of this process's peak, and until when that will do."""
+
+    until = -math.inf
+    bytes: int | None = None
+
+    def forget(self) -> None:
+        self.until = -math.inf
+
+
+_peak = _Peak()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_peak.forget)
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -86,6 +107,32 @@ def available_memory() -> int:
             usage = _read_number(usage_path) or 0
             limits.append(max(0, limit - usage + _reclaimable(cache_path)))
     return min(limits)
+
+
+def memory_status(name: str) -> int | None:
+    """What the kernel says of this process's memory [byte], as ``VmRSS`` or ``VmHWM``; None where it does not."""
+    words = _read_words(Path("/proc/self/status"))
+    return int(words[words.index(name + ":") + 1]) * 1024 if name + ":" in words else None
+
+
+def peak_memory(now: float) -> int | None:
+    """The most memory that this process has had [byte]; None where the system does not tell.
+
+    Parameters
+    ----------
+    now : float
+        As ``time.perf_counter`` tells it. The peak is looked at ten times a second and not more often: asking takes
+        longer than a short task.
+    """
+    if now >= _peak.until:
+        _peak.until, _peak.bytes = now + _PEAK_SECONDS, memory_status("VmHWM")
+    return _peak.bytes
+
+
+def out_of_memory_kills() -> int:
+    """How often the kernel has killed for want of memory since it started."""
+    words = _read_words(Path("/proc/vmstat"))
+    return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
 def free_descriptors() -> int:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from tests.blobs.volumes import textured
-from tilecore import Blobs, Box, detect_blobs, read_blobs
+from tilecore import Blobs, Box, TileGrid, detect_blobs, read_blobs
 from tilecore.blobs.detectors import ScaleSpaceDetector
+from tilecore.blobs.journals import journals_of
 from tilecore.cli.main import main
 from tilecore.datasets.synthetic import SyntheticNuclei
+from tilecore.engine.journal import Journal
 
 SCALES = ["--min-sigma", "1.2", "--max-sigma", "3.5", "--num-sigma", "3", "--threshold", "0.0001"]
 
@@ -95,6 +97,30 @@ def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
     assert not (folder / "blobs.csv.journal").exists()
     assert run("-o", "whole.csv") == 0
     assert (folder / "blobs.csv").read_text() == (folder / "whole.csv").read_text()
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b[1].csv", "b*.csv"])
+def test_only_its_own_journals_are_removed(folder: Path, name: str) -> None:
+    """Files of others stay, though their names begin like the journal's, or fit the name as a pattern."""
+    for left in (f"{name}.journal", f"{name}.journal.extremes"):
+        with Journal(left, {"run": "killed"}) as journal:
+            journal.begin(TileGrid((4,), 2))
+    strangers = [f"{name}.journal-notes", f"{name}.journal.txt", f"{name}.journal.channel7", "b1.csv.journal", "bx.csv"]
+    for stranger in strangers:
+        Path(stranger).write_text("mine")
+    assert run("-o", name, "--threshold-rel", 0.01) == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*strangers, "volume.npy", name])
+    assert {Path(stranger).read_text() for stranger in strangers} == {"mine"}
+
+
+def test_the_journals_of_all_channels_are_removed(folder: Path) -> None:
+    volume = np.load("volume.npy")
+    np.save("volume.npy", np.stack([volume, volume], axis=-1))
+    assert run("-o", "b.csv", "--threshold-rel", 0.01) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["b.csv", "volume.npy"]
+    assert [path.name for path in journals_of("b.csv.journal", [0, 1])] == [
+        f"b.csv.journal.channel{channel}{extremes}" for channel in (0, 1) for extremes in ("", ".extremes")
+    ]
 
 
 def test_a_run_that_replaces_an_older_table_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

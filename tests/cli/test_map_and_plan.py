@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import one_line_of, run
+from tilecore.blobs import detection
+from tilecore.bytesize import parse_bytes
+from tilecore.cli.main import main
 from tilecore.datasets.synthetic import SyntheticNuclei
+from tilecore.engine import pilot
+from tilecore.geometry import planning
 
 VOLUME = SyntheticNuclei((24, 48, 48), seed=3)[:, :, :]
 MODULE = """
@@ -116,3 +121,39 @@ def test_the_plan_is_that_of_a_run_along_time_and_channel(capsys: pytest.Capture
 @pytest.mark.parametrize("needed", ["0", "-1", "nan", "inf"])
 def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[str]) -> None:
     one_line_of(capsys, run("plan", "volume.npy", f"--bytes-per-voxel={needed}"), "bytes_per_voxel", "more than 0")
+
+
+def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One text, and the same number of bytes for the tiles of all workers together."""
+    plans: list[Any] = []
+    choose = planning.plan_tiles
+
+    def noted(*args: Any, **options: Any) -> Any:
+        plans.append(parse_bytes(options["max_memory"], "max_memory"))
+        return choose(*args, **options)
+
+    for module in (planning, pilot, detection):
+        monkeypatch.setattr(module, "plan_tiles", noted)
+    common = ["--max-memory", "200MB", "-j", 2]
+    alone = ["-q", "--executor", "serial"]
+    for command in (
+        ["plan", "volume.npy"],
+        ["map", "volume.npy", "--function", "functions_of_mine:smooth", "-o", "mapped.npy", *alone],
+        ["convert", "volume.npy", "converted.npy", *alone],
+        ["sample", "synthetic", "--shape", 24, 48, 48, "-o", "sample.npy", *alone],
+        ["blobs", "volume.npy", "-o", "blobs.csv", *alone],
+    ):
+        plans.clear()
+        assert run(*command, *common) == 0
+        assert set(plans) == {200_000_000}, command
+
+
+def test_the_help_on_memory_is_one_text(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = set()
+    for command in (["plan"], ["map"], ["convert"], ["sample", "synthetic"], ["blobs"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        words = " ".join(capsys.readouterr().out.split())
+        texts.add(words[words.rindex("--max-memory SIZE") + 2 :].split(" --")[0])
+    assert len(texts) == 1
+    assert "all workers together" in texts.pop()

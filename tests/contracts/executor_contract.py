@@ -7,14 +7,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.faults.harness import HANGS
-from tilecore.arrays.shipping import Parcel
-from tilecore.engine.execution import packed
 from tilecore.errors import ParameterError
 from tilecore.executors.base import Executor, Outcome
 
@@ -34,27 +33,23 @@ class LockedError(Exception):
         self.lock = threading.Lock()
 
 
-class Echo:
-    """A function that can be told things."""
+def plain(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A function of a task alone, as executors call it."""
+    return lambda task, known: function(task)
 
-    said: Any = None
 
-    def receive(self, note: Any) -> None:
-        self.said = note
-
-    def __call__(self, task: Any) -> Any:
-        return self.said, task
+def echo(task: Any, known: Any) -> Any:
+    return known, task
 
 
 def run_all(executor: Executor, function: Callable[[Any], Any], tasks: list[Any]) -> list[Outcome]:
     """Hand out tasks as there is room for them; collect all outcomes."""
     waiting, outcomes = list(tasks), []
-    with executor:
-        executor.start(packed(function, executor.reach))
+    with executor.start(plain(function)) as crew:
         while len(outcomes) < len(tasks):
-            for _ in range(min(executor.room(), len(waiting))):
-                executor.submit(waiting.pop(0))
-            outcomes += executor.wait(timeout=HANGS)
+            for _ in range(min(crew.room(), len(waiting))):
+                crew.submit(waiting.pop(0))
+            outcomes += crew.wait(timeout=HANGS)
     return outcomes
 
 
@@ -98,14 +93,12 @@ class ExecutorContract:
     def test_kept_results_are_never_overwritten(self) -> None:
         """Memory of results is used again only once they are dropped."""
         kept: dict[int, np.ndarray] = {}
-        executor = self.make()
-        with executor:
-            executor.start(packed(lambda task: np.full(200_000, task), executor.reach))
+        with self.make().start(plain(lambda task: np.full(200_000, task))) as crew:
             waiting, n_seen = list(range(60)), 0
             while n_seen < 60:
-                for _ in range(min(executor.room(), len(waiting))):
-                    executor.submit(waiting.pop(0))
-                for outcome in executor.wait():
+                for _ in range(min(crew.room(), len(waiting))):
+                    crew.submit(waiting.pop(0))
+                for outcome in crew.wait():
                     n_seen += 1
                     if outcome.task % 3 == 0:
                         kept[outcome.task] = outcome.value
@@ -167,60 +160,122 @@ class ExecutorContract:
         failure = self.failure(deep)
         assert failure.reason.startswith("ValueError: xxx")
 
-    def test_notes_arrive_before_later_tasks(self) -> None:
-        executor = self.make()
-        with executor:
-            executor.start(packed(Echo(), executor.reach))
-            executor.submit(1)
-            (first,) = executor.wait()
-            executor.tell(Parcel({"hello": np.arange(3)}))
-            executor.submit(2)
-            (second,) = executor.wait()
-        assert first.value == (None, 1)
-        assert second.value[0]["hello"].tolist() == [0, 1, 2]
+    def test_later_tasks_know_what_was_told_last(self) -> None:
+        with self.make().start(echo, {"said": "at first"}) as crew:
+            crew.submit(1)
+            (first,) = crew.wait()
+            crew.tell("never asked for")
+            crew.tell({"said": np.arange(3)})
+            crew.submit(2)
+            (second,) = crew.wait()
+        assert first.value == ({"said": "at first"}, 1)
+        assert second.value[0]["said"].tolist() == [0, 1, 2]
+
+    def test_workers_that_come_later_know_it_too(self) -> None:
+        with self.make().start(echo) as crew:
+            crew.tell("the news")
+            for task in range(crew.room()):
+                crew.submit(task)
+            outcomes: list[Outcome] = []
+            while fresh := crew.wait(timeout=HANGS):
+                outcomes += fresh
+        assert {outcome.value[0] for outcome in outcomes} == {"the news"}
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system does not tell")
+    def test_outcomes_tell_the_peak_memory_of_their_worker(self) -> None:
+        def take(task: int) -> None:
+            np.ones(2**24)
+            time.sleep(0.12)  # longer than a look at the peak is good for
+
+        outcomes = run_all(self.make(), take, [0, 1, 2])
+        assert all(outcome.peak_bytes is not None and outcome.peak_bytes > 2**27 for outcome in outcomes)
+
+    def test_withdrawn_tasks_have_no_outcome_and_those_in_work_that_cannot_be_stopped_have_one(self) -> None:
+        done: list[int] = []
+        with self.make().start(plain(lambda task: done.append(task) or task)) as crew:  # type: ignore[func-returns-value]
+            for task in range(crew.room()):
+                crew.submit(task)
+            n_open = crew.withdraw()
+            outcomes: list[Outcome] = []
+            while len(outcomes) < n_open:
+                outcomes += crew.wait(timeout=HANGS)
+            assert crew.wait(timeout=0) == []
+        assert len(outcomes) == n_open
+        assert sorted(done) == sorted(outcome.task for outcome in outcomes)
 
     def test_there_is_room_for_work_and_not_without_end(self) -> None:
-        executor = self.make()
-        with executor:
-            executor.start(packed(lambda task: task, executor.reach))
-            assert executor.room() >= executor.workers >= 1
-            while executor.room() > 0:
-                executor.submit(0)
-            assert executor.room() <= 0
-            while executor.room() <= 0:
-                assert executor.wait(timeout=HANGS)
+        with self.make().start(plain(lambda task: task)) as crew:
+            assert crew.room() >= crew.workers >= 1
+            while crew.room() > 0:
+                crew.submit(0)
+            assert crew.room() <= 0
+            while crew.room() <= 0:
+                assert crew.wait(timeout=HANGS)
 
     def test_waiting_for_nothing_returns(self) -> None:
-        executor = self.make()
-        with executor:
-            executor.start(packed(lambda task: task, executor.reach))
-            assert executor.wait(timeout=0.01) == []
+        with self.make().start(plain(lambda task: task)) as crew:
+            assert crew.wait(timeout=0.01) == []
 
     def test_fewer_workers_finish_the_work(self) -> None:
         executor = self.make()
-        with executor:
-            executor.start(packed(lambda task: (task, os.getpid(), threading.get_ident()), executor.reach))
-            executor.restrict(1)
-            assert executor.workers == 1
+        workers = executor.workers
+        with executor.start(plain(lambda task: (task, os.getpid(), threading.get_ident()))) as crew:
+            crew.restrict(1)
+            assert crew.workers == 1
             outcomes: list[Outcome] = []
             n_submitted = 0
             while len(outcomes) < 30:
-                while executor.room() > 0 and n_submitted < 30:
-                    executor.submit(n_submitted)
+                while crew.room() > 0 and n_submitted < 30:
+                    crew.submit(n_submitted)
                     n_submitted += 1
-                outcomes += executor.wait(timeout=HANGS)
+                outcomes += crew.wait(timeout=HANGS)
+            crew.restrict(0)
+            assert crew.workers == 1
         assert sorted(outcome.value[0] for outcome in outcomes) == list(range(30))
-        executor.restrict(0)
-        assert executor.workers == 1
+        assert executor.workers == workers  # the next run has all of them
 
-    def test_stopping_twice_and_without_a_start_is_no_harm(self) -> None:
+    def test_stopping_twice_is_no_harm(self) -> None:
+        crew = self.make().start(plain(lambda task: task))
+        crew.submit(1)
+        crew.stop()
+        crew.stop()
+
+    def test_a_second_run_knows_nothing_of_the_first(self) -> None:
         executor = self.make()
-        executor.stop()
+        with executor.start(echo, "first") as crew:
+            crew.tell("told in the first")
+            for task in range(crew.room()):
+                crew.submit(task)
+            crew.wait(timeout=HANGS)  # the others are left undone
+        assert [outcome.value for outcome in run_all(executor, lambda task: -task, [7])] == [-7]
+        with executor.start(echo, "third") as crew:
+            crew.submit(3)
+            assert [outcome.value for outcome in crew.wait(timeout=HANGS)] == [("third", 3)]
+
+    def test_a_run_after_a_failed_one(self) -> None:
+        def fail(task: int) -> None:
+            raise ValueError(task)
+
         executor = self.make()
-        executor.start(packed(lambda task: task, executor.reach))
-        executor.submit(1)
-        executor.stop()
-        executor.stop()
+        assert all(outcome.failure for outcome in run_all(executor, fail, [1, 2, 3]))
+        assert sorted(outcome.value for outcome in run_all(executor, lambda task: task, [1, 2, 3])) == [1, 2, 3]
+
+    def test_two_runs_at_once_from_two_threads(self) -> None:
+        executor = self.make()
+
+        def total(factor: int) -> int:
+            return sum(outcome.value for outcome in run_all(executor, lambda task: factor * task, list(range(50))))
+
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(total, [1, 1000])) == [1225, 1_225_000]
+
+    def test_a_run_inside_a_run(self) -> None:
+        executor = self.make()
+
+        def inner(task: int) -> int:
+            return sum(outcome.value for outcome in run_all(executor, lambda each: each + task, [1, 2]))
+
+        assert self.values(inner, [10, 20]) == {10: 23, 20: 43}
 
     def test_seconds_are_those_of_the_task(self) -> None:
         def timed(task: int) -> float:

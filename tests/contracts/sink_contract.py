@@ -133,19 +133,68 @@ class SinkContract:
         sink.discard()
         assert self.path(tmp_path).read_text() == "somebody's"
 
-    def test_of_two_runs_that_write_it_the_last_has_it(self, tmp_path: Path) -> None:
-        first = self.create(tmp_path)
-        second = self.create(tmp_path)
-        second[...] = volume()
-        with contextlib.suppress(UnwritableFileError):
-            first[...] = 0
-        with pytest.raises(UnwritableFileError, match="another run"):
-            first.commit()
-        first.discard()
+    def test_of_two_that_write_it_at_once_the_first_to_complete_has_it(self, tmp_path: Path) -> None:
+        first, second = self.create(tmp_path), self.create(tmp_path)
+        second[...] = 1
+        first[...] = volume()
+        first.commit()
+        with pytest.raises(OutputExistsError, match="What this run has written is"):
+            second.commit()
+        np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
+        self.path(tmp_path).rename(tmp_path / "elsewhere")
         second.commit()
-        first.discard()
+        assert (self.read(self.path(tmp_path)) == 1).all()
+        assert sorted(os.listdir(tmp_path)) == sorted(["elsewhere", self.path(tmp_path).name])
+
+    def test_of_two_that_may_overwrite_it_the_last_has_it(self, tmp_path: Path) -> None:
+        first, second = self.create(tmp_path, overwrite=True), self.create(tmp_path, overwrite=True)
+        second[...] = volume()
+        first[...] = 1
+        first.commit()
+        assert (self.read(self.path(tmp_path)) == 1).all()
+        second.commit()
         np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
         assert os.listdir(tmp_path) == [self.path(tmp_path).name]
+
+    @pytest.mark.parametrize("end", ["commit", "discard"])
+    def test_who_writes_when_its_run_is_over_gets_an_error(self, tmp_path: Path, end: str) -> None:
+        sink = self.create(tmp_path)
+        if sink.single_writer:
+            pytest.skip("nobody else writes")
+        sink[...] = volume()
+        late, too_late = pickle.loads(pickle.dumps(sink)), pickle.dumps(sink)
+        getattr(sink, end)()
+        with contextlib.suppress(UnwritableFileError):
+            late[...] = volume()  # a map is what it was
+        with pytest.raises(MissingFileError, match="is gone"):
+            pickle.loads(too_late)
+        del late
+        assert os.listdir(tmp_path) == ([self.path(tmp_path).name] if end == "commit" else [])
+
+    def test_a_place_is_not_to_be_guessed(self, tmp_path: Path) -> None:
+        sinks = [self.create(tmp_path) for _ in range(3)]
+        assert len({sink.token for sink in sinks}) == 3
+        for sink in sinks:
+            assert sink.place.folder.stat().st_mode & 0o077 == 0
+            sink.discard()
+
+    def test_what_was_written_can_be_read(self, tmp_path: Path) -> None:
+        sink = self.create(tmp_path)
+        first = tuple(map(slice, self.tiles(tmp_path)))
+        sink[first] = volume()[first]
+        np.testing.assert_array_equal(sink[first], volume()[first])
+        sink[...] = volume()
+        for _ in ("as it is made", "as it is complete"):
+            assert (sink.shape, sink.dtype) == (SHAPE, np.uint16)
+            np.testing.assert_array_equal(sink[2:7, 5, ::3], volume()[2:7, 5, ::3])
+            np.testing.assert_array_equal(np.asarray(sink), volume())
+            assert np.asarray(sink, dtype="f4").dtype == "f4"
+            if sink.is_created:
+                sink.commit()
+        sink = self.create(tmp_path, overwrite=True)
+        sink.discard()
+        with pytest.raises(ParameterError, match="has not been created"):
+            sink[...]  # not what somebody else has made
 
     @pytest.mark.parametrize("start_method", ["fork", "forkserver"])
     def test_workers_write_it(self, tmp_path: Path, start_method: str) -> None:
@@ -157,8 +206,12 @@ class SinkContract:
 
     def test_a_callers_sink_is_the_callers_to_complete(self, tmp_path: Path) -> None:
         with self.create(tmp_path) as sink:
-            map_tiles(same, volume(), out=sink, executor="threads", workers=2)
+            result = map_tiles(same, volume(), out=sink, executor="threads", workers=2)
             assert not self.path(tmp_path).exists()
+            assert (result.shape, result.dtype) == (SHAPE, np.uint16)
+            np.testing.assert_array_equal(result[3:5], volume()[3:5])
+            np.testing.assert_array_equal(np.asarray(result), volume())
+        np.testing.assert_array_equal(result, volume())
         np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
 
     def plan(self, folder: Path) -> Any:
@@ -172,12 +225,13 @@ class SinkContract:
         folder.mkdir()
         function.trigger.touch()
         run = {"tile_shape": self.tiles(tmp_path), "pass_tile": True, "retries": 0, "executor": "serial"}
-        with pytest.raises(TileError, match="as asked"):
+        with pytest.raises(TileError, match="as asked") as kept:  # and with it all that the run had open
             map_tiles(function, volume(), out=self.plan(folder), dtype="uint16", on_error="finish", **run)
         assert not self.path(folder).exists()
         function.trigger.unlink()
         done = function.log.read_text().split()
         map_tiles(function, volume(), out=self.plan(folder), dtype="uint16", resume=True, **run)
+        del kept
         assert function.log.read_text().split() == [*done, "3"]
         np.testing.assert_array_equal(self.read(self.path(folder)), volume())
         assert os.listdir(folder) == [self.path(folder).name]
@@ -198,6 +252,7 @@ class SinkContract:
         map_tiles(same, volume(), resume=True, callbacks=[lambda e: isinstance(e, TileDone) and done.append(e)], **run)
         assert len({event.tile.number for event in done} & set(range(n_done))) == 0
         np.testing.assert_array_equal(self.read(self.path(folder)), volume())
+        assert os.listdir(folder) == [self.path(folder).name]
 
     def test_a_full_disk_is_seen_before_any_work(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: Any) -> None:

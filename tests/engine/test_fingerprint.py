@@ -34,6 +34,7 @@ from tilecore.arrays.content import digest_of_array
 from tilecore.engine.events import TileDone
 from tilecore.engine.fingerprint import fingerprint
 from tilecore.engine.identities import new_describer
+from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import CollectJob
 from tilecore.geometry.tiles import TileGrid
 
@@ -46,7 +47,7 @@ def of(value: Any) -> str:
 
 def of_source(source: Any) -> str:
     grid = TileGrid(tuple(source.shape), 4)
-    return json.dumps(fingerprint(CollectJob(np.sum, {}, grid, (source,))), sort_keys=True)
+    return json.dumps(fingerprint(CollectJob(np.sum), Inputs.of(source), grid), sort_keys=True)
 
 
 def defined(text: str, name: str = "f") -> Any:

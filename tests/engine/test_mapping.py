@@ -26,7 +26,8 @@ from tilecore import (
     TileError,
     map_tiles,
 )
-from tilecore.engine import feeding, outputs, sinks, sources
+from tilecore.arrays import access
+from tilecore.engine import feeding, outputs
 from tilecore.engine.jobs import CastError
 from tilecore.executors.serial import SerialExecutor
 
@@ -366,8 +367,7 @@ def test_units_of_the_output_count_in_voxels_of_the_volume(tmp_path: Path) -> No
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system on which processes cannot reach each other's memory."""
-    for module in (sources, sinks):
-        monkeypatch.setattr(module, "is_reachable_by_workers", lambda: False)
+    monkeypatch.setattr(access, "is_reachable_by_workers", lambda: False)
 
 
 @pytest.mark.usefixtures("unreachable")

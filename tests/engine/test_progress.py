@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilecore import collect_tiles, map_tiles
-from tilecore.engine.events import RunEnded, RunStarted, TileDone, TileFailed, TileRetried
+from tilecore import TileGrid, collect_tiles, map_tiles
+from tilecore.engine.events import RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
 from tilecore.engine.progress import LogProgress, ProgressBar, choose_progress
 
 VOLUME = np.zeros((8, 8))
@@ -60,6 +60,70 @@ def test_log_lines_come_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records if "of 4" in record.getMessage()] == [
         f"tiles: {n_done} of 4 done, 0 failed" for n_done in range(1, 5)
     ]
+
+
+GRID = TileGrid((8, 8), (4, 4))
+
+
+def long_run(progress: LogProgress, seconds: float = 150.0, n_done: int = 4) -> None:
+    """Tell of a run whose tiles take longer than a minute, and of nothing every ten seconds."""
+    progress(RunStarted(4, 0, 64, 2, time=1000.0))
+    for second in range(10, int(seconds), 10):
+        progress(RunWaits(time=1000.0 + second))
+    for number in range(n_done):
+        progress(TileDone(GRID[number], 1.0, 0, time=1000.0 + seconds))
+    progress(RunEnded(seconds, n_done, 0, n_done == 4, time=1000.0 + seconds))
+
+
+def without_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where nobody has set up a log: pytest has, on the root, and before each test where that is not heard."""
+    monkeypatch.setattr(logging.getLogger("tilecore.progress"), "propagate", False)
+
+
+def test_where_no_log_is_set_up_a_long_run_writes_a_line_a_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_a_log(monkeypatch)
+    long_run(LogProgress("sqrt"))
+    assert capsys.readouterr().err.splitlines() == [
+        "sqrt: 0 of 4 done, 0 failed",
+        "sqrt: 0 of 4 done, 0 failed",
+        "sqrt: 4 done, 0 failed, 150.0 s",
+    ]
+
+
+def test_where_no_log_is_set_up_a_short_run_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_a_log(monkeypatch)
+    long_run(LogProgress("sqrt"), seconds=59.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_where_a_log_is_set_up_lines_go_there(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "tilecore.progress"):
+        long_run(LogProgress("sqrt"), n_done=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "sqrt: 4 to do, 2 workers",
+        "sqrt: 0 of 4 done, 0 failed",
+        "sqrt: 0 of 4 done, 0 failed",
+        "sqrt: 3 done, 0 failed, 150.0 s",
+    ]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_end_says_if_the_run_was_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "tilecore.progress"):
+        LogProgress("sqrt")(RunEnded(1.0, 1, 0, False, cancelled=True))
+    assert caplog.messages == ["sqrt: 1 done, 0 failed, 1.0 s, cancelled"]
+
+
+def test_a_program_without_a_log_shows_nothing_of_a_short_run() -> None:
+    code = "import numpy, tilecore; tilecore.map_tiles(numpy.sqrt, numpy.ones((8, 8)), tile_shape=4, executor='serial')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert (result.stdout, result.stderr) == ("", "")
 
 
 def test_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.executor_contract import ExecutorContract, run_all
+from tests.contracts.executor_contract import ExecutorContract, plain, run_all
 from tests.faults.harness import FOR_EVER, HANGS
 from tilecore import ParameterError, ShippingError, WorkerError, settings
-from tilecore.arrays.shipping import Parcel
 from tilecore.executors import channel
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.executors.launcher import Launcher
@@ -129,12 +128,12 @@ def test_workers_are_replaced_after_their_tasks() -> None:
 def test_a_function_that_cannot_be_packed_is_refused_before_anything_starts() -> None:
     lock = threading.Lock()
 
-    def locked(task: int) -> None:
+    def locked(task: int, known: None) -> None:
         with lock:
             pass
 
     with pytest.raises(ShippingError, match="locked cannot be sent to worker processes: .*lock"):
-        Parcel(locked)
+        ProcessExecutor(workers=1, start_method="forkserver").start(locked)
 
 
 def test_a_function_that_cannot_be_opened_ends_the_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +163,7 @@ def test_a_worker_that_hangs_while_starting_ends_the_run() -> None:
         def __reduce__(self) -> Any:
             return time.sleep, (FOR_EVER,)
 
-    executor = ProcessExecutor(workers=1, start_method="fork", start_timeout=0.3)
-    executor._start_method = "forkserver"  # a fork would inherit the object and not open it
+    executor = ProcessExecutor(workers=1, start_method="forkserver", start_timeout=0.3)
     with pytest.raises(WorkerError, match="not ready after 0.3 s"):
         run_all(executor, Slow(), [1])  # type: ignore[arg-type]
 
@@ -195,18 +193,16 @@ def test_workers_may_have_children() -> None:
     assert outcome.value == 6
 
 
-def test_dropping_an_executor_kills_its_workers() -> None:
-    executor = ProcessExecutor(workers=2, start_method="fork")
-    executor.start(Parcel(lambda task: task))
-    del executor  # the leak fixture looks for them
+def test_dropping_a_crew_kills_its_workers() -> None:
+    crew = ProcessExecutor(workers=2, start_method="fork").start(plain(lambda task: task))
+    del crew  # the leak fixture looks for them
 
 
-def test_an_executor_left_alone_does_not_keep_the_interpreter() -> None:
+def test_a_crew_left_alone_does_not_keep_the_interpreter() -> None:
     code = (
-        "import time; from tilecore.arrays.shipping import Parcel; "
-        "from tilecore.executors.processes import ProcessExecutor; "
-        "e = ProcessExecutor(workers=2); e.start(Parcel(time.sleep)); e.submit(1e6)\n"
-        "while not any(worker.begun() for worker in e._live): e.wait(0.05)"
+        "import time; from tilecore.executors.processes import ProcessExecutor; "
+        "crew = ProcessExecutor(workers=2).start(lambda task, known: time.sleep(task)); crew.submit(1e6)\n"
+        "while not any(worker.begun() for worker in crew._live): crew.wait(0.05)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=HANGS)
 
@@ -235,15 +231,12 @@ def test_familiar_start_method_does_not_fork_beside_threads(monkeypatch: pytest.
             tqdms = threading.Thread(name="tqdm_monitor")
             alone.setattr(threading, "enumerate", lambda: [threading.main_thread(), tqdms])
             assert familiar_start_method() == "fork"
-        executor = ThreadExecutor(workers=1)
-        with executor:
-            executor.start(Parcel(len))
+        with ThreadExecutor(workers=1).start(plain(len)):
             assert familiar_start_method() == "forkserver"
 
 
 def test_forking_beside_threads_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    with ThreadExecutor(workers=1) as threads, caplog.at_level(logging.WARNING):
-        threads.start(Parcel(len))
+    with ThreadExecutor(workers=1).start(plain(len)), caplog.at_level(logging.WARNING):
         run_all(ProcessExecutor(workers=1, start_method="fork"), len, ["a"])
     assert "forking while" in caplog.text
 
@@ -258,18 +251,17 @@ def test_a_worker_that_finished_while_nobody_listened_is_not_late(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor = ProcessExecutor(workers=2, start_method="fork", timeout=100, **options)
-    with executor:
-        executor.start(Parcel(lambda task: task))
-        while not all(worker.ready for worker in executor._live):
-            executor._listen(time.monotonic() + HANGS)
-        executor.submit(1)
-        executor.submit(2)
-        executor._send()
-        executor.restrict(1)
-        for worker in executor._live:
+    with executor.start(plain(lambda task: task)) as crew:
+        while not all(worker.ready for worker in crew._live):
+            crew._listen(time.monotonic() + HANGS)
+        crew.submit(1)
+        crew.submit(2)
+        crew._send()
+        crew.restrict(1)
+        for worker in crew._live:
             assert connection.wait(worker.signals()[:1], HANGS)  # its result lies there
         monkeypatch.setattr(SupervisedWorker, "begun_since", lambda worker: -1e9 if worker.begun() > 0 else None)
         outcomes: list[Any] = []
         while len(outcomes) < 2:
-            outcomes += executor.wait(HANGS)
+            outcomes += crew.wait(HANGS)
     assert sorted(outcome.value for outcome in outcomes) == [1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import re
 import signal
 import sys
 import time
@@ -157,6 +158,12 @@ class PidLog:
 def tiles_in_journal(path: Path) -> int:
     """How many tiles a journal says are done."""
     return path.read_bytes().count(b'"t":') if path.exists() else 0
+
+
+def places(path: Path) -> list[Path]:
+    """Where an output is written by runs that have not completed it."""
+    name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.partial")
+    return sorted(each for each in path.parent.iterdir() if name.fullmatch(each.name))
 
 
 class Held(NamedTuple):

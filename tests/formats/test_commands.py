@@ -16,7 +16,7 @@ import tifffile
 import zarr
 
 from tests.contracts.source_contract import volume
-from tests.faults.harness import tiles_in_journal
+from tests.faults.harness import places, tiles_in_journal
 from tilecore import create_sink, open_source
 from tilecore.cli.main import main
 
@@ -113,8 +113,8 @@ from tilecore.engine.journal import Journal
 
 record, done = Journal.record, []
 
-def record_and_die(journal, number):
-    record(journal, number)
+def record_and_die(journal, number, checksums):
+    record(journal, number, checksums)
     done.append(number)
     if len(done) == 20:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert tiles_in_journal(tmp_path / "o.ome.zarr.journal") == 20
     assert not out.exists()
-    partial = tmp_path / "o.ome.zarr.partial"
+    partial = places(out)[0] / "o.ome.zarr"
     written = {path: path.stat().st_mtime_ns for path in (partial / "0" / "c").rglob("*[0-9]") if path.is_file()}
     assert run(*command, "--resume") == 0
     np.testing.assert_array_equal(open_source(out)[...], data)

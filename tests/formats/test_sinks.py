@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,27 @@ class TestZarr(SinkContract):
 
     def read(self, path: Path) -> np.ndarray:
         return np.asarray(zarr.open_array(path, mode="r")[...])
+
+    def test_there_is_nothing_but_chunks_and_metadata(self, tmp_path: Path) -> None:
+        with self.create(tmp_path) as sink:
+            sink[...] = volume()
+            # Of a worker that was killed as it wrote.
+            (sink.place.folder / f"{'0' * 16}.temporary").touch()
+        names = [path.relative_to(self.path(tmp_path)) for path in self.path(tmp_path).rglob("*") if path.is_file()]
+        metadata = {"zarr.json", ".zarray", ".zattrs", ".zgroup"}
+        chunks = [name for name in names if name.name not in metadata]
+        assert chunks
+        assert all(re.fullmatch(r"(\d+/)?(c/)?\d+[/.]\d+[/.]\d+", str(name)) for name in chunks)
+
+    def test_links_among_the_chunks_are_not_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sink = self.create(tmp_path)
+        (tmp_path / "precious").write_text("mine")
+        monkeypatch.setattr(secrets, "token_hex", lambda n: "ab" * n)  # as if somebody had guessed it
+        (sink.place.folder / f"{'ab' * 8}.temporary").symlink_to(tmp_path / "precious")
+        with pytest.raises(FileExistsError):
+            sink[...] = volume()
+        sink.discard()
+        assert (tmp_path / "precious").read_text() == "mine"
 
     def test_regions_that_cut_a_unit_are_refused(self, tmp_path: Path) -> None:
         with self.create(tmp_path) as sink:

@@ -125,3 +125,68 @@ def test_workers_times_tiles_fit_for_any_measured_cost() -> None:
     for cost in (1, 7.5, 120, 4000):
         plan = plan_tiles((300, 300, 300), "u1", max_memory="50MB", workers=4, halo=5, costs=TileCosts(cost))
         assert plan.total_bytes <= 50_000_000
+
+
+def test_what_a_call_takes_whatever_its_size_is_not_paid_thousands_of_times() -> None:
+    costs = TileCosts(bytes_per_voxel=24, seconds_per_voxel=1e-9, seconds_per_tile=0.3)
+    for workers in (1, 2, 8):
+        plan = plan_tiles((32, 1024, 1024), "f4", max_memory="4GB", workers=workers, costs=costs)
+        assert plan.grid.size <= 2 * workers
+        assert plan.seconds < 0.8
+
+
+@given(
+    st.tuples(*[st.integers(8, 2000)] * 3),
+    st.integers(0, 30),
+    st.integers(1, 16),
+    st.floats(1e-9, 1e-5),
+    st.floats(1e-4, 3.0),
+)
+def test_no_tile_has_more_of_fixed_cost_or_halo_than_of_work(
+    shape: tuple[int, int, int], halo: int, workers: int, per_voxel: float, per_tile: float
+) -> None:
+    """Where memory allows larger ones: more tiles than workers are there to share the work, not to add to it."""
+    costs = TileCosts(bytes_per_voxel=1, seconds_per_voxel=per_voxel, seconds_per_row=0, seconds_per_tile=per_tile)
+    plan = plan_tiles(shape, "u1", max_memory="1TB", workers=workers, halo=halo, costs=costs)
+    if plan.grid.size > 2 * workers:
+        own = plan.grid.volume.size / plan.grid.size
+        assert per_tile <= own * per_voxel
+        assert plan.halo_overhead <= 1
+
+
+def test_memory_that_a_call_takes_whatever_its_size_is_reckoned_with_for_each_worker() -> None:
+    costs = TileCosts(bytes_per_voxel=8, bytes_per_tile=1.6e9)
+    plan = plan_tiles((64, 512, 512), "f4", max_memory="4GB", workers=8, costs=costs)
+    assert plan.workers == 2
+    assert 3.2e9 < plan.total_bytes <= 4e9
+    assert plan_tiles((64, 512, 512), "f4", max_memory="2GB", workers=8, costs=costs).workers == 1
+    with pytest.raises(
+        MemoryBudgetError, match=r"max_memory=476\.8 MiB.*needs 1\.5 GiB, for one worker: 1\.5 GiB that"
+    ):
+        plan_tiles((64, 512, 512), "f4", max_memory="500MB", workers=8, costs=costs)
+
+
+def test_fewer_workers_with_larger_tiles_where_small_ones_would_be_all_halo() -> None:
+    costs = TileCosts(bytes_per_voxel=100)
+    plan = plan_tiles((512, 512, 512), "f4", max_memory=8 * 50**3 * 100, workers=8, halo=24, costs=costs)
+    assert plan.workers < 8
+    assert plan.halo_overhead < 7
+
+
+@pytest.mark.parametrize("channels", [64, 384])
+def test_a_recording_is_cut_along_time_into_batches_that_are_worth_a_call(channels: int) -> None:
+    """Rows of a few channels lie in one page: a long column of them is no slower."""
+    for samples, workers in ((1_800_000, 1), (18_000_000, 2), (108_000_000, 8)):
+        costs = TileCosts(bytes_per_voxel=40, seconds_per_voxel=20e-9, seconds_per_tile=5e-3)
+        plan = plan_tiles(
+            (samples, channels), "i2", max_memory="8GB", workers=workers, halo=((300, 300), (0, 0)), costs=costs
+        )
+        assert plan.grid.tile_shape[1] == channels
+        assert 15_000 <= plan.grid.tile_shape[0] <= 300_000
+        assert plan.halo_overhead < 0.04
+
+
+def test_a_plan_tells_how_long_the_run_takes() -> None:
+    costs = TileCosts(bytes_per_voxel=8, seconds_per_voxel=1e-6, seconds_per_row=0)
+    plan = plan_tiles((64, 512, 512), "f4", max_memory="4GB", workers=2, costs=costs)
+    assert plan.seconds == pytest.approx(64 * 512 * 512 * 1e-6 / 2, rel=0.2)

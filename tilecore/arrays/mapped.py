@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.arrays.bases import mapped_file, root_map
 from tilecore.arrays.remote import contiguous_row
-from tilecore.arrays.shipping import file_of
+from tilecore.errors import UnreadableFileError
 
 __all__ = ["MappedArray"]
 
 # A map is let go of when it may have become so much larger [byte].
 _KEPT_BYTES = 2**25
 
-# Rows as long as a page are written by a call each; shorter ones through the map [byte].
-_LONG_ROW = 2**12
+# Rows as long as a page are written by a call each, and longer ones read so; others through the map [byte].
+_LONG_ROW, _LONG_READ = 2**12, 2**16
 
 
 class MappedArray:
@@ -36,16 +37,30 @@ class MappedArray:
     ----------
     array : ndarray
         A view of a `numpy.memmap`, whose changes are not private.
+    copies : bool
+        Whether boxes are copies, not views. A file that is cut off while a view of it is
+        looked at ends the process: where that is the caller's own, he gets copies.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file has been replaced since it was mapped; when it is read or written, if it
+        has been cut off.
 
     Notes
     -----
     Process-safety: pickles as the file's path, with a pickler that knows how (`Parcel`).
     """
 
-    def __init__(self, array: npt.NDArray[Any]) -> None:
-        self._array = array
+    def __init__(self, array: npt.NDArray[Any], *, copies: bool = False) -> None:
+        self._array, self._copies = array, copies
         self._n_mapped = 0
-        self._descriptor: int | None = None
+        file = mapped_file(array)
+        if file is None:
+            raise UnreadableFileError("a mapped file was replaced or removed since it was mapped")
+        self._path, self._size = file.path, file.size
+        self._descriptor = os.open(file.path, os.O_RDWR if array.flags.writeable else os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,9 +73,14 @@ class MappedArray:
         return self._array.dtype
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+        self._check_size()
         view = self._array[slices]
+        if self._copies and (n_outer := self._long_rows(view, _LONG_READ)) is not None:
+            block = np.empty(view.shape, view.dtype)
+            self._transfer(view, n_outer, block, os.preadv)
+            return block
         pieces = self._pieces(view)
-        if len(pieces) <= 1:
+        if len(pieces) <= 1 and not self._copies:
             self._forget(_span(view))
             return view
         block = np.empty_like(view, subok=False)
@@ -70,45 +90,45 @@ class MappedArray:
         return block
 
     def __setitem__(self, slices: tuple[slice, ...], value: npt.NDArray[Any]) -> None:
+        self._check_size()
         view = self._array[slices]
-        n_inner, row_bytes = contiguous_row(view.shape, view.strides, view.itemsize)
-        if row_bytes >= _LONG_ROW and hasattr(os, "pwrite"):
-            self._write(view, view.ndim - n_inner, value)
+        if (n_outer := self._long_rows(view, _LONG_ROW)) is not None:
+            data = np.ascontiguousarray(np.broadcast_to(value, view.shape), dtype=view.dtype)
+            self._transfer(view, n_outer, data, os.pwritev)
             return
         for piece in self._pieces(view):
             self._forget(_span(view[piece]))
             view[piece] = value[piece]
 
-    def _write(self, view: npt.NDArray[Any], n_outer: int, value: npt.NDArray[Any]) -> None:
-        """Write long rows as a file is written: new pages come without a page fault for each."""
-        data = np.ascontiguousarray(np.broadcast_to(value, view.shape), dtype=view.dtype)
-        first, file = self._offset(view), self._file()
+    def _check_size(self) -> None:
+        if os.fstat(self._descriptor).st_size < self._size:
+            raise UnreadableFileError(f"{self._path} was cut off while it was in use")
+
+    def _long_rows(self, view: npt.NDArray[Any], least: int) -> int | None:
+        """How many axes are outside the rows of a box, if the rows are long."""
+        n_inner, row_bytes = contiguous_row(view.shape, view.strides, view.itemsize)
+        return view.ndim - n_inner if row_bytes >= least and view.size and hasattr(os, "preadv") else None
+
+    def _transfer(self, view: npt.NDArray[Any], n_outer: int, data: npt.NDArray[Any], call: Any) -> None:
+        """Read or write long rows as a file is: new pages come without a page fault for each."""
+        first = self._offset(view)
         for index in np.ndindex(view.shape[:n_outer]):
             offset = first + sum(map(operator.mul, index, view.strides))
             rest = data[index].reshape(-1).view(np.uint8).data
             while rest:
-                n_written = os.pwrite(file, rest, offset)
-                rest, offset = rest[n_written:], offset + n_written
+                n_bytes = call(self._descriptor, [rest], offset)
+                if n_bytes == 0:
+                    raise UnreadableFileError(f"{self._path} was cut off while it was read")
+                rest, offset = rest[n_bytes:], offset + n_bytes
 
     def _offset(self, view: npt.NDArray[Any]) -> int:
         """Where a view begins in the file [byte]."""
-        root = self._array
-        while isinstance(root.base, np.ndarray):
-            root = root.base
-        assert isinstance(root, np.memmap)
+        root = root_map(self._array)
+        assert root is not None
         return int(root.offset) + view.ctypes.data - root.ctypes.data
 
-    def _file(self) -> int:
-        """The open file; closed with this object."""
-        if self._descriptor is None:
-            path = file_of(self._array)
-            assert path is not None
-            self._descriptor = os.open(path, os.O_WRONLY)
-            weakref.finalize(self, os.close, self._descriptor)
-        return self._descriptor
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return MappedArray, (self._array,)
+        return MappedArray, (self._array,)  # where it arrives it ends a worker, and not the caller's process
 
     def _pieces(self, view: npt.NDArray[Any]) -> list[tuple[slice, ...]]:
         """Cut a box along the axis of the longest stride, so that each piece spans few pages."""

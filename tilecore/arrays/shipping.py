@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import mmap
-import os
 import pickle
 import sys
 import types
@@ -20,13 +18,14 @@ import cloudpickle
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.arrays.bases import MappedFile, bases, mapped_file, root_map, segment_mapping
 from tilecore.arrays.containers import SharedArr
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
-__all__ = ["Parcel", "file_of", "is_reachable", "root_map"]
+__all__ = ["Parcel"]
 
 Item = TypeVar("Item")
 
@@ -124,49 +123,18 @@ class _Unpickler(pickle.Unpickler):
         return self._segments[number]
 
 
-def is_reachable(array: npt.NDArray[Any]) -> bool:
-    """Whether other processes can reach an array's voxels: it lies in shared memory or in a mapped file."""
-    return _reduce_reachable(array) is not None
-
-
-def file_of(array: npt.NDArray[Any]) -> str | None:
-    """Path of the file that an array maps; None if it maps none."""
-    for base in _bases(array):
-        if isinstance(base, np.memmap) and base.filename is not None:
-            return os.path.abspath(base.filename)
-    return None
-
-
-def root_map(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
-    """The map of a file that an array is, or is in the end a view of; None if there is none."""
-    return next((base for base in reversed(_bases(array)) if isinstance(base, np.memmap)), None)
-
-
 def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
     """Describe an array over a segment or a mapped file; None for any other array."""
-    chain = _bases(array)
-    root, owner = chain[-2:] if len(chain) > 1 else (array, None)
     layout = (array.shape, array.dtype, array.strides)
-    if isinstance(owner, Mapping) and owner.access != "private":
-        offset = array.ctypes.data - np.frombuffer(owner, dtype=np.uint8).ctypes.data
-        return _view_segment, (owner.segment, offset, *layout, "write" if array.flags.writeable else "read")
-    if isinstance(owner, mmap.mmap) and isinstance(root, np.memmap) and root.mode != "c":
+    if (mapping := segment_mapping(array)) is not None:
+        offset = array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
+        return _view_segment, (mapping.segment, offset, *layout, "write" if array.flags.writeable else "read")
+    if (file := mapped_file(array)) is not None:
+        root = root_map(array)
+        assert root is not None
         offset = root.offset + array.ctypes.data - root.ctypes.data
-        path = root.filename
-        if path is not None and os.path.exists(path):
-            mode = "r+" if array.flags.writeable else "r"
-            return _view_file, (os.path.abspath(path), os.path.getsize(path), offset, *layout, mode)
+        return _view_file, (file, offset, *layout, "r+" if array.flags.writeable else "r")
     return None
-
-
-def _bases(array: Any) -> list[Any]:
-    """An array, what it is a view of, and so on, down to what owns the bytes."""
-    chain = [array]
-    while isinstance(chain[-1], np.ndarray) and chain[-1].base is not None:
-        chain.append(chain[-1].base)
-    if isinstance(chain[-1], memoryview):
-        chain.append(chain[-1].obj)
-    return chain
 
 
 def _view_segment(
@@ -181,11 +149,14 @@ def _view_segment(
 
 
 def _view_file(
-    path: str, size: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...], mode: Any
+    file: MappedFile, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...], mode: Any
 ) -> npt.NDArray[Any]:
-    if os.path.getsize(path) != size:
-        raise ShippingError(f"{path} has changed its size since it was mapped")
-    whole: npt.NDArray[Any] = np.memmap(path, dtype=np.uint8, mode=mode, shape=(size,))
+    found = MappedFile.at(file.path)
+    if (found.device, found.inode) != (file.device, file.inode):
+        raise ShippingError(f"{file.path} is another file than the one that was mapped")
+    if found.size < file.size:
+        raise ShippingError(f"{file.path} was cut off since it was mapped")
+    whole: npt.NDArray[Any] = np.memmap(file.path, dtype=np.uint8, mode=mode, shape=(file.size,))
     return np.ndarray(shape, dtype, buffer=whole, offset=offset, strides=strides)
 
 
@@ -204,7 +175,7 @@ def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None
 
 def _is_shared(value: Any) -> bool:
     if isinstance(value, np.ndarray):
-        return isinstance(_bases(value)[-1], Mapping)
+        return isinstance(bases(value)[-1], Mapping)
     return isinstance(value, (SharedArray, SharedMemory, SharedArr))
 
 
@@ -221,5 +192,6 @@ def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, in
 
 
 def _name(item: Any) -> str:
-    item = getattr(item, "function", item)  # that of a job is what its owner knows
+    while hasattr(item, "function"):  # that of a job is what its owner knows
+        item = item.function
     return str(getattr(item, "__qualname__", None) or type(item).__name__)

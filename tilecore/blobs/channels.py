@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tilecore.engine.sources import open_sources
+from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
 from tilecore.geometry.axes import as_integer
 
@@ -37,7 +37,7 @@ def channels_of(source: Any, channel: int | str | None, time: int | None = None)
     ParameterError
         If there is no such channel or time, or what is left has another number of axes.
     """
-    (array,) = open_sources(source)
+    (array,) = Inputs.of(source).arrays
     ndim = len(array.shape)
     axes = getattr(source, "axes", None)
     if not isinstance(axes, str):

@@ -19,6 +19,7 @@ from tilecore.blobs.detectors import (
     extremes_in_tile,
     own_detector,
 )
+from tilecore.blobs.journals import of_channel, of_extremes
 from tilecore.blobs.parameters import (
     as_border,
     as_mask,
@@ -37,7 +38,8 @@ from tilecore.engine.options import RunOptions
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.geometry.axes import HaloLike
-from tilecore.geometry.planning import TileCosts, plan_tiles
+from tilecore.geometry.costs import TileCosts
+from tilecore.geometry.planning import plan_tiles
 from tilecore.geometry.tiles import Tile
 from tilecore.machine import available_memory
 
@@ -182,7 +184,7 @@ def detect_blobs(
     tables: list[dict[str, Any]] = []
     edges: list[set[int]] = [set() for _ in shape]
     for number, volume in volumes.items():
-        search = _Search([volume, *masks], number, tile_shape, _of_channel(run, number, len(volumes)), edges)
+        search = _Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges)
         if detector in ("log", "dog", "doh"):
             space = ScaleSpace.of(
                 cast("Kind", detector),
@@ -262,10 +264,7 @@ class _Search:
         return np.concatenate(tables), np.concatenate(places)
 
     def _extremes(self, detector: ScaleSpaceDetector) -> tuple[float, float]:
-        run = self.run.copy()
-        if isinstance(journal := run.get("journal"), (str, os.PathLike)):
-            run["journal"] = f"{os.fspath(journal)}.extremes"
-        ends = [each for _, each in self._iterate(extremes_in_tile, detector, run)]
+        ends = [each for _, each in self._iterate(extremes_in_tile, detector, of_extremes(self.run))]
         return min((low for low, _ in ends), default=np.inf), max((high for _, high in ends), default=-np.inf)
 
     def _iterate(self, function: Callable[..., Any], detector: Detector, run: RunOptions) -> Iterator[tuple[Tile, Any]]:
@@ -295,14 +294,6 @@ class _Search:
             costs=TileCosts(bytes_per_voxel=_BYTES_PER_VOXEL, seconds_per_voxel=15e-9 * len(detector.space)),
         )
         return plan.grid.tile_shape, plan.workers
-
-
-def _of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
-    """Options of the run of one channel: it has a journal of its own."""
-    options = run.copy()
-    if n_channels > 1 and isinstance(journal := run.get("journal"), (str, os.PathLike)):
-        options["journal"] = f"{os.fspath(journal)}.channel{channel}"
-    return options
 
 
 def _joined(tables: list[dict[str, Any]]) -> dict[str, Any]:

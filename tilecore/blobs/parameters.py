@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 
 from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scales import Sigma
-from tilecore.engine.sources import open_sources
+from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.formats.opening import open_source
 from tilecore.geometry.axes import as_integers
 
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
@@ -21,7 +19,7 @@ __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxel
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
     """A mask, checked against the volume's shape."""
-    (array,) = open_sources(open_source(mask) if isinstance(mask, (str, os.PathLike)) else mask)
+    (array,) = Inputs.of(mask).arrays
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array

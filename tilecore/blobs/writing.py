@@ -14,7 +14,7 @@ import numpy as np
 
 from tilecore.blobs.columns import Table
 from tilecore.errors import MissingDependencyError, ParameterError
-from tilecore.formats.finishing import finished
+from tilecore.output_file import finished
 
 __all__ = ["CELL", "SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "write_blobs"]
 

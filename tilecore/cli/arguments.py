@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "add_halo_argument",
     "add_output_arguments",
+    "add_plan_arguments",
     "add_resume_argument",
     "add_run_arguments",
     "as_dtype",
@@ -100,13 +101,22 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def add_plan_arguments(parser: Any) -> None:
+    """Add ``--workers`` and ``--max-memory``, from which a plan follows."""
+    parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
+    parser.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="bound on what the tiles of all workers together take, such as 4GB (default: half of what is free)",
+    )
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     group = parser.add_argument_group("run")
-    group.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
+    add_plan_arguments(group)
     group.add_argument("--executor", choices=["processes", "threads", "serial"], default="processes")
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
-    group.add_argument("--max-memory", metavar="SIZE", help="bound on all workers together, such as 4GB")
     group.add_argument(
         "--tile-shape", type=int, nargs="+", metavar="N", help="voxels a tile owns, per axis (default: chosen)"
     )

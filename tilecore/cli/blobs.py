@@ -93,8 +93,10 @@ def _add_search_arguments(group: Any) -> None:
 def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.channels import channels_of
     from tilecore.blobs.detection import detect_blobs
+    from tilecore.blobs.journals import journals_of
     from tilecore.blobs.reading import read_blobs
     from tilecore.blobs.writing import check_suffix, write_blobs
+    from tilecore.engine.journal_file import is_journal
 
     check_suffix(options.output)
     check_outputs(
@@ -113,7 +115,7 @@ def _run(options: argparse.Namespace) -> None:
     blobs = detect_blobs(source, journal=journal, resume=options.resume, **search, **run_options(options))
     seconds = time.perf_counter() - start
     write_blobs(blobs, options.output)
-    for left in journal.parent.glob(f"{journal.name}*"):
+    for left in filter(is_journal, journals_of(journal, volumes)):
         left.unlink()
     print(_summary(blobs, len(volumes), seconds), file=sys.stderr)
     if not len(blobs) and options.detector in _READ:
@@ -204,7 +206,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
 
 
 def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
-    from tilecore.formats.finishing import finished
+    from tilecore.output_file import finished
     from tilecore.report.pictures import draw_blobs
 
     with finished(path) as partial:

@@ -18,9 +18,6 @@ from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
 
-# Of an interpreter with its libraries; two of them are there besides the workers.
-_PROCESS_BYTES = 32 * 2**20
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -69,19 +66,9 @@ def _run(options: argparse.Namespace) -> None:
         ome_zarr_version=options.ome_zarr_version,
         overwrite=options.overwrite,
     )
-    run = run_options(options)
-    if options.max_memory:
-        run["max_memory"] = _for_tiles(options.max_memory, options.workers)
-    map_tiles(_same, source, out=sink, dtype=source.dtype.newbyteorder("="), resume=options.resume, **run)
+    dtype = source.dtype.newbyteorder("=")
+    map_tiles(_same, source, out=sink, dtype=dtype, resume=options.resume, **run_options(options))
     print(Path(options.output))
-
-
-def _for_tiles(max_memory: str, workers: int | None) -> int:
-    """What of the memory allowed is left for tiles, when each process has what it takes itself."""
-    from tilecore.bytesize import parse_bytes
-    from tilecore.configuration import settings
-
-    return max(1, parse_bytes(max_memory, "max_memory") - _PROCESS_BYTES * (settings.resolve_workers(workers) + 2))
 
 
 def _box(text: str, shape: tuple[int, ...]) -> Any:

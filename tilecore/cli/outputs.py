@@ -31,7 +31,7 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
     OutputExistsError, MissingFileError, UnwritableFileError, ParameterError
     """
     from tilecore.errors import MissingFileError, ParameterError, UnwritableFileError
-    from tilecore.formats.file_sink import refuse_existing
+    from tilecore.output_file import refuse_existing
 
     read = [(name, each) for name, given in (inputs or {}).items() if given is not None for each in _matching(given)]
     made: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from tilecore.cli.arguments import add_halo_argument, add_source_arguments, halo_of, open_input
+from tilecore.cli.arguments import add_halo_argument, add_plan_arguments, add_source_arguments, halo_of, open_input
 
 __all__ = ["configure"]
 
@@ -14,8 +14,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_source_arguments(parser)
     add_halo_argument(parser)
-    parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
-    parser.add_argument("--max-memory", metavar="SIZE", help="bound on all workers together, such as 2GB")
+    add_plan_arguments(parser)
     parser.add_argument(
         "--write-units", type=int, nargs="+", metavar="N", help="chunks or shards of the output, per axis [voxel]"
     )
@@ -29,9 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.engine.sources import extra_axes, for_all_axes
+    from tilecore.engine.inputs import extra_axes, for_all_axes
     from tilecore.errors import ParameterError
-    from tilecore.geometry.planning import TileCosts, plan_tiles
+    from tilecore.geometry.costs import TileCosts
+    from tilecore.geometry.planning import plan_tiles
 
     needed = options.bytes_per_voxel
     if needed is not None and not 0 < needed < math.inf:

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _nuclei(options: argparse.Namespace) -> None:
     from tilecore.datasets.nuclei import nuclei_path
-    from tilecore.formats.finishing import finished
+    from tilecore.output_file import finished
 
     check_outputs({"output": options.output}, overwrite=options.overwrite)
     with finished(options.output) as partial:
@@ -62,7 +62,7 @@ def _write_truth(volume: object, path: Path) -> None:
     import numpy as np
 
     from tilecore.datasets.synthetic import SyntheticNuclei
-    from tilecore.formats.finishing import finished
+    from tilecore.output_file import finished
 
     assert isinstance(volume, SyntheticNuclei)
     with finished(path) as partial:

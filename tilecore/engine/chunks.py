@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.arrays.bases import root_map
+from tilecore.arrays.kinds import is_reachable
 from tilecore.arrays.shared import SharedArray
-from tilecore.arrays.shipping import file_of, is_reachable
 from tilecore.configuration import settings
-from tilecore.engine.execution import packed
 from tilecore.engine.jobs import is_forbidden_write
 from tilecore.engine.progress import ProgressBar
-from tilecore.engine.running import Plan, Run
+from tilecore.engine.task_loop import TaskLoop, Tasks
 from tilecore.errors import TileError
 from tilecore.executors.base import create_executor
 from tilecore.executors.start_method import familiar_start_method
@@ -107,22 +107,22 @@ def pmap_chunks(
     workers = 1 if nb_workers is not None and nb_workers < 1 else settings.resolve_workers(nb_workers)
     name = "processes" if workers > 1 and grid.size else "serial"
     executor = create_executor(name, workers=min(workers, max(grid.size, 1)), start_method=familiar_start_method())
-    plan = Plan(tasks=range(grid.size), tile_of=grid.__getitem__, n_tiles=grid.size, n_voxels=grid.volume.size)
+    tasks = Tasks(tasks=range(grid.size), tile_of=grid.__getitem__, grid=grid, name="chunks")
     announce = ProgressBar("chunks") if use_imap else None
     # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
     ordinary = type(arr) is np.ndarray and not is_reachable(arr)
     shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
-    protected = ordinary or (isinstance(arr, np.ndarray) and file_of(arr) is not None)
-    with executor, ThreadPoolExecutor(1) as copier:
-        job = _ChunkJob(f, arr if shared is None else shared, grid, chunks, use_imap, protected)
+    protected = ordinary or (isinstance(arr, np.ndarray) and root_map(arr) is not None)
+    job = _ChunkJob(f, arr if shared is None else shared, grid, chunks, use_imap, protected)
+    with ThreadPoolExecutor(1) as copier:
         filled = None if shared is None else copier.submit(shared.fill, arr)  # while the workers start
-        executor.start(packed(job, executor.reach))
-        if filled is not None:
-            filled.result()
-        try:
-            results = list(Run(plan, executor, announce=announce).results())
-        except TileError as error:
-            raise _original(error) from error.__cause__
+        with executor.start(job) as crew:
+            if filled is not None:
+                filled.result()
+            try:
+                results = list(TaskLoop(tasks, crew, announce=announce).results())
+            except TileError as error:
+                raise _original(error) from error.__cause__
     if not unordered:
         results.sort(key=lambda result: result.task)
     return [result.value for result in results]
@@ -140,11 +140,7 @@ class _ChunkJob:
     protected: bool
     _writes: bool = False
 
-    def open(self) -> _ChunkJob:
-        """The job itself is the function of a task."""
-        return self
-
-    def __call__(self, number: int) -> Any:
+    def __call__(self, number: int, known: None) -> Any:
         """Work on a chunk."""
         start = np.array(self.grid[number].write.start)
         if not self.protected:

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from tilecore.arrays.boxed import Boundary, as_boundary
-from tilecore.engine.execution import Execution, first_grid
-from tilecore.engine.fingerprint import fingerprint
-from tilecore.engine.jobs import CollectJob, TileTask
-from tilecore.engine.journal import Journal
-from tilecore.engine.options import Options, RunOptions
-from tilecore.engine.sources import extra_axes, for_all_axes, info_of, open_sources, shape_of
-from tilecore.errors import ParameterError
+from tilecore.engine.jobs import CollectJob
+from tilecore.engine.options import RunOptions
+from tilecore.engine.request import Request
+from tilecore.engine.run import Run
+from tilecore.engine.tile_tasks import TileTask
 from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.tiles import Tile
 
@@ -70,8 +68,8 @@ def iter_tiles(
     (0, 0, 0) 6
     (1, 0, 0) 22
     """
-    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
-    return ((task.tile(execution.grid), result) for task, result in execution.results())
+    one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run)
+    return ((task.tile(one.grid), result) for task, result in _results(one))
 
 
 def collect_tiles(
@@ -110,9 +108,9 @@ def collect_tiles(
     >>> [int(total) for total in collect_tiles(np.sum, volume, tile_shape=1, executor="serial")]
     [0, 1, 2, 3, 4, 5, 6, 7]
     """
-    execution = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, Options.of(run))
-    results = {task.number: result for task, result in execution.results()}
-    return [results[number] for number in range(execution.grid.size)]
+    one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run)
+    results = {task.number: result for task, result in _results(one)}
+    return [results[number] for number in range(one.grid.size)]
 
 
 def reduce_tiles(
@@ -167,11 +165,8 @@ def reduce_tiles(
     16.0
     """
     fold = _Fold(combine, initial)
-    options = Options.of(run)
-    execution = _prepare(
-        function, source, tile_shape, halo, boundary, kwargs, pass_tile, options, may_start=fold.may_start
-    )
-    for task, result in execution.results():
+    one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run, may_start=fold.may_start)
+    for task, result in _results(one):
         fold.add(task.number, result)
         del result  # its memory is used again once the last reference is gone
     return fold.total
@@ -207,29 +202,17 @@ def _prepare(
     boundary: Boundary,
     kwargs: Mapping[str, Any] | None,
     pass_tile: bool,
-    options: Options,
+    run: RunOptions,
     may_start: Callable[[TileTask], bool] | None = None,
-) -> Execution:
-    sources = open_sources(source)
-    shape = shape_of(sources)
-    info = info_of(sources)
-    grid = first_grid(shape, for_all_axes(tile_shape, info, 1), for_all_axes(halo, info, 0))
-    job = CollectJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile)
-    path = options.journal_path()
-    if path is None and options.resume:
-        raise ParameterError("resume=True: there is no journal to continue; give journal= a path")
-    journal = (
-        None
-        if path is None
-        else Journal(path, fingerprint(job, options.identity), resume=options.resume, durable=options.durable)
-    )
-    name = getattr(function, "__name__", "tiles")
-    return Execution(
-        job,
-        options,
-        planned=tile_shape is None,
-        single_axes=extra_axes(info),
-        journal=journal,
-        may_start=may_start,
-        description=name,
-    )
+) -> Run:
+    request = Request.of(function, source, tile_shape, halo, run)
+    job = CollectJob(function, dict(kwargs or {}), as_boundary(boundary), request.options.copy, pass_tile)
+    return Run(job, request, may_start=may_start)
+
+
+def _results(one: Run) -> Iterator[tuple[TileTask, Any]]:
+    with one:
+        one.plan()
+        one.begin()
+        yield from one.work()
+        one.finish()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
 
 from tilecore.arrays.slots import SlotArray
-from tilecore.engine.jobs import TileJob, TileTask
+from tilecore.engine.inputs import extra_voxels
+from tilecore.engine.jobs import TileJob
+from tilecore.engine.tile_tasks import TileTask
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Feeder"]
@@ -18,27 +23,33 @@ class Feeder:
     Parameters
     ----------
     job : TileJob
-    stranded : list of int
-        Numbers of the sources that workers cannot reach.
+    grid : TileGrid
+    stranded : dict of ndarray
+        The sources that workers cannot reach, by their numbers.
     prepare : callable
         Whether a task may be started yet: gives the task, or None.
     n_slots : int
 
     Attributes
     ----------
-    sources : tuple of array_like
-        The job's, with slots in place of those.
+    slots : dict of SlotArray
+        What takes their place.
     """
 
     def __init__(
-        self, job: TileJob, stranded: list[int], prepare: Callable[[TileTask], TileTask | None], n_slots: int
+        self,
+        job: TileJob,
+        grid: TileGrid,
+        stranded: dict[int, npt.NDArray[Any]],
+        prepare: Callable[[TileTask], TileTask | None],
+        n_slots: int,
     ) -> None:
-        self._job, self._prepare = job, prepare
-        self._arrays = [job.sources[number] for number in stranded]
-        slot_voxels = _largest_block(job.grid, clipped=job.boundary is None)
-        self._slots = [SlotArray(array, n_slots, slot_voxels * job.extra_voxels(array)) for array in self._arrays]
-        by_number = dict(zip(stranded, self._slots, strict=True))
-        self.sources = tuple([by_number.get(number, each) for number, each in enumerate(job.sources)])
+        self._job, self._grid, self._prepare, self._arrays = job, grid, prepare, stranded
+        largest = _largest_block(grid, clipped=job.boundary is None)
+        self.slots = {
+            number: SlotArray(array, n_slots, largest * extra_voxels(array, grid.ndim))
+            for number, array in stranded.items()
+        }
         self._free = list(range(n_slots))
 
     def prepare(self, task: TileTask) -> TileTask | None:
@@ -46,9 +57,9 @@ class Feeder:
         if not self._free or self._prepare(task) is None:
             return None
         slot = self._free.pop()
-        tile = task.tile(self._job.grid)
-        for array, slots in zip(self._arrays, self._slots, strict=True):
-            slots.fill(slot, self._job.read(array, tile))
+        tile = task.tile(self._grid)
+        for number, array in self._arrays.items():
+            self.slots[number].fill(slot, self._job.read(array, tile))
         return task._replace(slot=slot)
 
     def finish(self, task: TileTask) -> TileTask:

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tilecore.arrays.kinds import access_of
 from tilecore.engine.describer import UNKNOWN, Describer, unknown
 from tilecore.engine.identities import new_describer
+from tilecore.engine.inputs import Inputs
 from tilecore.engine.installed import is_installed_module
 from tilecore.engine.jobs import TileJob
-from tilecore.engine.source_identity import content_of
+from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["fingerprint"]
 
 
-def fingerprint(job: TileJob, identity: str | None = None, dtypes: Sequence[Any] = ()) -> dict[str, Any]:
+def fingerprint(
+    job: TileJob, inputs: Inputs, grid: TileGrid, identity: str | None = None, dtypes: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Describe what a job computes, tile shape and workers aside.
 
     Parameters
     ----------
     job : TileJob
+    inputs : Inputs
+    grid : TileGrid
     identity : str, optional
         Stands for the function, and for all that cannot be known of arguments and sources.
     dtypes : sequence of dtype, or None each
@@ -30,7 +36,6 @@ def fingerprint(job: TileJob, identity: str | None = None, dtypes: Sequence[Any]
     dict
         Of JSON values; two runs with the same one may share a journal.
     """
-    grid = job.grid
     describe = new_describer()
     described = {
         "kind": type(job).__name__,
@@ -40,7 +45,7 @@ def fingerprint(job: TileJob, identity: str | None = None, dtypes: Sequence[Any]
         "function": describe(job.function) if identity is None else {"identity": identity},
         "kwargs": {name: describe(job.kwargs[name]) for name in sorted(job.kwargs)},
         "pass_tile": job.pass_tile,
-        "sources": [_source(source, describe) for source in job.sources],
+        "sources": [_source(source, describe) for source in inputs.arrays],
         "placement": repr(getattr(job, "placement", None)),
         "dtypes": [None if dtype is None else str(dtype) for dtype in dtypes],
     }
@@ -50,7 +55,7 @@ def fingerprint(job: TileJob, identity: str | None = None, dtypes: Sequence[Any]
 
 def _source(source: Any, describe: Describer) -> dict[str, Any]:
     described: dict[str, Any] = {"shape": list(source.shape), "dtype": str(source.dtype)}
-    if (content := content_of(source)) is not None:
+    if (content := access_of(source).content()) is not None:
         return described | content
     # What a package's array computes its voxels from is the package's secret.
     of_package = is_installed_module(type(source).__module__) and not type(source).__module__.startswith("tilecore")

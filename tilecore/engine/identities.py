@@ -18,12 +18,12 @@ import numpy as np
 
 from tilecore.arrays.containers import SharedArr
 from tilecore.arrays.content import digest_of_bytes
+from tilecore.arrays.kinds import access_of
 from tilecore.arrays.shared import SharedArray
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.engine import code_identity as code
 from tilecore.engine.describer import Describe, Describer, unknown
 from tilecore.engine.installed import name_in_module, release_of
-from tilecore.engine.source_identity import content_of
 
 __all__ = ["new_describer"]
 
@@ -80,7 +80,7 @@ def _array(describe: Describer, value: np.ndarray[Any, Any]) -> dict[str, Any]:
         described |= {"type": describe(type(value)), "attributes": describe(dict(getattr(value, "__dict__", {})))}
     if value.dtype.hasobject:
         return described | {"items": describe(np.asarray(value).ravel().tolist())}
-    return described | (content_of(np.asarray(value)) or {})
+    return described | (access_of(np.asarray(value)).content() or {})
 
 
 def _partial(describe: Describer, value: functools.partial[Any]) -> dict[str, Any]:
@@ -126,7 +126,10 @@ def _object(describe: Describer, value: Any) -> Any:
     """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
     if isinstance(value, (SharedArray, SharedMemory, SharedArr)):
         return describe(_voxels(value))
-    if (content := content_of(value)) is not None:
+    access = access_of(value)
+    if access.is_unknowable:
+        return unknown(value)
+    if (content := access.content()) is not None:
         return content
     if (name := name_in_module(value)) is not None:
         return {"object": name, "version": release_of(name)}

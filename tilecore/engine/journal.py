@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ __all__ = ["FORMAT", "Journal"]
 _log = logging.getLogger(__name__)
 
 #: Version of the file's format; files of another one are refused.
-FORMAT = 2
+FORMAT = 3
 
 # How often everything is written to the disks, for runs that are to outlive a loss of power.
 _SYNC_SECONDS = 1.0
@@ -46,8 +46,6 @@ class Journal:
         Of JSON values; a file with another one is refused.
     resume : bool
         Whether to go on with what the file has; otherwise it is begun anew.
-    outputs : sequence of (str or None)
-        What tells each output from one that is made anew under its name, where that is known.
     durable : bool
         Whether a line is to be true also after a loss of power: it is held back until the
         system has written everything to the disks, once a second.
@@ -60,6 +58,9 @@ class Journal:
         Tiles finished.
     values : dict
         Results of finished tiles, by number, where results are kept.
+    outputs : list of (str or None)
+        What tells each output from one that is made anew under its name, where that is known. At first
+        those that the file speaks of; those of the run must be set before it begins.
 
     Raises
     ------
@@ -78,16 +79,15 @@ class Journal:
         fingerprint: dict[str, Any],
         *,
         resume: bool = False,
-        outputs: Sequence[str | None] = (),
         durable: bool = False,
     ) -> None:
         self.path = Path(path)
         self._durable, self._held_back, self._last_sync = durable, b"", time.monotonic()
         self.values: dict[int, Any] = {}
+        self._checksums: dict[int, list[int]] = {}
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self._unknown = what_is_unknown(self._fingerprint)
-        self._outputs = list(outputs)
         self._done = _bits(0)
         self._file = JournalFile(self.path)
         try:
@@ -100,6 +100,7 @@ class Journal:
             self.close()
             raise
         self.continues = bool(self._lines)
+        self.outputs: list[str | None] = self._lines[0].get("outputs", []) if self.continues else []
 
     def begin(self, grid: TileGrid, *, planned: bool = False) -> TileGrid:
         """Write what the run is, or compare it with what the file says.
@@ -143,17 +144,42 @@ class Journal:
         self._lines = []
 
     @property
+    def has_tiles(self) -> bool:
+        """Whether an earlier run has finished any; as long as it has not begun again."""
+        return len(self._lines) > 1
+
+    @property
     def is_useless(self) -> bool:
         """Whether there is nothing in it that an earlier or a later run could want."""
         return self.n_done == 0 and not self.continues
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody can tell if a later run is the same one."""
+        return bool(self._unknown)
 
     def is_done(self, number: int) -> bool:
         """Whether a tile is finished."""
         return bool(self._done[number >> 3] & (1 << (number & 7)))
 
-    def record(self, number: int) -> None:
-        """Write that a tile is finished; its result is where it belongs."""
-        self._record(number, line_of({"t": number}))
+    def record(self, number: int, checksums: Sequence[int] | None = None) -> None:
+        """Write that a tile is finished; its result, of these checksums, is where it belongs."""
+        self._record(number, line_of({"t": number} if checksums is None else {"t": number, "c": list(checksums)}))
+
+    def keep_only(self, holds: Callable[[int, Sequence[int]], bool]) -> None:
+        """Forget the tiles whose results are not, or no longer, where they belong.
+
+        Parameters
+        ----------
+        holds : callable
+            ``holds(number, checksums)``: whether the voxels of a tile still have these checksums.
+        """
+        self._done[:] = 0
+        self.n_done = 0
+        for number, checksums in self._checksums.items():
+            if holds(number, checksums):
+                self._mark(number)
+        self._checksums.clear()
 
     def record_result(self, number: int, value: Any) -> None:
         """Write that a tile is finished, and its result, which is nowhere else.
@@ -167,15 +193,17 @@ class Journal:
 
     def remove(self) -> None:
         """Close the file and remove it: the run is complete, or has nothing to show."""
-        self.close()
         if self._durable and self.n_done:
             os.sync()  # the output under its final name comes first
-        with contextlib.suppress(FileNotFoundError):
+        if os.name == "nt":  # an open file keeps its name
+            self.close()
+        with contextlib.suppress(FileNotFoundError):  # while it is locked: nobody else has begun another
             self.path.unlink()
+        self.close()
 
     def close(self) -> None:
         """Close the file and release its lock."""
-        self._release()
+        self.release()
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -187,7 +215,7 @@ class Journal:
     def _write_header(self, grid: TileGrid) -> None:
         self._file.clear()
         tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
-        header = {"tilecore_journal": FORMAT, "tiles": tiles, "outputs": self._outputs, "run": self._fingerprint}
+        header = {"tilecore_journal": FORMAT, "tiles": tiles, "outputs": self.outputs, "run": self._fingerprint}
         self._file.write(line_of(header))
 
     def _record(self, number: int, line: bytes) -> None:
@@ -197,9 +225,9 @@ class Journal:
             return
         self._held_back += line
         if time.monotonic() - self._last_sync > _SYNC_SECONDS:
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """Write the lines that were held back, what they speak of first."""
         if self._held_back:
             os.sync()
@@ -221,7 +249,7 @@ class Journal:
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")
         if self._unknown:
             raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
-        if header["outputs"] != self._outputs:
+        if header["outputs"] != self.outputs:
             raise JournalError(
                 f"{self.path} speaks of an output that is not this one: it was made anew since, and what is done "
                 "is not in it. Leave out resume to start over; outputs that are given as paths can be continued"
@@ -234,6 +262,8 @@ class Journal:
             if not 0 <= number < n_tiles:
                 raise JournalError(f"{self.path} names tile {number} of {n_tiles}; delete it to start over")
             self._mark(number)
+            if "c" in line:
+                self._checksums[number] = line["c"]
             if "v" in line:
                 self.values[number] = decode(line["v"])
 

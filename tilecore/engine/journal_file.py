@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import weakref
 import zlib
 from pathlib import Path
 from typing import Any
 
 from tilecore.errors import JournalError
+from tilecore.locked_file import LockedFile
 
 __all__ = ["JournalFile", "is_journal", "line_of"]
 
 _SIGNATURE = b'{"tilecore_journal":'
-
-# Those that are open here. A fork shares their locks, and would hold them when this process is gone.
-_open_files: weakref.WeakSet[JournalFile] = weakref.WeakSet()
 
 
 class JournalFile:
@@ -41,8 +38,10 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = self._opened()
-        _open_files.add(self)
+        try:
+            self._file = LockedFile(path)
+        except BlockingIOError as error:
+            raise JournalError(f"{path} is in use by another run") from error
 
     def read(self) -> list[dict[str, Any]]:
         """Every whole line; a torn one at the end is cut off the file.
@@ -63,49 +62,25 @@ class JournalFile:
         damaged = [number for number, line in enumerate(parsed, 1) if line is None]
         if damaged:
             raise JournalError(f"{self.path} is damaged in line {damaged[0]}; delete it to start over")
-        os.ftruncate(self._descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
+        os.ftruncate(self._file.descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
         return [line for line in parsed if line is not None]
 
     def clear(self) -> None:
         """Forget all lines."""
-        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._file.descriptor, 0)
 
     def write(self, lines: bytes) -> None:
         """Append lines, in one piece."""
         while lines:
-            lines = lines[os.write(self._descriptor, lines) :]
+            lines = lines[os.write(self._file.descriptor, lines) :]
 
     def sync(self) -> None:
         """Have the system write the lines to the disk."""
-        os.fsync(self._descriptor)
+        os.fsync(self._file.descriptor)
 
     def close(self) -> None:
         """Close the file and release its lock."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            self.close()
-
-    def _opened(self) -> int:
-        """Open the file and lock it; again, if the run that held the lock has removed it meanwhile."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        while True:
-            descriptor = os.open(self.path, flags, 0o600)
-            try:
-                _lock(descriptor)
-                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                    return descriptor
-            except FileNotFoundError:
-                pass
-            except BaseException as error:
-                os.close(descriptor)
-                if isinstance(error, BlockingIOError):
-                    raise JournalError(f"{self.path} is in use by another run") from error
-                raise
-            os.close(descriptor)
+        self._file.close()
 
 
 def line_of(content: dict[str, Any]) -> bytes:
@@ -127,20 +102,3 @@ def is_journal(path: Path) -> bool:
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
     return False
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _let_go() -> None:
-    for file in list(_open_files):
-        file.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

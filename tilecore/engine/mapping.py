@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 
 import numpy as np
 
 from tilecore.arrays.boxed import Boundary, as_boundary
-from tilecore.engine.execution import Execution, first_grid
-from tilecore.engine.fingerprint import fingerprint
 from tilecore.engine.jobs import MapJob
-from tilecore.engine.journal import Journal
-from tilecore.engine.journal_file import is_journal
-from tilecore.engine.options import Options, RunOptions
+from tilecore.engine.options import RunOptions
 from tilecore.engine.outputs import Outputs
-from tilecore.engine.sinks import check_alignment
-from tilecore.engine.sources import extra_axes, for_all_axes, info_of, open_sources, shape_of
-from tilecore.errors import ParameterError
+from tilecore.engine.request import Request
+from tilecore.engine.run import Run
+from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import mean_of_voxels
 from tilecore.formats.sink import Downsampler
 from tilecore.geometry.axes import HaloLike
@@ -47,6 +41,7 @@ def map_tiles(
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     overwrite: bool = False,
+    inplace: bool = False,
     **run: Unpack[RunOptions],
 ) -> Any:
     """Apply a function to a volume, tile by tile, and put the results together.
@@ -93,6 +88,10 @@ def map_tiles(
         Pass the `Tile` to the function, as the keyword argument ``tile``.
     overwrite : bool
         Whether an output file may replace one of the same name.
+    inplace : bool
+        Whether `out` may be a source, or share memory or a file with one. Without a halo each tile is then
+        written once, by this process; otherwise the results take the place of the source when all are there.
+        Such a run has no journal: what it has overwritten cannot be computed again.
     **run
         Who runs the tiles, and what happens when one fails: see `RunOptions`.
 
@@ -126,43 +125,25 @@ def map_tiles(
     >>> map_tiles(np.sqrt, volume, tile_shape=2, executor="serial").shape
     (2, 3, 4)
     """
-    options = Options.of(run)
-    sources = open_sources(source)
-    shape = shape_of(sources)
-    placement = Placement.of(len(shape), scale, drop_axis, new_axis)
-    info = info_of(sources)
-    grid = first_grid(shape, for_all_axes(tile_shape, info, 1), for_all_axes(halo, info, 0))
+    request = Request.of(function, source, tile_shape, halo, run)
+    grid, inputs = request.grid, request.inputs
+    placement = Placement.of(grid.ndim, scale, drop_axis, new_axis)
     placement.check(grid)
-    outputs = Outputs(out, dtype, placement=placement, volume_shape=shape, info=info, overwrite=overwrite)
+    is_tilewise = placement == Placement.of(grid.ndim) and not any(map(any, grid.halo))
+    targets = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise}
+    outputs = Outputs(out, dtype, placement=placement, inputs=inputs, **targets)
     check_alignment(grid, outputs.units)
-    job = MapJob(function, dict(kwargs or {}), grid, sources, as_boundary(boundary), options.copy, pass_tile, placement)
-    journal = _open_journal(job, outputs, options)
-    try:
-        outputs.prepare(resume=journal is not None and journal.continues)
-        execution = Execution(
-            job,
-            options,
-            planned=tile_shape is None,
-            units=outputs.units,
-            whole_axes=placement.dropped,
-            single_axes=[axis for axis in extra_axes(info) if axis not in placement.dropped],
-            divisible=True,
-            journal=journal,
-            learn=lambda measurement: _make_outputs(execution, outputs, measurement.dtypes),
-            description=getattr(function, "__name__", "tiles"),
-        )
-        _run(execution, outputs)
-        if outputs.arrays is None:  # no voxel, no tile, no result
-            outputs.make_empty(np.dtype(sources[0].dtype))
-        result = outputs.commit(_downsampler(run))
-    except BaseException:
-        if journal is None or journal.is_useless:
-            outputs.discard()
-            _remove(journal)
-        raise
-    if journal is not None and _are_same(journal.path, outputs.journal_path):
-        _remove(journal)
-    return result
+    job = MapJob(function, dict(kwargs or {}), as_boundary(boundary), request.options.copy, pass_tile, placement)
+    with Run(job, request, outputs=outputs, whole_axes=placement.dropped) as one:
+        one.plan()
+        if one.is_finished:
+            return outputs.opened()
+        one.begin()
+        for _ in one.work():
+            pass  # written already
+        if not outputs.are_made:  # no voxel, no tile, no result
+            outputs.make_empty(np.dtype(inputs.arrays[0].dtype))
+        return one.finish(_downsampler(run))
 
 
 def _downsampler(run: RunOptions) -> Downsampler:
@@ -174,54 +155,3 @@ def _downsampler(run: RunOptions) -> Downsampler:
         map_tiles(mean_of_voxels, finer, out=coarser, scale=scale, kwargs={"factors": factors}, **options)
 
     return downsample
-
-
-def _are_same(path: Path | None, other: Path | None) -> bool:
-    """Whether two paths, however they are written, lead to one file."""
-    return path is not None and other is not None and os.path.realpath(path) == os.path.realpath(other)
-
-
-def _remove(journal: Journal | None) -> None:
-    if journal is not None:
-        journal.remove()
-
-
-def _open_journal(job: MapJob, outputs: Outputs, options: Options) -> Journal | None:
-    path = options.journal_path(outputs.journal_path)
-    beside = outputs.journal_path
-    if beside is not None and not _are_same(beside, path) and is_journal(beside):
-        Journal(beside, {}).remove()  # it speaks of an output that this run makes anew, or continues by another
-    if path is None:
-        if options.resume:
-            raise ParameterError("resume=True: there is no journal to continue; give out= a path, or journal= one")
-        return None
-    if not outputs.persist:
-        raise ParameterError.of("journal", str(path), "needs outputs on disk: what is in memory is gone with the run")
-    journal = Journal(
-        path,
-        fingerprint(job, options.identity, outputs.asked_dtypes),
-        resume=options.resume,
-        outputs=outputs.tokens,
-        durable=options.durable,
-    )
-    if journal.continues and not outputs.are_begun:
-        journal.restart()
-    return journal
-
-
-def _make_outputs(execution: Execution, outputs: Outputs, dtypes: Sequence[np.dtype[Any]]) -> None:
-    """Make the outputs once the dtypes of results are known, and tell the workers."""
-    if outputs.arrays is None and dtypes:
-        outputs.make_for(dtypes)
-        execution.tell(**outputs.for_workers(execution.executor.reach))
-
-
-def _run(execution: Execution, outputs: Outputs) -> None:
-    job = cast("MapJob", execution.job)
-    job.receive(outputs.for_workers(execution.executor.reach))
-    for task, values in execution.results():
-        if values is not None:
-            _make_outputs(execution, outputs, [value.dtype for value in values])
-            tile = task.tile(execution.grid)
-            outputs.write(tile, job.fit(tile, values))  # sent before the worker knew the dtypes, perhaps
-        outputs.flush()

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tilecore.machine import return_freed_memory
+from tilecore.machine import memory_status, return_freed_memory
 
-__all__ = ["Measurement", "measured"]
+__all__ = ["Measurement", "measured", "undisturbed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,12 @@ class Measurement:
     n_voxels : int
         Voxels of the block it was given.
     seconds : float
+        Without the time in which other processes had the core.
     peak_bytes : int or None
         Memory it needed at most, beyond what the process had before: the block, temporary
         arrays, the result. None where the system does not tell.
+    before_bytes : int or None
+        Memory that the process had before.
     dtypes : tuple of dtype
         Of the arrays it returned.
     """
@@ -34,6 +37,7 @@ class Measurement:
     n_voxels: int
     seconds: float
     peak_bytes: int | None
+    before_bytes: int | None = None
     dtypes: tuple[np.dtype[Any], ...] = ()
 
 
@@ -41,14 +45,39 @@ def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
     """Call a function and measure it."""
     return_freed_memory()  # memory taken anew is seen, memory used again is not
     before = _reset_peak()
-    start = time.perf_counter()
+    start, waited, processor = time.perf_counter(), _waited(), time.thread_time()
     result = call()
-    seconds = time.perf_counter() - start
-    peak = _status("VmHWM")
+    elapsed, processor = time.perf_counter() - start, time.thread_time() - processor
+    seconds = undisturbed(elapsed, processor, None if waited is None else (_waited() or 0.0) - waited)
+    peak = memory_status("VmHWM")
     results = result if isinstance(result, tuple) else (result,)
     dtypes = tuple([each.dtype for each in results if isinstance(each, np.ndarray)])
-    del result, results
-    return Measurement(n_voxels, seconds, None if before is None or peak is None else max(peak - before, 0), dtypes)
+    peak_bytes = None if before is None or peak is None else max(peak - before, 0)
+    return Measurement(n_voxels, seconds, peak_bytes, before, dtypes)
+
+
+def undisturbed(elapsed: float, processor: float, waited: float | None) -> float:
+    """Time that a call would have taken on an idle machine [s].
+
+    Parameters
+    ----------
+    elapsed, processor : float
+        As the clock on the wall and that of the processor tell.
+    waited : float or None
+        How long the thread waited for a core, where the system tells.
+    """
+    if waited is not None:
+        return max(elapsed - waited, processor)
+    return processor if processor > elapsed / 2 else elapsed  # one that sleeps uses no processor, and waits for none
+
+
+def _waited() -> float | None:
+    """How long this thread has waited for a core while others had it [s]."""
+    try:
+        _, waited, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return int(waited) * 1e-9
 
 
 def _reset_peak() -> int | None:
@@ -57,13 +86,4 @@ def _reset_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    values = [int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")]
-    return values[0] if values else None
+    return memory_status("VmRSS")

@@ -10,8 +10,9 @@ from typing import Any, Self, TypedDict
 
 from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
+from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
-from tilecore.engine.running import OnError
+from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.geometry.axes import as_integer
@@ -50,7 +51,8 @@ class RunOptions(TypedDict, total=False):
         Where to record finished tiles, so that a run that was killed can be continued; False:
         nowhere. Default: beside the output, as ``<out>.journal``, if that is a file.
     resume : bool
-        Continue the run that the journal records; only what is missing is computed. Default: False.
+        Continue the run that the journal records; only what is missing is computed. Files that the same run has
+        completed are given at once, if they are as they were. Default: False.
     identity : str
         A name of your own for the function and its data, such as ``"model-v3"``: it stands for
         the function, and for all else that cannot be told from another, when a journal is
@@ -59,9 +61,13 @@ class RunOptions(TypedDict, total=False):
         Whether the journal is to be true also after a loss of power, not only after the death
         of processes: outputs are written to the disk before a tile counts as finished, which
         slows a run that the disk bounds. Default: False.
+    cancel : threading.Event or Cancel
+        Ends the run with a `RunCancelledError` once another thread has set it, or its ``is_set()`` is
+        true: processes at once, threads and the serial executor after the tiles in work. A run with a
+        journal can be continued. Default: none.
     progress : bool
         Show a bar, or nothing. Default: a bar on a terminal and in notebooks, otherwise a
-        line in the log now and then.
+        line a minute in the log, or on stderr where nobody listens to the log.
     callbacks : sequence of callable
         Each is called with every event of the run (see `tilecore.engine.events`).
     """
@@ -79,6 +85,7 @@ class RunOptions(TypedDict, total=False):
     resume: bool
     identity: str | None
     durable: bool
+    cancel: Cancel | None
     progress: bool | None
     callbacks: Sequence[Observer]
 
@@ -100,6 +107,7 @@ class Options:
     resume: bool = False
     identity: str | None = None
     durable: bool = False
+    cancel: Cancel | None = None
     progress: bool | None = None
     callbacks: Sequence[Observer] = ()
 
@@ -124,6 +132,8 @@ class Options:
             parse_bytes(options.max_memory, "max_memory")
         if not isinstance(options.identity, (str, type(None))):
             raise ParameterTypeError.of("identity", options.identity, "a name, as text")
+        if options.cancel is not None and not callable(getattr(options.cancel, "is_set", None)):
+            raise ParameterTypeError.of("cancel", options.cancel, "a threading.Event, or what can be asked is_set()")
         if options.durable and not hasattr(os, "sync"):
             raise ParameterError.of("durable", True, "this system has no way to write everything to the disk")
         if not isinstance(options.callbacks, Iterable):
@@ -136,6 +146,11 @@ class Options:
             _check_executor(options.executor, run)
         return options
 
+    @property
+    def asks_for_journal(self) -> bool:
+        """Whether the caller has said that there is to be one."""
+        return self.resume or self.journal not in (None, False)
+
     def journal_path(self, default: Path | None = None) -> Path | None:
         """Where the journal is, if there is to be one."""
         if self.journal is None or self.journal is True:
@@ -143,7 +158,7 @@ class Options:
         return None if self.journal is False else Path(self.journal)
 
     def create_executor(self) -> Executor:
-        """Make the executor; not started yet."""
+        """Make the executor."""
         if not isinstance(self.executor, str):
             return self.executor
         chosen: dict[str, Any] = {
@@ -161,7 +176,7 @@ _OF_EXECUTORS = ("workers", "start_method", "threads_per_worker", "timeout")
 
 def _check_executor(executor: object, run: RunOptions) -> None:
     """Refuse what is no executor, and what would be ignored beside one."""
-    missing = [name for name in ("workers", "reach", "start", "submit", "wait", "stop") if not hasattr(executor, name)]
+    missing = [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
     if missing or isinstance(executor, type):
         names = ", ".join(EXECUTORS)
         raise ParameterTypeError.of("executor", executor, f"one of {names}, or an object as these make")

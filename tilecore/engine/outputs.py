@@ -1,28 +1,30 @@
-"""The outputs of a map: arrays that were given, files, or arrays made once their dtype is known."""
+"""The outputs of a map: from what the caller gave to what he gets."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.bytesize import format_bytes
-from tilecore.engine.sinks import common_units, open_sink, persists, token_of, writable_by_workers
-from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
-from tilecore.executors.base import Reach
+from tilecore.arrays.access import Access, Reach
+from tilecore.arrays.kinds import access_of
+from tilecore.engine.finished_mark import is_finished, mark_finished
+from tilecore.engine.inplace import kept_apart
+from tilecore.engine.inputs import Inputs
+from tilecore.engine.jobs import checksums_of
+from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
+from tilecore.engine.write_units import common_units
+from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import plan_sink
 from tilecore.formats.description import ImageInfo
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.opening import open_source
 from tilecore.formats.sink import Downsampler
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
-from tilecore.machine import available_memory
 
 __all__ = ["Outputs"]
 
@@ -36,18 +38,14 @@ class Outputs:
         As given to `map_tiles`.
     dtype : dtype_like, sequence of dtype_like, or None
     placement : Placement
-    volume_shape : tuple of int
-    info : ImageInfo, optional
-        Of the source: what of it holds for the outputs is written into files.
+    inputs : Inputs
+        Their shape is the volume's; what its file says of it is written into files.
     overwrite : bool
         Whether files may be replaced.
-
-    Attributes
-    ----------
-    arrays : list of array_like, or None
-        The outputs; None until their number and dtypes are known.
-    tokens : list of (str or None)
-        Of outputs that the caller has made, what tells them from others of the same name.
+    inplace : bool
+        Whether an output may be a source.
+    tilewise : bool
+        Whether a tile's results depend on the voxels alone that they take the place of.
     """
 
     def __init__(
@@ -56,121 +54,173 @@ class Outputs:
         dtype: Any,
         *,
         placement: Placement,
-        volume_shape: tuple[int, ...],
-        info: ImageInfo | None = None,
+        inputs: Inputs,
         overwrite: bool = False,
+        inplace: bool = False,
+        tilewise: bool = False,
     ) -> None:
         self._placement = placement
-        self._shape = placement.shape(volume_shape)
+        self._shape = placement.shape(inputs.shape)
         self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
-        wanted, dtypes = _paired(out, dtype)
-        described = _described(info, placement)
-        self._files = [
-            each
-            if _is_planned(each)
-            else plan_sink(each, self._shape, overwrite=overwrite, **described)
-            if isinstance(each, (str, os.PathLike))
-            else None
-            for each in wanted
-        ]
-        self.tokens = [token_of(each) for each in wanted]
-        paths = [file.path.resolve() for file in self._files if file is not None]
+        described = _described(inputs.info, placement) | {"overwrite": overwrite}
+        pairs = zip(*_paired(out, dtype), strict=True)
+        made = [self._output(each, _as_dtype(kind), described) for each, kind in pairs]
+        paths = [output.path.resolve() for output in made if output.path is not None]
         if len(set(paths)) < len(paths):
             raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")
-        self._given = [
-            None if each is None or file is not None else open_sink(each, self._shape)
-            for each, file in zip(wanted, self._files, strict=True)
-        ]
-        pairs = zip(self._given, dtypes, strict=True)
-        self._dtypes = [_as_dtype(dtype) if given is None else given.dtype for given, dtype in pairs]
-        self.arrays: list[Any] | None = None
+        self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
+
+    def _output(self, out: Any, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
+        if out is None:
+            return NewOutput(self._shape, dtype)
+        if isinstance(out, (str, os.PathLike)):
+            return FileOutput(plan_sink(out, self._shape, **described), dtype)
+        if isinstance(out, FileSink) and not out.is_created:
+            return FileOutput(out, dtype)
+        return GivenOutput(out, self._shape)
+
+    @property
+    def are_made(self) -> bool:
+        """Whether all outputs can be written."""
+        return all(output.array is not None for output in self._outputs)
+
+    @property
+    def tokens(self) -> list[str | None]:
+        """Of outputs that are files in the making, what tells them from others of the same name."""
+        return [output.token for output in self._outputs]
 
     @property
     def journal_path(self) -> Path | None:
         """Where the journal is if nobody says otherwise: beside the first file."""
-        paths = [file.path for file in self._files if file is not None]
+        paths = [output.path for output in self._outputs if output.path is not None]
         return paths[0].with_name(paths[0].name + ".journal") if paths else None
 
     @property
     def persist(self) -> bool:
         """Whether all outputs outlive this process."""
-        return all(
-            file is not None or (given is not None and persists(given))
-            for file, given in zip(self._files, self._given, strict=True)
-        )
+        return all(output.persists for output in self._outputs)
 
-    @property
-    def are_begun(self) -> bool:
-        """Whether an earlier run has left all files half done."""
-        return all(file is None or file.exists for file in self._files)
+    def adopt(self, tokens: Sequence[str | None]) -> bool:
+        """Take the files that an earlier run has begun for this one's; False if they are not there.
 
-    def prepare(self, *, resume: bool) -> None:
-        """Make the outputs whose dtypes are known, or open those that an earlier run has begun."""
-        if resume:
-            pairs = zip(self._files, self._given, strict=True)
-            self.arrays = [given if file is None else file.reopen().target for file, given in pairs]
-        elif all(dtype is not None for dtype in self._dtypes):
-            self._make([dtype for dtype in self._dtypes if dtype is not None])
+        Parameters
+        ----------
+        tokens : sequence of (str or None)
+            What a journal says of its outputs. If they are not as many, they are another run's: the journal tells.
+        """
+        if len(tokens) != len(self._outputs):
+            return True
+        pairs = list(zip(self._outputs, tokens, strict=True))
+        if not all(output.can_continue(token) for output, token in pairs):
+            return False
+        for output, token in pairs:
+            output.adopt(token)
+        return True
 
     @property
     def units(self) -> tuple[int, ...]:
         """What tiles must be multiples of, so that no two write one storage unit."""
-        sinks = [each for each in (*self._given, *self._files) if each is not None]
-        return common_units(self._placement, sinks)
+        return common_units(self._placement, [output.units for output in self._outputs])
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...] | None:
         """Dtype of each output, if known."""
-        return None if self.arrays is None else tuple([np.dtype(each.dtype) for each in self.arrays])
+        return tuple([np.dtype(output.array.dtype) for output in self._outputs]) if self.are_made else None
 
     @property
     def asked_dtypes(self) -> tuple[np.dtype[Any] | None, ...]:
         """Dtype of each output, as far as the caller has said it."""
-        return tuple(self._dtypes)
+        return tuple([output.asked for output in self._outputs])
 
     @property
     def inferred(self) -> tuple[bool, ...]:
         """Of each output, whether its dtype was taken from a result."""
-        return tuple([dtype is None for dtype in self._dtypes])
+        return tuple([output.asked is None for output in self._outputs])
+
+    @property
+    def given(self) -> list[Access]:
+        """The arrays that the caller has given."""
+        return [access_of(output.given) for output in self._outputs if output.given is not None]
+
+    @property
+    def spaces(self) -> list[Hashable]:
+        """The files and memory that arrays of the caller's lie in."""
+        return [extent.space for output in self._outputs for extent in output.extents]
+
+    def refuse_existing(self) -> None:
+        """Refuse to replace files unless that was asked for."""
+        for output in self._outputs:
+            output.refuse_existing()
+
+    def mark_finished(self, run: dict[str, Any]) -> None:
+        """Mark complete files as those of a run."""
+        for output in self._outputs:
+            if output.path is not None:
+                mark_finished(output.path, run)
+
+    def are_finished(self, run: dict[str, Any]) -> bool:
+        """Whether all outputs are files that such a run has completed."""
+        return all(output.path is not None and is_finished(output.path, run) for output in self._outputs)
+
+    def opened(self) -> Any:
+        """What the caller gets if an earlier run has completed all outputs."""
+        results = [output.opened() for output in self._outputs]
+        return tuple(results) if self._several else results[0]
+
+    def prepare(self, *, resume: bool) -> None:
+        """Make the outputs whose dtypes are known, or open those that an earlier run has begun."""
+        if resume:
+            for output in self._outputs:
+                output.reopen()
+        elif all(output.asked is not None for output in self._outputs):
+            self.make_for([])
+
+    def make_for(self, found: Sequence[np.dtype[Any]]) -> None:
+        """Make the outputs that results of these dtypes need; of no results, as they were asked for."""
+        if found and len(found) != len(self._outputs):
+            if self._several or len(self._outputs) != 1:
+                raise ParameterError(
+                    f"the function returned {len(found)} results, but there are {len(self._outputs)} outputs"
+                )
+            self._several = True
+            self._outputs = [NewOutput(self._shape, None) for _ in found]
+        for number, output in enumerate(self._outputs):
+            output.make(found[number] if output.asked is None else output.asked)
+
+    def make_empty(self, dtype: np.dtype[Any]) -> None:
+        """Make outputs of a volume without voxels."""
+        self.make_for([dtype] * len(self._outputs))
 
     def for_workers(self, reach: Reach) -> dict[str, Any]:
-        """What a `MapJob` has to know of the outputs, by the names of its attributes.
+        """What a `Setup` has to know of the outputs, by the names of its attributes.
 
         There are no sinks as long as there are no outputs, or if only this process can write them.
         """
         sinks = None
-        if self.arrays is not None:
-            found = tuple([writable_by_workers(each, reach) for each in self.arrays])
+        if self.are_made:
+            found = tuple([output.writable(reach) for output in self._outputs])
             sinks = None if any(sink is None for sink in found) else found
         return {"sinks": sinks, "dtypes": self.dtypes, "inferred": self.inferred}
 
-    def make_for(self, found: Sequence[np.dtype[Any]]) -> None:
-        """Make the outputs that results of these dtypes need."""
-        if len(found) != len(self._files):
-            if self._several or len(self._files) != 1:
-                raise ParameterError(
-                    f"the function returned {len(found)} results, but there are {len(self._files)} outputs"
-                )
-            self._several = True
-            self._files, self._given, self._dtypes = [None] * len(found), [None] * len(found), [None] * len(found)
-        self._make([own if dtype is None else dtype for own, dtype in zip(found, self._dtypes, strict=True)])
-
-    def make_empty(self, dtype: np.dtype[Any]) -> None:
-        """Make outputs of a volume without voxels."""
-        self._make([dtype] * len(self._files))
-
     def write(self, tile: Tile, values: Sequence[npt.NDArray[Any]]) -> None:
         """Write a tile's results from this process."""
-        assert self.arrays is not None
         box = self._placement.box(tile.write)
-        for array, value in zip(self.arrays, values, strict=True):
-            array[box.slices] = value
+        for output, value in zip(self._outputs, values, strict=True):
+            output.array[box.slices] = value
+
+    def bytes_of(self, tile: Tile) -> int:
+        """Bytes of a tile's results."""
+        return self._placement.box(tile.write).size * sum(dtype.itemsize for dtype in self.dtypes or ())
+
+    def holds(self, tile: Tile, checksums: Sequence[int]) -> bool:
+        """Whether the voxels of a tile have these checksums."""
+        box = self._placement.box(tile.write)
+        return checksums_of(np.asarray(output.array[box.slices]) for output in self._outputs) == tuple(checksums)
 
     def flush(self) -> None:
         """See to it that what was written outlives this process: the journal will say that it is there."""
-        for file in self._files:
-            if file is not None:
-                file.flush()
+        for output in self._outputs:
+            output.flush()
 
     def commit(self, downsample: Downsampler | None = None) -> Any:
         """Give files their names; return what the caller gets.
@@ -180,38 +230,21 @@ class Outputs:
         downsample : callable, optional
             Makes the coarser levels of files that have some.
         """
-        assert self.arrays is not None
-        results = self.arrays
-        for number, file in enumerate(self._files):
-            if file is not None:
-                results[number] = None  # a map of the file under its other name
-                file.commit(downsample)
-                mapped = file.result()
-                results[number] = open_source(file.path) if mapped is None else mapped
+        for output in self._outputs:
+            output.complete(downsample)
+        self.refuse_existing()  # of several files all get their names, or none
+        results = [output.commit() for output in self._outputs]
         return tuple(results) if self._several else results[0]
+
+    def release(self) -> None:
+        """Leave files that did not become complete to a later run."""
+        for output in self._outputs:
+            output.release()
 
     def discard(self) -> None:
         """Remove files that did not become complete."""
-        for file in self._files:
-            if file is not None:
-                file.discard()
-
-    def _make(self, dtypes: Sequence[np.dtype[Any]]) -> None:
-        self.arrays = [
-            given if given is not None else self._new(file, dtype)
-            for given, file, dtype in zip(self._given, self._files, dtypes, strict=True)
-        ]
-
-    def _new(self, file: FileSink | None, dtype: np.dtype[Any]) -> Any:
-        if file is not None:
-            return file.create(dtype).target
-        needed, free = math.prod(self._shape) * dtype.itemsize, available_memory()
-        if needed > free:
-            raise MemoryBudgetError(
-                f"the result needs {format_bytes(needed)} and {format_bytes(free)} of memory are free: "
-                "give out= a path or another array on disk"
-            )
-        return np.empty(self._shape, dtype)
+        for output in self._outputs:
+            output.discard()
 
 
 def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
@@ -246,8 +279,3 @@ def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
         z, y, x = [float(each / factors.get(axis, 1)) for each, axis in zip(size, "ZYX", strict=True)]
         size = (z, y, x)
     return {"axes": axes, "voxel_size_um": size, "channel_names": info.channel_names if "C" in axes else ()}
-
-
-def _is_planned(out: Any) -> bool:
-    """Whether an output is a sink of which nothing is on disk yet."""
-    return isinstance(out, FileSink) and not out.is_created

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar, a log line now and then, or silence."""
+"""Progress of a run: a bar, a line a minute, or silence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["LogProgress", "ProgressBar", "choose_progress", "verbose_print"]
 
 _log = logging.getLogger("tilecore.progress")
 
-_LOG_SECONDS = 30.0
+# How often a run without a bar says that it goes on.
+_LINE_SECONDS = 60.0
 
 
 def choose_progress(progress: bool | None, description: str = "tiles") -> Observer | None:
@@ -23,7 +24,8 @@ def choose_progress(progress: bool | None, description: str = "tiles") -> Observ
     ----------
     progress : bool, optional
         True: a bar. False: silence. Default: a bar where stderr is a terminal or in a
-        notebook, otherwise a line in the log (logger ``tilecore.progress``, level INFO).
+        notebook, otherwise a line a minute in the log (logger ``tilecore.progress``, level INFO),
+        or on stderr where no log is set up.
     description : str
         What the bar counts.
     """
@@ -57,9 +59,11 @@ class ProgressBar:
         elif isinstance(event, TileFailed):
             self._failed += 1
             self._annotate()
-        elif self._bar is not None:
+        elif isinstance(event, RunEnded):
             self._annotate()
             self._bar.close()
+        else:
+            self._annotate()
 
     def _open(self, event: RunStarted) -> None:
         from tqdm.auto import tqdm
@@ -80,28 +84,38 @@ class ProgressBar:
 
 
 class LogProgress:
-    """A line in the log when a run begins, every half minute, and when it ends."""
+    """A line when a run begins, every minute, and when it ends, for the log.
 
-    def __init__(self, description: str = "tiles", seconds: float = _LOG_SECONDS) -> None:
+    Where nobody has set up a log, the lines of the first minute are dropped and the others go to stderr: a long run
+    does not go on in silence, and a short one leaves stderr to its caller.
+    """
+
+    def __init__(self, description: str = "tiles", seconds: float = _LINE_SECONDS) -> None:
         self._description, self._seconds = description, seconds
         self._total = self._done = self._failed = 0
-        self._next = 0.0
+        self._start = self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Log an event, if it is time."""
+        """Write a line, if it is time."""
         if isinstance(event, RunStarted):
             self._total, self._done = event.n_tiles, event.n_done
-            self._next = time.monotonic() + self._seconds
-            _log.info("%s: %d to do, %d workers", self._description, event.n_tiles - event.n_done, event.workers)
+            self._start, self._next = event.time, event.time + self._seconds
+            self._write(event, f"{event.n_tiles - event.n_done} to do, {event.workers} workers")
         elif isinstance(event, RunEnded):
-            _log.info("%s: %d done, %d failed, %.1f s", self._description, event.n_done, event.n_failed, event.seconds)
-        elif isinstance(event, TileDone):
-            self._done += 1
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + self._seconds
-                _log.info("%s: %d of %d done, %d failed", self._description, self._done, self._total, self._failed)
-        elif isinstance(event, TileFailed):
-            self._failed += 1
+            cancelled = ", cancelled" if event.cancelled else ""
+            self._write(event, f"{event.n_done} done, {event.n_failed} failed, {event.seconds:.1f} s{cancelled}")
+        else:
+            self._done += isinstance(event, TileDone)
+            self._failed += isinstance(event, TileFailed)
+            if event.time >= self._next:
+                self._next = event.time + self._seconds
+                self._write(event, f"{self._done} of {self._total} done, {self._failed} failed")
+
+    def _write(self, event: Event, text: str) -> None:
+        if _log.hasHandlers():
+            _log.info("%s: %s", self._description, text)
+        elif event.time >= self._start + self._seconds:
+            print(f"{self._description}: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def verbose_print(args: Any, msg: str) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any
 
-from tilecore.executors.base import Failure, Outcome
+from tilecore.executors.base import Failure, Function, Outcome
+from tilecore.machine import peak_memory
 
 __all__ = ["attempt", "failure_of"]
 
 
 def attempt(
-    function: Callable[[Any], Any], task: Any, worker: int, *, passing: tuple[type[BaseException], ...] = ()
+    function: Function, task: Any, known: Any, worker: int, *, passing: tuple[type[BaseException], ...] = ()
 ) -> Outcome:
-    """Call `function` with `task`.
+    """Call `function` with `task`, and with what is known of its run.
 
     Parameters
     ----------
     function : callable
     task : Task
+    known : object
     worker : int
         Place of the worker, for the outcome.
     passing : tuple of type
@@ -33,12 +34,14 @@ def attempt(
     """
     start = time.perf_counter()
     try:
-        value = function(task)
+        value = function(task, known)
     except passing:
         raise
     except BaseException as error:
-        return Outcome(task, None, failure_of(error), time.perf_counter() - start, worker)
-    return Outcome(task, value, None, time.perf_counter() - start, worker)
+        end = time.perf_counter()
+        return Outcome(task, None, failure_of(error), end - start, worker, peak_memory(end))
+    end = time.perf_counter()
+    return Outcome(task, value, None, end - start, worker, peak_memory(end))
 
 
 def failure_of(error: BaseException) -> Failure:

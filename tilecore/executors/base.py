@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
+from tilecore.arrays.access import Reach
 from tilecore.errors import ParameterError
 
-__all__ = ["EXECUTORS", "Executor", "Failure", "Job", "Outcome", "Reach", "Task", "create_executor"]
-
-#: Workers share this process's memory, have inherited a copy of it, or start empty.
-Reach = Literal["same", "forked", "shipped"]
+__all__ = ["EXECUTORS", "Crew", "Executor", "Failure", "Function", "Outcome", "Reach", "Task", "create_executor"]
 
 #: A task is anything small that can be pickled: executors do not look into it.
 Task = Hashable
 
 
-class Job(Protocol):
-    """What workers do with tasks, in a form that travels: opened once in each worker.
-
-    Opened, it is a function of a task; one that is sent notes has a method ``receive``.
-    """
-
-    def open(self) -> Any:
-        """Return the function of a task, or the content of a note."""
-        ...
+#: What workers do: ``function(task, known)``, where `known` is the latest value that was told before the task came.
+Function: TypeAlias = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +60,8 @@ class Outcome:
         How long the attempt took in the worker.
     worker : int
         Which of the executor's places ran it, from 0.
+    peak_bytes : int or None
+        The most memory that the worker's process has had by then (see `peak_memory`), if known.
     """
 
     task: Any
@@ -76,16 +69,13 @@ class Outcome:
     failure: Failure | None = None
     seconds: float = 0.0
     worker: int = 0
+    peak_bytes: int | None = None
 
 
 class Executor(Protocol):
-    """Runs one job on many tasks.
+    """Says who runs tasks and how many at once; has nothing of any run.
 
-    ``start`` once, then ``submit`` while there is ``room`` and ``wait`` for outcomes, in
-    any order; leaving the ``with`` block stops the workers, whatever they are doing.
-    Every submitted task has exactly one outcome. An executor does not retry: a task that
-    failed can be submitted again. A worker's death is an outcome of the task it ran;
-    other tasks it held are run elsewhere without being counted as tried.
+    The same executor may run one job after the other, or several at once.
     """
 
     @property
@@ -95,18 +85,46 @@ class Executor(Protocol):
 
     @property
     def reach(self) -> Reach:
-        """How the job, and the arrays in it, get to the workers."""
+        """How the function, and the arrays in it, get to the workers."""
         ...
 
-    def start(self, job: Job) -> None:
-        """Start the workers; does not wait until they are ready."""
-        ...
+    def start(self, function: Function, known: Any = None) -> Crew:
+        """Start the workers of one run; does not wait until they are ready.
 
-    def tell(self, note: Job) -> None:
-        """Open a note in every worker, also in later ones, and pass it to the function's ``receive``.
+        Parameters
+        ----------
+        function : callable
+            ``function(task, known)``; packed here if workers do not share this process's memory.
+        known : object
+            What is known of the run by now: a value that is replaced as a whole, never changed.
 
-        Tasks submitted afterwards find it received.
+        Raises
+        ------
+        ShippingError
+            If the function cannot be packed.
+        WorkerError
+            If there are no means to start workers.
         """
+        ...
+
+
+class Crew(Protocol):
+    """The workers of one run.
+
+    ``submit`` while there is ``room`` and ``wait`` for outcomes, in any order; leaving the
+    ``with`` block stops the workers, whatever they are doing. Every submitted task has
+    exactly one outcome. A crew does not retry: a task that failed can be submitted again.
+    A worker's death is an outcome of the task it ran; other tasks it held are run
+    elsewhere without being counted as tried.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at once."""
+        ...
+
+    def tell(self, known: Any) -> None:
+        """Replace what is known, for all tasks that are submitted afterwards."""
         ...
 
     def room(self) -> int:
@@ -123,6 +141,10 @@ class Executor(Protocol):
 
     def restrict(self, workers: int) -> None:
         """Run at most so many tasks at once from now on."""
+        ...
+
+    def withdraw(self) -> int:
+        """Take back all tasks but those in work that cannot be stopped; return how many outcomes are still to come."""
         ...
 
     def stop(self) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from multiprocessing import context, resource_tracker
 from typing import Any
 
-from tilecore.executors.base import Job
 from tilecore.executors.channel import open_channel
+from tilecore.executors.messages import Job
 from tilecore.executors.start_method import n_threads
 from tilecore.executors.supervised import SupervisedWorker
 from tilecore.executors.worker import BOARD_BYTES, Tools, run_worker, thread_environment
@@ -45,7 +45,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Launcher:
-    """Starts the workers of one executor.
+    """Starts the workers of one run.
 
     Parameters
     ----------

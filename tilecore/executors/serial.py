@@ -7,9 +7,9 @@ from typing import Any, Self
 
 from tilecore.errors import ParameterError
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Job, Outcome, Reach
+from tilecore.executors.base import Function, Outcome, Reach
 
-__all__ = ["SerialExecutor"]
+__all__ = ["SerialExecutor", "refuse_timeout"]
 
 
 class SerialExecutor:
@@ -28,16 +28,24 @@ class SerialExecutor:
 
     def __init__(self, *, timeout: float | None = None, **options: Any) -> None:
         refuse_timeout(timeout, "serial")
-        self._tasks: deque[Any] = deque()
-        self._function: Any = None
 
-    def start(self, job: Job) -> None:
-        """Open the job."""
-        self._function = job.open()
+    def start(self, function: Function, known: Any = None) -> SerialCrew:
+        """Begin a run; there is nobody to start."""
+        return SerialCrew(function, known)
 
-    def tell(self, note: Job) -> None:
-        """Pass a note to the function."""
-        self._function.receive(note.open())
+
+class SerialCrew:
+    """The calling thread."""
+
+    workers = 1
+
+    def __init__(self, function: Function, known: Any) -> None:
+        self._function, self._known = function, known
+        self._tasks: deque[tuple[Any, Any]] = deque()
+
+    def tell(self, known: Any) -> None:
+        """Replace what is known, for later tasks."""
+        self._known = known
 
     def room(self) -> int:
         """One task at a time."""
@@ -45,21 +53,25 @@ class SerialExecutor:
 
     def submit(self, task: Any) -> None:
         """Take a task; it runs in the next `wait`."""
-        self._tasks.append(task)
+        self._tasks.append((task, self._known))
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
         """Run the next task."""
-        if not self._tasks or self._function is None:
+        if not self._tasks:
             return []
-        return [attempt(self._function, self._tasks.popleft(), 0, passing=(KeyboardInterrupt,))]
+        return [attempt(self._function, *self._tasks.popleft(), 0, passing=(KeyboardInterrupt,))]
 
     def restrict(self, workers: int) -> None:
         """There is one worker already."""
 
+    def withdraw(self) -> int:
+        """Forget the tasks that are left; none is in work now."""
+        self._tasks.clear()
+        return 0
+
     def stop(self) -> None:
         """Forget the tasks that are left."""
         self._tasks.clear()
-        self._function = None
 
     def __enter__(self) -> Self:
         return self

@@ -11,10 +11,10 @@ from multiprocessing import connection
 from typing import Any
 
 from tilecore.errors import SharedMemoryError
-from tilecore.executors.base import Failure, Job, Outcome
+from tilecore.executors.base import Failure, Outcome
 from tilecore.executors.channel import Channel
 from tilecore.executors.mailbox import Inbox, Letter
-from tilecore.executors.worker import Assignment, Hello, Report, Result
+from tilecore.executors.messages import Assignment, Hello, Known, Report, Result
 from tilecore.memory.segments import Segment
 
 __all__ = ["SupervisedWorker"]
@@ -54,17 +54,17 @@ class SupervisedWorker:
         self.loss: str | None = None
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
-        self._n_notes = 0
+        self._version = 0
         self._death = _open_process(process.pid)
 
     def signals(self) -> list[Any]:
         """What to wait on: its messages, and its death."""
         return [self._channel, self._process.sentinel if self._death is None else self._death]
 
-    def assign(self, tasks: list[Any], notes: list[Job]) -> None:
-        """Send tasks, and of all `notes` those not sent yet; if it is gone, that will be seen."""
+    def assign(self, tasks: list[Any], version: int, known: Known | None) -> None:
+        """Send tasks, and what is known if it has an older version; if it is gone, that will be seen."""
         self.tasks.extend(tasks)
-        fresh, self._n_notes = notes[self._n_notes :], len(notes)
+        fresh, self._version = known if version > self._version else None, version
         released, self._inbox.released[:] = self._inbox.released[:], []
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._channel.send(Assignment(tasks, fresh, released))
@@ -163,22 +163,21 @@ class SupervisedWorker:
         for result in report.results:
             task = self.tasks.popleft()
             self.n_done += 1
-            outcomes.append(self._outcome(task, result))
+            outcomes.append(self._outcome(task, result, report.peak_bytes))
         return outcomes
 
-    def _outcome(self, task: Any, result: Result) -> Outcome:
-        failure = result.failure
+    def _outcome(self, task: Any, result: Result, peak_bytes: int | None) -> Outcome:
+        value, failure = None, result.failure
         if failure is not None:
             failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))
             self.is_bloated |= isinstance(failure.exception, MemoryError)
-            return Outcome(task, None, failure, result.seconds, self.place)
-        assert result.letter is not None
-        try:
-            value = self._inbox.open(result.letter)
-        except Exception as error:
-            failure = Failure(f"the result cannot be read: {type(error).__name__}: {error}")
-            return Outcome(task, None, failure, result.seconds, self.place)
-        return Outcome(task, value, None, result.seconds, self.place)
+        else:
+            assert result.letter is not None
+            try:
+                value = self._inbox.open(result.letter)
+            except Exception as error:
+                failure = Failure(f"the result cannot be read: {type(error).__name__}: {error}")
+        return Outcome(task, value, failure, result.seconds, self.place, peak_bytes)
 
     def _exception(self, letter: Letter | None) -> BaseException | None:
         try:

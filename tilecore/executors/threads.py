@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Job, Outcome, Reach
+from tilecore.executors.base import Function, Outcome, Reach
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
@@ -28,11 +28,6 @@ class ThreadExecutor:
         Not possible here, and refused: a thread cannot be stopped from outside.
     **options
         Of the other executors; accepted and not used.
-
-    Notes
-    -----
-    A thread that is busy when the executor is stopped ends with the task it runs; its
-    result is dropped.
     """
 
     reach: Reach = "same"
@@ -40,25 +35,41 @@ class ThreadExecutor:
     def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: Any) -> None:
         refuse_timeout(timeout, "threads")
         self.workers = settings.resolve_workers(workers)
+
+    def start(self, function: Function, known: Any = None) -> ThreadCrew:
+        """Start the threads of a run."""
+        return ThreadCrew(function, known, self.workers)
+
+
+class ThreadCrew:
+    """The threads of one run, with queues of their own.
+
+    Notes
+    -----
+    A thread that is busy when the crew is stopped ends with the task it runs; its result
+    is dropped.
+    """
+
+    def __init__(self, function: Function, known: Any, workers: int) -> None:
+        self.workers = workers
+        self._known = known
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._function: Any = None
         self._n_open = 0
         self._threads: list[threading.Thread] = []
+        try:
+            for place in range(workers):
+                arguments = (function, place, self._tasks, self._outcomes)
+                thread = threading.Thread(target=_work, args=arguments, name=f"tilecore-{place}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except BaseException:
+            self.stop()
+            raise
 
-    def start(self, job: Job) -> None:
-        """Open the job and start the threads."""
-        self._function = job.open()
-        for place in range(self.workers):
-            thread = threading.Thread(
-                target=self._work, args=(self._function, place), name=f"tilecore-{place}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
-
-    def tell(self, note: Job) -> None:
-        """Pass a note to the function, which all threads share."""
-        self._function.receive(note.open())
+    def tell(self, known: Any) -> None:
+        """Replace what is known, for later tasks."""
+        self._known = known
 
     def room(self) -> int:
         """One running and one waiting task for each thread."""
@@ -67,7 +78,7 @@ class ThreadExecutor:
     def submit(self, task: Any) -> None:
         """Put a task into the queue."""
         self._n_open += 1
-        self._tasks.put(task)
+        self._tasks.put((task, self._known))
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
         """Wait for an outcome and take all that are there."""
@@ -86,14 +97,20 @@ class ThreadExecutor:
         """End threads beyond `workers`, each after its task."""
         while self.workers > max(workers, 1):
             self.workers -= 1
-            self._tasks.put(_END)
+            self._tasks.put(None)
+
+    def withdraw(self) -> int:
+        """Take back the tasks that wait; those that a thread runs will have their outcomes."""
+        with suppress(queue.Empty):
+            while True:
+                self._n_open -= self._tasks.get_nowait() is not None
+        return self._n_open
 
     def stop(self) -> None:
         """Drop the tasks that wait; wait a moment for the threads that run one."""
-        while not self._tasks.empty():
-            self._tasks.get()
+        self.withdraw()
         for _ in self._threads:
-            self._tasks.put(_END)
+            self._tasks.put(None)
         for thread in self._threads:
             thread.join(timeout=1.0 / len(self._threads))
         self._threads.clear()
@@ -105,9 +122,16 @@ class ThreadExecutor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _work(self, function: Callable[[Any], Any], place: int) -> None:
-        while (task := self._tasks.get()) is not _END:
-            self._outcomes.put(attempt(function, task, place))
+    def __del__(self) -> None:
+        for _ in self._threads:  # dropped without a stop: nobody will take their outcomes
+            self._tasks.put(None)
 
 
-_END = object()
+def _work(
+    function: Function,
+    place: int,
+    tasks: queue.SimpleQueue[tuple[Any, Any] | None],
+    outcomes: queue.SimpleQueue[Outcome],
+) -> None:
+    while (item := tasks.get()) is not None:
+        outcomes.put(attempt(function, *item, place))

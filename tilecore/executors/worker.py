@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import gc
 import multiprocessing.util
 import os
@@ -14,21 +15,22 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import current_process, parent_process
-from typing import Any, NamedTuple
+from typing import Any
 
 import threadpoolctl
 
 from tilecore.executors.attempts import attempt, describe, failure_of
-from tilecore.executors.base import Failure, Job, Outcome
+from tilecore.executors.base import Failure, Function, Outcome
 from tilecore.executors.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.mailbox import Letter, Outbox
+from tilecore.executors.messages import Hello, Job, Known, Report, Result
 from tilecore.machine import keep_freed_memory, limit_threads
 from tilecore.memory.descriptors import Descriptor
 from tilecore.memory.segments import Segment
 
-__all__ = ["BOARD_BYTES", "Assignment", "Hello", "Report", "Result", "Tools", "run_worker", "thread_environment"]
+__all__ = ["BOARD_BYTES", "Tools", "run_worker", "thread_environment"]
 
 #: Each worker's line on the board: tasks begun, and when the last of them began (two float64).
 BOARD_BYTES = 16
@@ -78,53 +80,6 @@ class Tools:
     threads: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """The worker is ready, or (with a failure) could not open the job."""
-
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Tasks for a worker, notes to be received before them, and trays whose letters have been read."""
-
-    tasks: list[Any]
-    notes: list[Job] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-
-
-class Result(NamedTuple):
-    """What became of one task.
-
-    Attributes
-    ----------
-    seconds : float
-    letter : Letter or None
-        The packed value; of a failure, the packed exception if it can travel.
-    failure : Failure or None
-    """
-
-    seconds: float
-    letter: Letter | None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The results of a worker's next tasks, in the order in which it got them.
-
-    Attributes
-    ----------
-    results : list of Result
-    trays : dict of Segment
-        New trays that letters lie in.
-    """
-
-    results: list[Result]
-    trays: dict[int, Segment] = field(default_factory=dict)
-
-
 def run_worker(tools: Tools, job: Job) -> None:
     """Run tasks until the parent says stop, closes the channel, or ends."""
     gc.freeze()  # what a fork has inherited is not its garbage: looking at it would copy it
@@ -134,14 +89,14 @@ def run_worker(tools: Tools, job: Job) -> None:
         # Libraries lock with semaphores: set so, their names are gone at once, and being killed leaves none behind.
         multiprocessing.set_start_method("fork", force=True)
     try:
-        function = job.open()
+        function, known = job.open()
     except BaseException as error:
         tools.channel.send(Hello(_short(failure_of(error))))
         return
     tools.channel.send(Hello())
     _limit_threads(tools.threads)
     with contextlib.suppress(EOFError, BrokenPipeError):
-        _serve(tools, function)
+        _serve(tools, function, known)
     sys.stdout.flush()
     sys.stderr.flush()
     # Libraries lock with named semaphores, which the kernel keeps; the rest it takes back faster than we could.
@@ -149,19 +104,31 @@ def run_worker(tools: Tools, job: Job) -> None:
     os._exit(0)
 
 
-def _serve(tools: Tools, function: Any) -> None:
+def _serve(tools: Tools, function: Function, known: Any) -> None:
     board = memoryview(tools.board.map()).cast("B")[tools.place * BOARD_BYTES :].cast("d")
-    outbox = Outbox()
+    outbox, call = Outbox(), function
     while (assignment := tools.channel.receive()) is not None:
         outbox.release(assignment.released)
-        for note in assignment.notes:
-            function.receive(note.open())
+        if assignment.known is not None:
+            call, known = _informed(function, assignment.known)
         report = _Draft(tools.channel, outbox)
         for task in assignment.tasks:
             board[1] = report.send_if_due()
             board[0] += 1
-            report.add(attempt(function, task, tools.place))
+            report.add(attempt(call, task, known, tools.place))
         report.send()
+
+
+def _informed(function: Function, news: Known) -> tuple[Function, Any]:
+    """The function and what is known from now on; a function that fails if that cannot be opened here."""
+    try:
+        return function, news.open()
+    except Exception as error:
+        return functools.partial(_fail, error), None
+
+
+def _fail(error: Exception, *_: Any) -> None:
+    raise error
 
 
 class _Draft:
@@ -171,12 +138,14 @@ class _Draft:
         self._channel, self._outbox = channel, outbox
         self._results: list[Result] = []
         self._n_bytes = 0
+        self._peak_bytes: int | None = None
         self._due = time.monotonic() + _REPORT_SECONDS
 
     def add(self, outcome: Outcome) -> None:
         result = _packed(outcome, self._outbox)
         self._results.append(result)
         self._n_bytes += _length(result)
+        self._peak_bytes = outcome.peak_bytes
 
     def send_if_due(self) -> float:
         """Send if the report is old or long; return the time."""
@@ -189,7 +158,7 @@ class _Draft:
     def send(self) -> None:
         if self._results:
             trays, self._outbox.fresh = self._outbox.fresh, {}
-            self._channel.send(Report(self._results, trays))
+            self._channel.send(Report(self._results, trays, self._peak_bytes))
             self._results, self._n_bytes = [], 0
 
 

@@ -17,6 +17,7 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.guarding import as_path
 from tilecore.formats.sink import SinkSpec
 from tilecore.geometry.axes import as_integer, as_tile_shape
+from tilecore.output_file import refuse_existing
 
 __all__ = ["SINKS", "create_sink", "plan_sink"]
 
@@ -83,8 +84,9 @@ def create_sink(
     Returns
     -------
     FileSink
-        A `Sink`. The file is called ``<path>.partial`` until `FileSink.commit`, or until a
-        ``with`` block ends well; if that raises, nothing is left.
+        A `Sink`, which can be read, too. The file is in a folder beside its final place,
+        ``<path>.<random>.partial``, until `FileSink.commit`, or until a ``with`` block ends
+        well; if that raises, nothing is left.
 
     Raises
     ------
@@ -102,7 +104,8 @@ def create_sink(
     Notes
     -----
     Process-safety: processes may write at once what shares no write unit; a region that
-    cuts one is refused.
+    cuts one is refused. Sinks of one path are written apart from each other: the first to be
+    committed has the name, or the last one if they may overwrite.
 
     Examples
     --------
@@ -125,7 +128,9 @@ def create_sink(
         "pyramid": pyramid,
         "ome_zarr_version": ome_zarr_version,
     }
-    return plan_sink(path, shape, overwrite=overwrite, **options).create(dtype)
+    sink = plan_sink(path, shape, overwrite=overwrite, **options)
+    refuse_existing(sink.path, overwrite=overwrite)
+    return sink.create(dtype)
 
 
 def plan_sink(
@@ -144,7 +149,8 @@ def plan_sink(
 ) -> FileSink:
     """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet.
 
-    Parameters are those of `create_sink`, and so are the errors.
+    Parameters are those of `create_sink`, and so are the errors, but that a file may exist under its name: whoever
+    writes must ask.
     """
     lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
     name, dataset = _split(as_path(path))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
-import secrets
-import shutil
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
-from tilecore.errors import (
-    DiskSpaceError,
-    MissingFileError,
-    OutputExistsError,
-    ParameterError,
-    TilecoreError,
-    UnwritableFileError,
-)
+from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
+from tilecore.formats.access import SinkAccess
 from tilecore.formats.guarding import reading
+from tilecore.formats.opening import open_source
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.machine import free_space
+from tilecore.output_file import Place, new_token
 
-__all__ = ["FileSink", "MappedSink", "refuse_existing"]
+__all__ = ["FileSink"]
 
 
 class FileSink:
@@ -42,22 +35,23 @@ class FileSink:
 
     Attributes
     ----------
-    path, partial : Path
-        The final name, and the one until `commit`.
+    path : Path
+        The final name.
+    token : str
+        Random; names the place in which the file is written, and tells it from what other runs have written
+        under the final name.
     single_writer : bool
         Whether only one process can write.
 
     Raises
     ------
-    OutputExistsError
-        If the file exists and is not to be overwritten.
     ParameterError
         If the kind has no such option.
 
     Notes
     -----
-    Process-safety: pickles as what it is to be, and opens in another process what the
-    first has created. Two processes may write at once what shares no write unit.
+    Process-safety: pickles as what it is to be and its token, and opens in another process what
+    the first has created. Two processes may write at once what shares no write unit.
     """
 
     kind: ClassVar[str]
@@ -70,17 +64,21 @@ class FileSink:
     def __init__(self, spec: SinkSpec) -> None:
         self.spec = spec
         self.path = spec.path
-        self.partial = spec.path.with_name(spec.path.name + ".partial")
+        self.token = new_token()
+        self._place: Place | None = None
         self._target: Any = None
-        self._begun: object = None
-        #: Tells what was created here from what other processes, or earlier calls, have created under the name.
-        self.token: str | None = None
+        self._dtype: np.dtype[Any] | None = None
+        self._is_complete = False
         for name in ("chunks", "shards"):
             if getattr(spec, name) is not None and not getattr(self, f"has_{name}"):
                 raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}")
         if spec.codec not in self.codecs:
             raise ParameterError.of("codec", spec.codec, f"{self.kind} files have {', '.join(self.codecs)}")
-        self._refuse_existing()
+
+    @property
+    def access(self) -> SinkAccess:
+        """How workers reach it."""
+        return SinkAccess(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,8 +88,9 @@ class FileSink:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Kind of number; known once the file has been created."""
-        dtype: np.dtype[Any] = np.dtype(self.target.dtype)
-        return dtype
+        if self._dtype is None:
+            raise self._is_not_there
+        return self._dtype
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
@@ -102,21 +101,29 @@ class FileSink:
     def target(self) -> Any:
         """What regions are written into, in a form that travels between processes."""
         if self._target is None:
-            raise ParameterError(f"{self.path} has not been created, or is complete already")
+            raise self._is_not_there
         return self._target
 
     @property
     def is_created(self) -> bool:
         """Whether the file is there to be written."""
-        return self._target is not None
+        return self._place is not None
 
     @property
-    def exists(self) -> bool:
-        """Whether something was begun, now or by an earlier run, that can be continued."""
-        return self.partial.exists()
+    def place(self) -> Place:
+        """Where the file is until it is complete."""
+        if self._place is None:
+            raise self._is_not_there
+        return self._place
 
-    def create(self, dtype: npt.DTypeLike) -> Self:
-        """Make the file, its disk space reserved or checked.
+    def can_continue(self, token: str) -> bool:
+        """Whether what was begun under a token is there to be continued."""
+        with contextlib.suppress(MissingFileError):
+            return self._is_sound(Place.open(self.path, token).data)
+        return False
+
+    def create(self, dtype: npt.DTypeLike, *, alone: bool = False) -> Self:
+        """Make the file, its disk space reserved or checked; with `alone`, refuse if others write the same one.
 
         Raises
         ------
@@ -130,25 +137,53 @@ class FileSink:
         kind = np.dtype(dtype)
         if kind.kind not in "biufc":
             raise ParameterError.of("dtype", kind, "only numbers are written")
-        self._begun = None  # what an earlier run has left goes, too
         self.discard()
+        self._is_complete = False
         try:
             with self._writing(kind):
+                self._place = Place.create(self.path, self.token, alone=alone)
                 self._check_space(kind)
-                self._target = self._make(kind)
-                self._begun = self._identity()
-                self.token = secrets.token_hex(8)
+                self._opened(self._make(kind))
         except BaseException:
             self.discard()
             raise
         return self
 
     def reopen(self) -> Self:
-        """Open what an earlier run, or another process, has begun."""
-        with reading(str(self.partial), f"a {self.kind} file to be continued"):
-            self._target = self._reopened(str(self.partial))
-            self._begun = self._identity()
+        """Go on with what an earlier run has begun under the same token.
+
+        Raises
+        ------
+        MissingFileError
+            If it is gone.
+        UnwritableFileError
+            If that run goes on.
+        """
+        return self._reopen(Place.resume(self.path, self.token))
+
+    def _reopen(self, place: Place) -> Self:
+        self._place = place
+        try:
+            with reading(str(place.data), f"a {self.kind} file to be continued"):
+                self._opened(self._reopened(str(place.data)))
+        except BaseException:
+            self.release()
+            raise
         return self
+
+    def _opened(self, target: Any) -> None:
+        self._target, self._dtype = target, np.dtype(target.dtype)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+        """Read a region: what was written so far; what was not may hold anything."""
+        if self._place is None and not self._is_complete:
+            raise self._is_not_there
+        array = self._written() if self._place is not None else self.result()
+        region: npt.NDArray[Any] = array[index]
+        return region
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self[...], dtype=dtype) if copy else np.asarray(self[...], dtype=dtype)
 
     def __setitem__(self, index: Any, values: Any) -> None:
         self.target[index] = values
@@ -166,33 +201,52 @@ class FileSink:
 
         Raises
         ------
-        UnwritableFileError
-            If another run has begun the same file anew meanwhile: the last one has it.
+        MissingFileError
+            If somebody has removed what was written.
         OutputExistsError
-            If a file of that name has appeared, and is not to be overwritten.
+            If a file of that name has appeared, and is not to be overwritten: of two that were written at once, say.
 
         Notes
         -----
         The system writes the last voxels to the disk in its own time, as after ``cp``.
         """
-        if self._target is not None and self._begun != self._identity():
-            raise UnwritableFileError(
-                f"{self.partial} is gone, or another run has begun it anew: give each its own file"
-            )
-        self._complete(downsample)
-        self._target = None
-        self._refuse_existing()
-        self._rename()
+        place = self.place
+        self.complete(downsample)
+        place.commit(overwrite=self.spec.overwrite)
+        self._forget()
+        self._is_complete = True
 
-    def result(self) -> npt.NDArray[Any] | None:
-        """The complete file as an array; None if that takes a reader."""
-        return None
+    def complete(self, downsample: Downsampler | None = None) -> None:
+        """Do what remains when all voxels are written; the file has its name only after `commit`."""
+        if self._target is not None:
+            self._complete(downsample)
+            self._close()
+
+    def result(self) -> Any:
+        """The file under its final name, as an array."""
+        return open_source(self.path)
+
+    def release(self) -> None:
+        """Let go of what was begun; it stays, for a later run to go on with."""
+        self._close()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
 
     def discard(self) -> None:
-        """Remove what was begun, unless it is another run's by now."""
+        """Remove what was begun here."""
+        self._close()
+        if self._place is not None:
+            self._place.discard()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Be ready to be created anew, as another file."""
+        self._place, self.token = None, new_token()
+
+    def _close(self) -> None:
+        """Close what is open for writing."""
         self._target = None
-        if self._begun in (None, self._identity()):
-            _remove(self.partial)
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +254,7 @@ class FileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._target is None:
+        if self._place is None:
             return
         if error is None:
             self.commit()
@@ -208,13 +262,19 @@ class FileSink:
             self.discard()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _in_another_process, (type(self), self.spec)
+        return _in_another_process, (type(self), self.spec, self.token)
 
-    def _identity(self) -> object:
-        """What tells the begun file from one that another run has begun in its place; None if there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            return self.partial.stat().st_ino  # no other file has the number while this one is open
-        return None
+    def _is_sound(self, data: Path) -> bool:
+        """Whether a file can be continued though its writer may have been killed as it wrote."""
+        return True
+
+    def _written(self) -> Any:
+        """What was written so far, as an array."""
+        return self.target
+
+    @property
+    def _is_not_there(self) -> ParameterError:
+        return ParameterError(f"{self.path} has not been created, or is complete already")
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
         """Least room the file will take; files that are reserved need no estimate."""
@@ -222,7 +282,7 @@ class FileSink:
 
     @abstractmethod
     def _make(self, dtype: np.dtype[Any]) -> Any:
-        """Make the file under its partial name; return what is written into."""
+        """Make the file in its place; return what is written into."""
 
     @abstractmethod
     def _reopened(self, path: str) -> Any:
@@ -230,16 +290,6 @@ class FileSink:
 
     def _complete(self, downsample: Downsampler | None) -> None:
         """Do what remains when all voxels are written."""
-
-    def _refuse_existing(self) -> None:
-        refuse_existing(self.path, overwrite=self.spec.overwrite)
-
-    def _rename(self) -> None:
-        old = self.path.with_name(self.path.name + ".replaced")
-        if self.path.is_dir():  # a folder cannot be replaced in one step
-            os.replace(self.path, old)
-        os.replace(self.partial, self.path)
-        _remove(old)
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
         needed, free = self._needed_bytes(dtype), free_space(self.path.parent)
@@ -263,40 +313,7 @@ class FileSink:
             raise DiskSpaceError(errno.ENOSPC, f"{self.path} needs {size}; the disk has {free} free") from error
 
 
-class MappedSink(FileSink):
-    """A file in which voxels lie as they are, mapped by every process that writes."""
-
-    def result(self) -> npt.NDArray[Any] | None:
-        """The complete file, mapped."""
-        array: npt.NDArray[Any] = self._reopened(str(self.path))
-        return array
-
-    def _reserve(self, size: int) -> None:
-        """Take the disk space now: a process that ran out of it later would die of SIGBUS."""
-        if hasattr(os, "posix_fallocate"):
-            with self.partial.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, max(size, 1))
-
-    def _check_space(self, dtype: np.dtype[Any]) -> None:
-        if math.prod(self.shape) * dtype.itemsize >= 2**62:
-            raise OSError(errno.ENOSPC, "no disk is as large")
-
-
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a file unless that was asked for."""
-    if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists already; choose another name, or overwrite it (overwrite=True, --overwrite)"
-        )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
-def _in_another_process(kind: type[FileSink], spec: SinkSpec) -> FileSink:
-    return kind(spec).reopen()
+def _in_another_process(kind: type[FileSink], spec: SinkSpec, token: str) -> FileSink:
+    sink = kind(spec)
+    sink.token = token
+    return sink._reopen(Place.open(spec.path, token))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import weakref
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5 import import_h5py
+from tilecore.formats.opening import open_source
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.formats.zarr_sink import default_chunks
 
@@ -54,10 +56,10 @@ class Hdf5Sink(FileSink):
         return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec in ("default", "none") else 2)
 
     def _make(self, dtype: np.dtype[Any]) -> Any:
-        file = self._opened(self._h5py.File(self.partial, "w"))
+        file = self._open(self._h5py.File(self.place.data, "w"))
         whole = {} if 0 in self.shape or not self.shape else {"chunks": self.chunks, "fletcher32": True}
         filters = _FILTERS[self.spec.codec] if whole else {}
-        dataset = file.create_dataset(self._place, self.shape, dtype, **whole, **filters)
+        dataset = file.create_dataset(self._dataset, self.shape, dtype, **whole, **filters)
         for dimension, axis in zip(dataset.dims, self.spec.axes, strict=True):
             dimension.label = axis
         if self.spec.voxel_size_um is not None:
@@ -67,7 +69,7 @@ class Hdf5Sink(FileSink):
         return dataset
 
     def _reopened(self, path: str) -> Any:
-        dataset = self._opened(self._h5py.File(path, "r+"))[self._place]
+        dataset = self._open(self._h5py.File(path, "r+"))[self._dataset]
         if dataset.shape != self.shape:
             raise UnreadableFileError(
                 f"{path} has the shape {dataset.shape}, not {self.shape}: delete it to start over"
@@ -78,21 +80,20 @@ class Hdf5Sink(FileSink):
         """Write what the library still holds."""
         self.target.file.flush()
 
-    @property
-    def exists(self) -> bool:
-        """Whether something was begun that can be continued: not if its writer died while it wrote."""
-        return super().exists and self._is_sound()
+    def result(self) -> Any:
+        """The dataset of the complete file."""
+        return open_source(f"{self.path}:/{self._dataset}")
 
-    def _is_sound(self) -> bool:
+    def _is_sound(self, data: Path) -> bool:
         """Read every chunk there is; checksums tell those that are damaged."""
         try:
-            with self._h5py.File(self.partial, "r") as file:
-                dataset = file[self._place]
+            with self._h5py.File(data, "r") as file:
+                dataset = file[self._dataset]
                 for number in range(dataset.id.get_num_chunks()):
                     start = dataset.id.get_chunk_info(number).chunk_offset
                     dataset[tuple(slice(first, first + n) for first, n in zip(start, dataset.chunks, strict=True))]
         except (OSError, KeyError, RuntimeError) as error:
-            _log.warning("%s was damaged when its writer died, and is begun anew: %s", self.partial, error)
+            _log.warning("%s was damaged when its writer died, and is begun anew: %s", data, error)
             return False
         return True
 
@@ -101,23 +102,18 @@ class Hdf5Sink(FileSink):
         expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
         if dataset.chunks and dataset.id.get_num_chunks() < expected:
             raise UnreadableFileError(
-                f"{self.partial} lost chunks when its writer died: delete it and its journal to start over"
+                f"{self.place.data} lost chunks when its writer died: delete it and its journal to start over"
             )
-        self._close()
-
-    def discard(self) -> None:
-        """Close and remove what was begun."""
-        self._close()
-        super().discard()
 
     @property
-    def _place(self) -> str:
+    def _dataset(self) -> str:
         return self.spec.dataset or "data"
 
-    def _opened(self, file: Any) -> Any:
+    def _open(self, file: Any) -> Any:
         self._closer = weakref.finalize(self, file.close)
         return file
 
     def _close(self) -> None:
+        super()._close()
         if self._closer is not None:
             self._closer()

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.description import ImageInfo, default_axes
-from tilecore.formats.file_sink import MappedSink
 from tilecore.formats.guarding import reading
+from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.reader import MappedReader
 
 __all__ = ["NpySink", "open_npy"]
@@ -37,8 +37,9 @@ class NpySink(MappedSink):
     kind = "npy"
 
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        array: npt.NDArray[Any] = np.lib.format.open_memmap(self.partial, mode="w+", dtype=dtype, shape=self.shape)
-        self._reserve(os.path.getsize(self.partial))
+        data = self.place.data
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(data, mode="w+", dtype=dtype, shape=self.shape)
+        self._reserve(os.path.getsize(data))
         return array
 
     def _reopened(self, path: str) -> npt.NDArray[Any]:

@@ -13,7 +13,7 @@ from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import downsample_here, plan_levels
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.formats.zarr_metadata import array_document_v2, array_document_v3
-from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, marked, open_writer, write_json
+from tilecore.formats.zarr_sink import ZarrArrayWriter, ZarrSink, default_shards, open_writer, write_json
 
 __all__ = ["OmeZarrSink"]
 
@@ -48,15 +48,16 @@ class OmeZarrSink(ZarrSink):
         return super()._needed_bytes(dtype) * (4 if len(self._factors) > 1 else 3) // 3
 
     def _make(self, dtype: np.dtype[Any]) -> ZarrArrayWriter:
-        self.partial.mkdir()
+        data = self.place.data
+        data.mkdir()
         total, shape, totals = (1,) * len(self.shape), self.shape, []
         for level, factors in enumerate(self._factors):
             shape = tuple([-(-length // factor) for length, factor in zip(shape, factors, strict=True)])
             total = tuple([whole * factor for whole, factor in zip(total, factors, strict=True)])
             totals.append(total)
-            self._make_array(self.partial / str(level), shape, dtype)
+            self._make_array(data / str(level), shape, dtype)
         self._make_group(totals, dtype)
-        return marked(open_writer(self.partial / "0"))
+        return open_writer(data / "0", data.parent)
 
     def _make_array(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         path.mkdir()
@@ -71,25 +72,26 @@ class OmeZarrSink(ZarrSink):
         write_json(path / "zarr.json", document)
 
     def _make_group(self, totals: list[tuple[int, ...]], dtype: np.dtype[Any]) -> None:
-        spec = self.spec
+        spec, data = self.spec, self.place.data
         attributes = multiscales_document(
             self.path.name, spec.axes, spec.voxel_size_um, totals, spec.channel_names, dtype, spec.ome_zarr_version
         )
         if spec.ome_zarr_version == "0.4":
-            write_json(self.partial / ".zgroup", {"zarr_format": 2})
-            write_json(self.partial / ".zattrs", attributes)
+            write_json(data / ".zgroup", {"zarr_format": 2})
+            write_json(data / ".zattrs", attributes)
         else:
             group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-            write_json(self.partial / "zarr.json", group)
+            write_json(data / "zarr.json", group)
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
-        writer = super()._reopened(str(Path(path) / "0"))
-        if not (Path(path) / str(len(self._factors) - 1)).exists():
+        image = Path(path)
+        if not (image / str(len(self._factors) - 1)).exists():
             raise UnreadableFileError(f"{path} has fewer levels than this image needs: delete it to start over")
-        return writer
+        return self._same(open_writer(image / "0", image.parent))
 
     def _complete(self, downsample: Downsampler | None) -> None:
+        data = self.place.data
         for level in range(1, len(self._factors)):
-            with open_source(self.partial / str(level - 1)) as finer:
-                coarser = open_writer(self.partial / str(level))
+            with open_source(data / str(level - 1)) as finer:
+                coarser = open_writer(data / str(level), data.parent)
                 (downsample or downsample_here)(finer, coarser, self._factors[level])

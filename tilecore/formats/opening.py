@@ -13,9 +13,10 @@ import numpy as np
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.description import ImageInfo
+from tilecore.formats.descriptor import Descriptor, stamp_of
 from tilecore.formats.folders import is_pattern
 from tilecore.formats.guarding import as_path, reading
-from tilecore.formats.source import Descriptor, FileSource, stamp_of
+from tilecore.formats.source import FileSource
 from tilecore.geometry.axes import as_integer
 
 __all__ = ["KINDS", "open_source", "split_place"]

@@ -33,7 +33,7 @@ def plan_levels(
     axes : str
         A letter per axis; only z, y and x are made coarser.
     voxel_size_um : tuple of 3 floats, or None
-        An axis whose voxels are still twice as long as the others waits for them.
+        An axis whose voxels are still twice as long as the others waits for them, as long as they can be halved.
 
     Returns
     -------
@@ -46,7 +46,8 @@ def plan_levels(
     while (
         max([length for length, axis in zip(lengths, axes, strict=True) if axis in "YX"], default=0) > _SMALLEST_LENGTH
     ):
-        finest = min(sizes[axis] for axis in "YX")
+        # One voxel is as coarse as an axis gets: whoever waited for it would wait for ever.
+        finest = min(sizes[axis] for length, axis in zip(lengths, axes, strict=True) if axis in "YX" and length > 1)
         halved = [
             axis in sizes and length > 1 and sizes[axis] < 2 * finest
             for axis, length in zip(axes, lengths, strict=True)

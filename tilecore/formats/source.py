@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
-from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
-from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError
+from tilecore.formats.access import FileAccess
 from tilecore.formats.description import ImageInfo
+from tilecore.formats.descriptor import Descriptor, reader_of
 from tilecore.formats.indexing import expanded, within_block
 from tilecore.formats.reader import Reader
 from tilecore.geometry.boxes import Box
 from tilecore.machine import available_memory
 
-__all__ = ["Descriptor", "FileSource", "Source", "stamp_of"]
+__all__ = ["FileSource", "Source"]
 
 # Below this, a region is read without asking how much memory is free.
 _SMALL_BYTES = 2**26
@@ -64,32 +64,6 @@ class Source(Protocol):
         """Let go of the file."""
 
 
-@dataclass(frozen=True)
-class Descriptor:
-    """All that another process needs to open a file again.
-
-    Attributes
-    ----------
-    path : str
-        Absolute.
-    opener : callable
-        ``opener(path, **options)`` gives a `Reader`; pickled by name.
-    options : tuple of (str, object)
-    stamp : tuple of int, or None
-        Size and time of change of the file, so that another one is not taken for it.
-    """
-
-    path: str
-    opener: Callable[..., Reader]
-    options: tuple[tuple[str, Any], ...]
-    stamp: tuple[int, int] | None
-
-
-# By process: a reader that came through a fork shares its file's position with the parent. Weak, so that
-# a file is closed with the last source that reads it.
-_readers: WeakValueDictionary[tuple[int, Descriptor], Any] = WeakValueDictionary()
-
-
 class FileSource:
     """An image file as an array that is cut by slices.
 
@@ -128,6 +102,11 @@ class FileSource:
                 [part if isinstance(part, int) else (part.start, part.stop) for part in self._window],
             )
         )
+
+    @property
+    def access(self) -> FileAccess:
+        """How workers reach it."""
+        return FileAccess(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -273,7 +252,7 @@ class FileSource:
     def _open(self) -> Reader:
         pid = os.getpid()
         if self._reader is None or self._reader[0] != pid:
-            self._reader = (pid, _reader_of(self._descriptor, self._file_info))
+            self._reader = (pid, reader_of(self._descriptor, self._file_info))
         return self._reader[1]
 
     def _check_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -296,25 +275,3 @@ class FileSource:
             first, stop = (step, step + 1) if isinstance(step, int) else (step.start, step.stop)
             slices.append(slice(part.start + first, part.start + max(first, stop)))
         return slices, steps
-
-
-def stamp_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change of a file; None for a folder, whose own say nothing of what is in it."""
-    if not os.path.isfile(path):
-        return None
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
-
-
-def _reader_of(descriptor: Descriptor, info: ImageInfo) -> Reader:
-    """The reader of a file in this process, opened if it is not."""
-    key = (os.getpid(), descriptor)
-    reader: Reader | None = _readers.get(key)
-    if reader is None:
-        if stamp_of(descriptor.path) != descriptor.stamp:
-            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
-        reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
-        if (reader.info.shape, reader.info.dtype) != (info.shape, info.dtype):
-            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
-        _readers[key] = reader
-    return reader

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
-from tilecore.formats.file_sink import MappedSink
+from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.sink import SinkSpec
 
 __all__ = ["TiffSink"]
@@ -50,7 +50,7 @@ class TiffSink(MappedSink):
         axes = self.spec.axes[:-1] + "S" if samples else self.spec.axes
         ome = dtype.str[1:] in _OME_DTYPES and self._fits_ome(axes)
         array: npt.NDArray[Any] = tifffile.memmap(
-            self.partial,
+            self.place.data,
             shape=self.shape,
             dtype=dtype,
             bigtiff=True,
@@ -59,7 +59,7 @@ class TiffSink(MappedSink):
             planarconfig="contig" if samples else None,
             metadata=self._ome_metadata(axes) if ome else self._own_metadata(axes),
         )
-        self._reserve(os.path.getsize(self.partial))
+        self._reserve(os.path.getsize(self.place.data))
         return array
 
     def _fits_ome(self, axes: str) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,20 +17,20 @@ import numpy.typing as npt
 from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
 from tilecore.formats.chunk_grid import touched
 from tilecore.formats.file_sink import FileSink
+from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
+from tilecore.formats.source import FileSource
 from tilecore.formats.stores import FolderStore
 from tilecore.formats.zarr_metadata import ArrayMetadata, array_document_v3, parse_array
 from tilecore.formats.zarr_shards import join_chunks
 from tilecore.geometry.axes import as_integers
 from tilecore.geometry.boxes import Box
+from tilecore.output_file import write_in_one_piece
 
-__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "marked", "open_writer", "write_json"]
+__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "open_writer", "write_json"]
 
 # Voxels of a chunk: enough that a file is no smaller than a disk likes.
 _CHUNK_VOXELS = 2**20
-
-# What the file is called that tells a begun folder from one that another run has begun in its place.
-_MARK = ".begun-"
 
 # Above this many files, chunks are put into shards.
 _MOST_FILES = 1024
@@ -45,18 +45,18 @@ class ZarrArrayWriter:
     root : str
         Folder of the array.
     metadata : ArrayMetadata
-    mark : str
-        Name of a file that is in the folder while it is this run's; empty if nobody looks.
+    place : str
+        Folder of the run, around that of the array, in which chunks are written until they are whole.
 
     Notes
     -----
-    Process-safety: a chunk or shard is written under another name and then gets its own,
-    so that a reader sees all of it or nothing.
+    Process-safety: a chunk or shard is written outside the array and then moved into it,
+    so that a reader sees all of it or nothing, and nothing else is ever in the array.
     """
 
     root: str
     metadata: ArrayMetadata
-    mark: str = ""
+    place: str
     _folders: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -82,7 +82,7 @@ class ZarrArrayWriter:
         AlignmentError
             If it cuts a unit, whose other voxels would be lost.
         UnwritableFileError
-            If another run has begun the same array anew meanwhile.
+            If the array is complete by now, or was given up.
         """
         box = self._box(index)
         block = np.broadcast_to(np.asarray(values), box.shape)
@@ -109,20 +109,22 @@ class ZarrArrayWriter:
                 )
 
     def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
-        if self.mark and not os.path.exists(os.path.join(self.root, self.mark)):
-            raise UnwritableFileError(f"{self.root} is gone, or another run has begun it anew: give each its own file")
         path = os.path.join(self.root, self.metadata.key(position))
         content = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
-        folder = os.path.dirname(path)
-        if folder not in self._folders:
-            os.makedirs(folder, exist_ok=True)
-            self._folders.add(folder)
-        partial = f"{path}.{os.getpid()}.partial"
-        with open(partial, "wb", buffering=0) as file:
-            rest = memoryview(content).cast("B")
-            while rest:
-                rest = rest[file.write(rest) :]
-        os.replace(partial, path)
+        try:
+            self._make_folder(os.path.dirname(path))
+            write_in_one_piece(memoryview(content).cast("B"), path, self.place)
+        except FileNotFoundError as error:
+            raise UnwritableFileError(f"{self.root} is gone: the array is complete, or was given up") from error
+
+    def _make_folder(self, folder: str) -> None:
+        """Make a folder inside that of the array, which itself is not made again if it is gone."""
+        if folder in self._folders or folder == self.root:
+            return
+        self._make_folder(os.path.dirname(folder))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        self._folders.add(folder)
 
     def _shard(self, block: npt.NDArray[Any]) -> bytes:
         chunks = []
@@ -165,17 +167,6 @@ class ZarrSink(FileSink):
         """Shape of a shard, or of a chunk where there are no shards."""
         return self.shards or self.chunks
 
-    def _identity(self) -> object:
-        return next((found.name for found in self._marks()), None)
-
-    def _marks(self) -> Iterator[Path]:
-        return _marks(self.partial, self.partial / "0")
-
-    def _rename(self) -> None:
-        for found in self._marks():
-            found.unlink()
-        super()._rename()
-
     def _default_shards(self) -> tuple[int, ...] | None:
         return default_shards(self.shape, self.chunks)
 
@@ -190,45 +181,33 @@ class ZarrSink(FileSink):
         document = array_document_v3(
             self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.axes, attributes
         )
-        self.partial.mkdir()
-        write_json(self.partial / "zarr.json", document)
-        return marked(open_writer(self.partial))
+        data = self.place.data
+        data.mkdir()
+        write_json(data / "zarr.json", document)
+        return open_writer(data, data.parent)
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
-        return marked(_same_as(open_writer(Path(path)), self))
+        return self._same(open_writer(Path(path), Path(path).parent))
+
+    def _same(self, writer: ZarrArrayWriter) -> ZarrArrayWriter:
+        """Refuse an array that is not as this one is to be."""
+        if (writer.shape, writer.write_units) != (self.shape, self.write_units):
+            raise UnreadableFileError(
+                f"{writer.root} has the shape {writer.shape} in units of {writer.write_units}, not {self.shape} in "
+                f"units of {self.write_units}: delete it to start over"
+            )
+        return writer
+
+    def _written(self) -> FileSource:
+        return open_source(self.place.data, missing_chunks="fill")
 
 
-def open_writer(path: Path) -> ZarrArrayWriter:
-    """Open an array whose metadata were written."""
+def open_writer(path: Path, place: Path) -> ZarrArrayWriter:
+    """Open an array whose metadata were written, in the place of its run."""
     metadata = parse_array(FolderStore(str(path)), "")
     if metadata is None or metadata.codec is None:
         raise UnreadableFileError(f"{path} has no metadata of an array that is written here")
-    return ZarrArrayWriter(str(path), metadata)
-
-
-def marked(writer: ZarrArrayWriter) -> ZarrArrayWriter:
-    """The same, which writes only as long as the folder is the one that is there now.
-
-    By a file with a name of its own: a folder's number is soon another's, and its times differ between machines.
-    """
-    folder = Path(writer.root)
-    name = next((found.name for found in _marks(folder)), f"{_MARK}{uuid.uuid4().hex}")
-    (folder / name).touch()
-    return replace(writer, mark=name)
-
-
-def _marks(*folders: Path) -> Iterator[Path]:
-    for folder in folders:
-        yield from folder.glob(f"{_MARK}*")
-
-
-def _same_as(writer: ZarrArrayWriter, sink: FileSink) -> ZarrArrayWriter:
-    if (writer.shape, writer.write_units) != (sink.shape, sink.write_units):
-        raise UnreadableFileError(
-            f"{writer.root} has the shape {writer.shape} in units of {writer.write_units}, not {sink.shape} in units "
-            f"of {sink.write_units}: delete it to start over"
-        )
-    return writer
+    return ZarrArrayWriter(str(path), metadata, str(place))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -109,6 +109,10 @@ class Placement:
         ------
         ParameterError
         """
+        if grid.size == 0 and 0 not in self.shape(grid.shape):
+            raise ParameterError.of(
+                "drop_axis", self.dropped, f"there is no voxel in {grid.shape} to compute others from"
+            )
         for axis in self.dropped:
             if grid.counts[axis] > 1:
                 raise ParameterError.of(

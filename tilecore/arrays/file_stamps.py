@@ -1,0 +1,52 @@
+"""What files say of themselves: names, sizes and times of change, of all that lies below a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tilecore.arrays.content import digest_of_bytes
+
+__all__ = ["describe_files"]
+
+
+def describe_files(path: str, files: Iterable[str]) -> dict[str, Any]:
+    """Describe an image's files, and all that are below folders.
+
+    Parameters
+    ----------
+    path : str
+        What the image is called.
+    files : iterable of str
+        Files and folders that its voxels lie in.
+    """
+    stamps = sorted(stamp for file in files for stamp in _stamps(file))
+    described: dict[str, Any] = {"path": os.path.abspath(path)}
+    if len(stamps) == 1:
+        _, size, modified = stamps[0]
+        return described | {"size": size, "modified_ns": modified}
+    lines = b"\n".join(b"%d %d %s" % (size, modified, name) for name, size, modified in stamps)
+    return described | {"files": len(stamps), "digest": digest_of_bytes(lines)}
+
+
+def _stamps(path: str) -> Iterator[tuple[bytes, int, int]]:
+    if not os.path.isdir(path):
+        yield _stamp(path)
+        return
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        if os.path.realpath(folder) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        for name in names:
+            yield _stamp(os.path.join(folder, name))
+
+
+def _stamp(path: str) -> tuple[bytes, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:  # a link that leads nowhere, or a file that somebody has just removed
+        return os.fsencode(path), -1, -1
+    return os.fsencode(path), status.st_size, status.st_mtime_ns

@@ -1,0 +1,167 @@
+"""The kinds of arrays there are, each with its way to be reached: the one place that asks what an array is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.arrays.access import Access, MappedAccess, MemoryAccess, Reach, SharedAccess, as_lengths
+from tilecore.arrays.bases import mapped_file, segment_mapping
+from tilecore.arrays.content import digest_of_array
+from tilecore.arrays.extents import Extent, of_files, of_object
+from tilecore.arrays.file_stamps import describe_files
+from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shared_memory import SharedMemory
+
+__all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
+
+
+class ZarrAccess(Access):
+    """An array that the zarr package has opened."""
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """The array's folder, or its store."""
+        store = self.array.store
+        if (path := self._folder or self._zip_file) is not None:
+            return of_files([path])
+        is_in_memory = type(store).__name__ == "MemoryStore"
+        return (of_object(store, self.array.path) if is_in_memory else Extent((str(store), self.array.path)),)
+
+    @property
+    def persists(self) -> bool:
+        """Whether the chunks are files."""
+        return self._folder is not None
+
+    @property
+    def is_unknowable(self) -> bool:
+        """Of a store that is neither files nor memory."""
+        return self.content() is None
+
+    @property
+    def write_units(self) -> tuple[int, ...] | None:
+        """A shard, or a chunk where there are none."""
+        return as_lengths(getattr(self.array, "shards", None)) or super().write_units
+
+    @property
+    def file_range(self) -> tuple[str, int, int] | None:
+        """The file of the metadata."""
+        names = ("zarr.json", ".zarray") if self._folder is not None else ()
+        paths = [os.path.join(str(self._folder), name) for name in names]
+        return next(((path, 0, 0) for path in paths if os.path.exists(path)), None)
+
+    def content(self) -> dict[str, Any] | None:
+        """What the files say of themselves; a digest of what is in memory."""
+        if type(self.array.store).__name__ == "MemoryStore":
+            return {"digest": digest_of_array(np.asarray(self.array[...]))}
+        stamps = self.stamps()
+        return stamps and stamps | ({"array": self.array.path} if self._folder is None else {})
+
+    def stamps(self) -> dict[str, Any] | None:
+        """Names, sizes and times of change of the files."""
+        path = self._folder or self._zip_file
+        return None if path is None else describe_files(path, [path])
+
+    def writable(self, reach: Reach) -> Any | None:
+        """The array, which is opened again elsewhere if its chunks are files."""
+        return self.array if reach == "same" or self._folder is not None else None
+
+    @property
+    def _folder(self) -> str | None:
+        store = self.array.store
+        return os.path.join(store.root, self.array.path) if type(store).__name__ == "LocalStore" else None
+
+    @property
+    def _zip_file(self) -> str | None:
+        store = self.array.store
+        return str(store.path) if type(store).__name__ == "ZipStore" else None
+
+
+class Hdf5Access(Access):
+    """A dataset that h5py has opened: stays with this process."""
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """The dataset in its file."""
+        return tuple([Extent((file.space, self.array.name)) for file in of_files([self.array.file.filename])])
+
+
+class WrapperAccess(Access):
+    """What wraps an ndarray and calls it its data, such as labelled arrays."""
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Where the ndarray lies."""
+        return (of_object(self.array), *access_of(self.array.data).extents)
+
+
+class WriterAccess(Access):
+    """A file in the making that every process can open and write, and that says what its units are."""
+
+    @property
+    def persists(self) -> bool:
+        """A file does."""
+        return True
+
+    @property
+    def write_units(self) -> tuple[int, ...] | None:
+        """As it says itself."""
+        return as_lengths(self.array.write_units)
+
+    def writable(self, reach: Reach) -> Any | None:
+        """The writer, which travels as a descriptor."""
+        return self.array
+
+
+def as_array(array: Any) -> Any:
+    """The ndarray of shared memory; anything else as it is."""
+    if isinstance(array, SharedMemory):
+        array = array.shared()
+    return array.view() if isinstance(array, SharedArray) else array
+
+
+def access_of(array: Any) -> Access:
+    """How an array is reached: by what it says itself, or by its kind."""
+    own = array.access if _has(array, "access") else None
+    if isinstance(own, Access):
+        return own
+    return next(kind for is_one, kind in _KINDS if is_one(array))(array)
+
+
+def _has(array: Any, name: str) -> bool:
+    """Whether an object has an attribute of its own or of its class: some make up any that they are asked for."""
+    return hasattr(type(array), name) or name in getattr(array, "__dict__", ())
+
+
+def _is_mapped(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and mapped_file(array) is not None
+
+
+def _is_shared(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and segment_mapping(array) is not None
+
+
+def _is_zarr(array: Any) -> bool:
+    return type(array).__module__.partition(".")[0] == "zarr" and _has(array, "store")
+
+
+# The first that fits; a new kind of array is one row.
+_KINDS: tuple[tuple[Callable[[Any], bool], type[Access]], ...] = (
+    (_is_shared, SharedAccess),
+    (_is_mapped, MappedAccess),
+    (lambda array: isinstance(array, np.ndarray), MemoryAccess),
+    (_is_zarr, ZarrAccess),
+    (lambda array: type(array).__module__.startswith("h5py.") and _has(array, "file"), Hdf5Access),
+    (lambda array: _has(array, "write_units"), WriterAccess),
+    (lambda array: _has(array, "data") and isinstance(array.data, np.ndarray), WrapperAccess),
+    (lambda _: True, Access),
+)
+
+
+def is_reachable(array: npt.NDArray[Any]) -> bool:
+    """Whether other processes can reach an array's voxels: it lies in shared memory or in a mapped file."""
+    return _is_shared(array) or _is_mapped(array)

@@ -1,0 +1,35 @@
+"""The journals of a search for blobs: of each channel one, and one of its extremes where they are sought first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from tilecore.engine.options import RunOptions
+
+__all__ = ["journals_of", "of_channel", "of_extremes"]
+
+
+def of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
+    """Options of the run of one channel."""
+    return _with_suffix(run, f".channel{channel}") if n_channels > 1 else run.copy()
+
+
+def of_extremes(run: RunOptions) -> RunOptions:
+    """Options of the run that looks for the smallest and the largest response."""
+    return _with_suffix(run, ".extremes")
+
+
+def journals_of(path: str | os.PathLike[str], channels: Collection[int]) -> list[Path]:
+    """Every journal that a search in some channels may have left."""
+    runs = [of_channel({"journal": path}, channel, len(channels)) for channel in channels]
+    found = [each.get("journal") for run in runs for each in (run, of_extremes(run))]
+    return [Path(each) for each in found if isinstance(each, (str, os.PathLike))]
+
+
+def _with_suffix(run: RunOptions, suffix: str) -> RunOptions:
+    options = run.copy()
+    if isinstance(journal := run.get("journal"), (str, os.PathLike)):
+        options["journal"] = f"{os.fspath(journal)}{suffix}"
+    return options

@@ -1,0 +1,125 @@
+"""Outputs that are also inputs: told apart before any work, and done right where that is asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tilecore.arrays.access import Reach
+from tilecore.arrays.extents import Extent, overlap, repeats
+from tilecore.arrays.kinds import access_of
+from tilecore.engine.inputs import Inputs
+from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
+from tilecore.errors import ParameterError
+from tilecore.formats.creating import plan_sink
+
+__all__ = ["kept_apart"]
+
+
+def kept_apart(outputs: Sequence[Output], inputs: Inputs, *, inplace: bool, tilewise: bool) -> list[Output]:
+    """Refuse outputs that share voxels with another array, or have them written so that it does no harm.
+
+    Parameters
+    ----------
+    outputs : sequence of Output
+    inputs : Inputs
+    inplace : bool
+        Whether an output may be a source.
+    tilewise : bool
+        Whether a tile's results depend on the voxels alone that they take the place of.
+
+    Raises
+    ------
+    ParameterError
+    """
+    extents = [output.extents for output in outputs]
+    if any(repeats(each) for of_one in extents for each in of_one):
+        raise ParameterError("out: several voxels of the output lie in one place; give an array of its own")
+    if any(overlap(*pair) for pair in itertools.combinations(extents, 2)):
+        raise ParameterError("out: two outputs share memory or a file; give each its own")
+    return [
+        _apart(output, [source for source in inputs.extents if overlap(output.extents, source)], inplace, tilewise)
+        for output in outputs
+    ]
+
+
+def _apart(output: Output, shared: list[tuple[Extent, ...]], inplace: bool, tilewise: bool) -> Output:
+    if not shared:
+        return output
+    if not inplace:
+        raise ParameterError(
+            "out shares memory or a file with a source, and tiles would read what others have written: "
+            "give another array, or say inplace=True"
+        )
+    assert isinstance(output, GivenOutput)
+    if tilewise and all(_is_same_array(output.extents, source) for source in shared):
+        return _ByThisProcess(output)
+    return _ThroughTemporary(output)
+
+
+def _is_same_array(one: tuple[Extent, ...], other: tuple[Extent, ...]) -> bool:
+    """Whether two arrays have each voxel in the same place."""
+    return len(one) == len(other) and all(
+        mine.space == yours.space and _layout(mine) == _layout(yours) for mine, yours in zip(one, other, strict=True)
+    )
+
+
+def _layout(extent: Extent) -> Any:
+    array = extent.voxels
+    return array if array is None else (array.ctypes.data, array.shape, array.strides, array.itemsize)
+
+
+class _ByThisProcess(Output):
+    """A source that is written by this process alone: a tile whose worker dies is still what it was."""
+
+    def __init__(self, given: GivenOutput) -> None:
+        super().__init__(given.asked)
+        self._source, self.array, self.given, self.units = given, given.array, given.given, given.units
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Those of the source."""
+        return self._source.extents
+
+    def writable(self, reach: Reach) -> None:
+        """By no worker."""
+
+
+class _ThroughTemporary(Output):
+    """A source that is written once all tiles are done, from a temporary array, or file where it is one itself."""
+
+    def __init__(self, given: GivenOutput) -> None:
+        super().__init__(given.asked)
+        self._source, self.given, self.units = given, given.given, given.units
+        shape, stamps = tuple(given.array.shape), access_of(given.array).stamps()
+        self._temporary: Output = NewOutput(shape, given.asked)
+        if stamps is not None and given.array.dtype.kind in "biufc":  # never named so: removed in the end
+            self._temporary = FileOutput(plan_sink(f"{stamps['path']}.npy", shape, overwrite=True), given.asked)
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Those of the source."""
+        return self._source.extents
+
+    def make(self, dtype: np.dtype[Any]) -> None:
+        """Make what holds the results for the time being."""
+        self._temporary.make(dtype)
+        self.array = self._temporary.array
+
+    def writable(self, reach: Reach) -> Any | None:
+        """As the temporary is."""
+        return self._temporary.writable(reach)
+
+    def commit(self) -> Any:
+        """Copy the results over the source."""
+        self._source.array[...] = np.asarray(getattr(self.array, "target", self.array))
+        self.discard()
+        return self._source.array
+
+    def discard(self) -> None:
+        """Let go of the temporary."""
+        self.array = None
+        self._temporary.discard()

@@ -1,0 +1,309 @@
+"""The pilot: a few calls before the run, which tell what a call costs, and the plan that follows from them.
+
+A worker calls the function on blocks of different sizes, at most three times. The first block is small: that call may
+have to import its modules, so that it counts only where it was quick. The second is as large as a quick function
+allows, or as a small part of the run allows. Then a first plan is made there and then, and looked at again before
+anything is written or recorded: the third call works on a tile of that plan, or on the largest block that takes a
+small part of the run; where none is larger than the second and the first told nothing, on the first block again. The
+plan of the run follows from all of them. Where a call takes long whatever the block's size, and so much is clear from
+two, as is its memory, there is no third. No result of these calls is kept.
+
+A straight line through what the calls took gives a part that every call takes, and a part of each voxel. Doubt goes to
+the first: it makes larger tiles, which cost little if that was wrong, where smaller ones may cost all. Memory is taken
+to be as much as the calls allow for. Time that other processes took from this one is none of the function's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tilecore.bytesize import parse_bytes
+from tilecore.engine.cancelling import Cancel, first_outcomes
+from tilecore.engine.measuring import Measurement
+from tilecore.errors import MemoryBudgetError
+from tilecore.executors.base import Crew
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.costs import TileCosts, guessed_bytes
+from tilecore.geometry.planning import TilePlan, plan_tiles
+from tilecore.geometry.tiles import TileGrid
+from tilecore.machine import available_memory
+
+__all__ = ["Findings", "PilotTask", "Planner", "try_out"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_CALLS = 3
+_FIRST_VOXELS, _LARGEST_VOXELS = 2**9, 2**22
+# How much larger than the one before a block is at least, to tell anything new, and at most.
+_LEAST_GROWTH, _MOST_GROWTH = 2, 64
+
+# A call that takes no longer is quick: it may be made though the run is short. Others are a small part of the run.
+_QUICK_SECONDS = 0.02
+_PART_OF_RUN = 1 / 32
+# A first call that took so much longer than the second, on more voxels, did what no other call will do.
+_SLOWER = 1.25
+# Two calls that are alike take times that differ by so much.
+_DOUBT = 0.05
+# A voxel takes some time, or all tiles would be alike: as many as there are workers.
+_LEAST_SECONDS = 1e-9
+
+# In blocks with fewer voxels than this the function's own arrays are lost among all else; in a first call, so are
+# those that take less than this, among the pages of libraries used for the first time.
+_TELLING_VOXELS = 2**15
+_CALL_BYTES = 2**25
+# No module takes as much: what the first call keeps beyond it are data, such as a model.
+_MODULES_BYTES = 2**28
+
+
+class PilotTask(NamedTuple):
+    """The calls before the run, as a task for a worker.
+
+    Attributes
+    ----------
+    planner : Planner
+    """
+
+    planner: Planner
+
+    def run(self, measure: Callable[[Box], Measurement]) -> Findings:
+        """Call the function on a few blocks, given by what they write."""
+        calls: list[Measurement] = []
+        box: Box | None = self.planner.box(self.planner.first_voxels)
+        for _ in range(_MOST_CALLS):
+            if box is None:
+                break
+            try:
+                calls.append(measure(box))
+                box = self.planner.next_box(calls)
+            except Exception:
+                larger = self.planner.box(_TELLING_VOXELS)
+                if calls:  # what is known is enough, and the run will tell whether this happens again
+                    break
+                if larger == box:
+                    raise
+                box = larger  # so small a block was not to its liking, perhaps
+        return Findings(tuple(calls))
+
+
+def try_out(crew: Crew, planner: Planner, cancel: Cancel | None = None) -> Findings | None:
+    """Call the function on a few blocks in a worker; None if it fails."""
+    crew.submit(PilotTask(planner))
+    for outcome in first_outcomes(crew, cancel):
+        if isinstance(outcome.value, Findings):
+            _log.info("pilot: %s", outcome.value)
+            return outcome.value
+        if outcome.failure is not None:  # blocks of this size are not to its liking: the run will tell
+            _log.info("the pilot failed (%s); the plan is a guess", outcome.failure.reason)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the calls before the run took.
+
+    Attributes
+    ----------
+    calls : tuple of Measurement
+        In the order in which they were made, on larger and larger blocks.
+    """
+
+    calls: tuple[Measurement, ...]
+
+    @property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """Of the arrays that the function returns."""
+        return self.calls[-1].dtypes
+
+    @property
+    def first_tells_nothing(self) -> bool:
+        """Whether the first call did what no other will do: it took longer than the second."""
+        return len(self.calls) > 1 and self.calls[0].seconds > self.calls[1].seconds * _SLOWER
+
+    @property
+    def memory_is_unclear(self) -> bool:
+        """Whether both calls took much memory: for their blocks, or each for itself, and the first for its modules."""
+        peaks = [call.peak_bytes or 0 for call in self.calls]
+        return len(peaks) == 2 and min(peaks) >= _CALL_BYTES
+
+    def seconds(self) -> tuple[float, float]:
+        """Time of a call whatever the block's size, and for each voxel [s]."""
+        small, large = self._ends(self.calls[self.first_tells_nothing or len(self.calls) > 2 :])
+        per_voxel = 0.0
+        if large.n_voxels > small.n_voxels:
+            more = large.seconds * (1 - _DOUBT) - small.seconds * (1 + _DOUBT)
+            per_voxel = max(more / (large.n_voxels - small.n_voxels), 0.0)
+        return max(min(call.seconds - per_voxel * call.n_voxels for call in self.calls), 0.0), per_voxel
+
+    def bytes(self, least: float, guess: float) -> tuple[float, float]:
+        """Memory of a call whatever the block's size, and for each voxel [byte].
+
+        Parameters
+        ----------
+        least, guess : float
+            What each voxel takes at least, and what it takes if blocks are too small to tell.
+        """
+        small, large = self._ends(self.calls[len(self.calls) > 2 :])
+        peak, base, per_voxel = large.peak_bytes or 0, small.peak_bytes or 0, least
+        if not peak or large.n_voxels < _TELLING_VOXELS:
+            peak, per_voxel = max(peak - _CALL_BYTES, 0), max(least, guess)
+        elif small is large:  # one large block, as of a large write unit: each voxel takes its part, modules and all
+            per_voxel = max(least, peak / large.n_voxels)
+        if small is self.calls[0] and min(base, peak) < _CALL_BYTES:
+            base = 0
+        if large.n_voxels > small.n_voxels:
+            per_voxel = max(per_voxel, (peak - base) / (large.n_voxels - small.n_voxels))
+        return max(peak - per_voxel * large.n_voxels, 0.0) + self._kept(), per_voxel
+
+    @staticmethod
+    def _ends(calls: Sequence[Measurement]) -> tuple[Measurement, Measurement]:
+        """The calls on the smallest and on the largest block."""
+        ordered = sorted(calls, key=lambda call: call.n_voxels)
+        return ordered[0], ordered[-1]
+
+    def _kept(self) -> int:
+        """Memory that the first call took for good, beyond that of modules [byte]."""
+        before, after = self.calls[0].before_bytes, self.calls[min(1, len(self.calls) - 1)].before_bytes
+        kept = 0 if before is None or after is None else after - before
+        return kept if kept > _MODULES_BYTES else 0
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Chooses the tiles of a run, and the blocks of its pilot.
+
+    Attributes
+    ----------
+    shape, dtype, workers, halo, chunks, units, whole_axes, single_axes
+        As of `plan_tiles`, checked.
+    budget : int
+        Memory of all workers together [byte].
+    source_bytes : tuple of int
+        What each source takes for a voxel of the volume [byte].
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    budget: int
+    workers: int
+    halo: tuple[tuple[int, int], ...]
+    units: tuple[int, ...]
+    chunks: tuple[int, ...] | None = None
+    whole_axes: tuple[int, ...] = ()
+    single_axes: tuple[int, ...] = ()
+    source_bytes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        grid: TileGrid,
+        sources: Sequence[Any],
+        max_memory: int | str | None,
+        workers: int,
+        chunks: Iterable[int] | None,
+        units: tuple[int, ...],
+        axes: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Planner:
+        """Take what the plan depends on from a run; `axes` are those that are whole, and those that are single."""
+        return cls(
+            grid.shape,
+            np.dtype(sources[0].dtype),
+            available_memory() // 2 if max_memory is None else parse_bytes(max_memory, "max_memory"),
+            workers,
+            grid.halo,
+            units,
+            None if chunks is None else tuple([int(each) for each in chunks][: grid.ndim]),
+            *axes,
+            tuple([np.dtype(each.dtype).itemsize * math.prod(each.shape[grid.ndim :]) for each in sources]),
+        )
+
+    def plan(self, findings: Findings | None = None) -> TilePlan:
+        """Choose the tiles; without findings, as one would guess."""
+        return self._plan_for(None if findings is None else self.costs(findings))
+
+    def costs(self, findings: Findings) -> TileCosts:
+        """What a tile costs, from what the calls took."""
+        seconds, seconds_per_voxel = findings.seconds()
+        # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
+        least = float(sum(self.source_bytes) + sum(self.source_bytes[:1]))
+        fixed_bytes, bytes_per_voxel = findings.bytes(least, guessed_bytes(self.dtype))
+        return TileCosts(
+            bytes_per_voxel=bytes_per_voxel,
+            seconds_per_voxel=max(seconds_per_voxel, _LEAST_SECONDS),
+            seconds_per_tile=TileCosts.seconds_per_tile + seconds,
+            bytes_per_tile=fixed_bytes,
+        )
+
+    @property
+    def first_voxels(self) -> int:
+        """Voxels of the first block: of a slow function few are enough."""
+        return min(_FIRST_VOXELS, max(math.prod(self.shape) // 64, 64))
+
+    def next_box(self, calls: Sequence[Measurement]) -> Box | None:
+        """What the next call of the pilot is to write; None if it would tell little, or cost much."""
+        findings, last = Findings(tuple(calls)), calls[-1]
+        costs = self.costs(findings)
+        room = (self.budget - costs.bytes_per_tile) / costs.bytes_per_voxel
+        quick = last.n_voxels * _QUICK_SECONDS / max(last.seconds, 1e-9)
+        small = math.prod(self.shape) * _PART_OF_RUN / self.workers
+        most = min(max(quick, small), last.n_voxels * _MOST_GROWTH, room)
+        boxes = [self.box(2**power) for power in range(_LARGEST_VOXELS.bit_length())]
+        again = len(calls) == 1 and room < last.n_voxels  # what takes so much may be its modules
+        if len(calls) > 1:
+            try:
+                plan = self._plan_for(costs)
+            except MemoryBudgetError:  # the run will say so
+                return None
+            unclear = findings.memory_is_unclear
+            if last.seconds > max(_QUICK_SECONDS, self._run_seconds(findings, plan) * _PART_OF_RUN) and not unclear:
+                return None
+            boxes.append(plan.grid[plan.grid.size // 2].write)
+            most = min(most, self._n_read(boxes[-1]))
+            again = unclear or findings.first_tells_nothing
+        sizes = {box: size for box in boxes if last.n_voxels * _LEAST_GROWTH <= (size := self._n_read(box)) <= most}
+        return max(sizes, key=lambda box: sizes[box], default=self.box(self.first_voxels) if again else None)
+
+    def _run_seconds(self, findings: Findings, plan: TilePlan) -> float:
+        """How long the run may take: if the first call told nothing, each voxel may take what it took in the second."""
+        last = findings.calls[-1]
+        if not findings.first_tells_nothing:
+            return plan.seconds
+        return last.seconds / last.n_voxels * math.prod(self.shape) / plan.workers
+
+    def _plan_for(self, costs: TileCosts | None) -> TilePlan:
+        return plan_tiles(
+            self.shape,
+            self.dtype,
+            max_memory=self.budget,
+            workers=self.workers,
+            halo=self.halo,
+            chunks=self.chunks,
+            write_units=self.units,
+            whole_axes=self.whole_axes,
+            single_axes=self.single_axes,
+            costs=costs,
+        )
+
+    def box(self, n_voxels: int) -> Box:
+        """A box of about so many voxels in the middle of the volume, which begins and ends between write units."""
+        lengths = [1 if axis in self.single_axes else length for axis, length in enumerate(self.shape)]
+        free = [axis for axis in range(len(lengths)) if axis not in self.whole_axes]
+        while math.prod(lengths) > n_voxels and free:
+            longest = max(free, key=lengths.__getitem__)
+            if lengths[longest] == 1:
+                break
+            lengths[longest] = -(-lengths[longest] // 2)
+        start, stop = [], []
+        for length, unit, whole in zip(lengths, self.units, self.shape, strict=True):
+            in_units = min(-(-length // unit) * unit, whole)
+            start.append((whole - in_units) // 2 // unit * unit)
+            stop.append(start[-1] + in_units)
+        return Box(start, stop)
+
+    def _n_read(self, write: Box) -> int:
+        return TileGrid(self.shape, self.shape, self.halo).around(write).read.size

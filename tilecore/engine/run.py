@@ -1,0 +1,320 @@
+"""A run: one call of a verb, in phases that can be called apart."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from tilecore.engine.cancelling import check_cancel
+from tilecore.engine.continuing import is_beside, open_record
+from tilecore.engine.events import announcer
+from tilecore.engine.feeding import Feeder
+from tilecore.engine.jobs import CastError, Setup, TileJob, Written, checksums_of, fit
+from tilecore.engine.journal import Journal
+from tilecore.engine.output_locks import locked
+from tilecore.engine.outputs import Outputs
+from tilecore.engine.pilot import Findings, try_out
+from tilecore.engine.progress import choose_progress
+from tilecore.engine.request import Request
+from tilecore.engine.task_loop import Result, TaskLoop, Tasks
+from tilecore.engine.tile_tasks import TileTask, cut_in_two
+from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
+from tilecore.executors.attempts import describe
+from tilecore.executors.base import Crew
+from tilecore.geometry.tiles import Tile, TileGrid
+
+__all__ = ["Run"]
+
+_log = logging.getLogger(__name__)
+
+
+class Run:
+    """One call of a verb.
+
+    Its phases are `plan`, `begin`, `work` and `finish`, in this order, inside a ``with``
+    block: whatever ends it, no worker, no open journal and no useless file is left.
+
+    Parameters
+    ----------
+    job : TileJob
+    request : Request
+    outputs : Outputs, optional
+        Where results go; default: to the caller.
+    whole_axes : sequence of int
+        Axes that tiles must span.
+    may_start : callable, optional
+        Whether a task may be started yet, or has to wait for another to end.
+
+    Attributes
+    ----------
+    grid : TileGrid
+        The tiles; final once `plan` has ended.
+
+    Raises
+    ------
+    ParameterError, JournalError
+        If the journal cannot be had.
+    """
+
+    def __init__(
+        self,
+        job: TileJob,
+        request: Request,
+        *,
+        outputs: Outputs | None = None,
+        whole_axes: Sequence[int] = (),
+        may_start: Callable[[TileTask], bool] | None = None,
+    ) -> None:
+        self._request, self._outputs, self._may_start = request, outputs, may_start
+        self._whole_axes = tuple(whole_axes)
+        self._units = (1,) * request.grid.ndim if outputs is None else outputs.units
+        self._executor = request.options.create_executor()
+        self._job = replace(job, shares_memory=self._executor.reach == "same")
+        self._open, self._locks = contextlib.ExitStack(), contextlib.ExitStack()
+        self._crew: Crew | None = None
+        self._feeder: Feeder | None = None
+        self._stamps: list[Any] = []
+        self._dtypes: tuple[np.dtype[Any], ...] = ()  # of results, as the pilot saw them
+        self._most_workers = self._executor.workers
+        self._planner = request.planner(self._most_workers, self._units, self._whole_axes)
+        self._record = open_record(job, request, outputs)
+        self._journal = self._record.journal
+        checks = self._journal is not None and outputs is not None and bool(outputs.given)
+        self._setup = Setup(request.grid, request.inputs.arrays, checks=checks)
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles to work on."""
+        return self._setup.grid
+
+    def plan(self) -> TileGrid:
+        """Decide on the tiles: as the journal has them, or as asked for, or by trying the function on small blocks."""
+        check_cancel(self._request.options.cancel)
+        if self._outputs is not None:
+            self._locks.enter_context(locked(self._outputs.given))
+        self._stamps = self._request.inputs.stamps()
+        if self.is_finished:
+            return self.grid
+        if self._journal is not None and self._journal.continues:
+            self._know(grid=self._journal.begin(self.grid, planned=self._request.planned))
+        elif self._request.planned and self.grid.size:
+            findings = self._pilot()
+            self._dtypes = () if findings is None else findings.dtypes
+            self._know(grid=self._planned(findings))
+        return self.grid
+
+    def begin(self) -> None:
+        """Make the outputs whose dtypes are known, or open them again, and write what the run is into the journal."""
+        journal, outputs = self._journal, self._outputs
+        continues = journal is not None and journal.continues
+        if outputs is not None:
+            outputs.prepare(resume=continues)
+            self._know(**outputs.for_workers(self._executor.reach))
+            self._learn(self._dtypes)
+        if journal is not None and not continues:
+            journal.begin(self.grid)
+        elif journal is not None and outputs is not None and self._setup.checks:
+            journal.keep_only(lambda number, checksums: outputs.holds(self.grid[number], checksums))
+
+    def work(self) -> Iterator[tuple[TileTask, Any]]:
+        """Run all tiles; yield each task and what its job returned, in the order in which they finish.
+
+        Raises
+        ------
+        TileError
+            If tiles failed.
+        RunCancelledError
+            If the run was cancelled.
+        WorkerError
+            If workers cannot be had.
+        """
+        journal = self._journal
+        n_done = 0 if journal is None else journal.n_done
+        if journal is not None:
+            yield from ((TileTask(number), value) for number, value in sorted(journal.values.items()))
+        if self.grid.size == n_done:
+            return
+        check_cancel(self._request.options.cancel)
+        self._start()
+        for result in self._loop().results():
+            checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
+            yield result.task, result.value
+            # Whoever asks for the next result has dealt with this one: only now is its tile finished.
+            if journal is not None and result.finished:
+                self._write_down(journal, result, checksums)
+
+    def finish(self, downsample: Any = None) -> Any:
+        """Give the outputs their names; return what the caller gets.
+
+        Raises
+        ------
+        SourceChangedError
+            If a source was changed while the run was on.
+        """
+        self._end_workers()
+        written = [] if self._outputs is None else self._outputs.spaces
+        try:
+            self._request.inputs.check_unchanged(self._stamps, written)
+        except SourceChangedError:  # no later run can go on with this
+            self._discard()
+            raise
+        if self._journal is not None:
+            self._journal.release()
+        if self._outputs is None:
+            return None
+        result = self._outputs.commit(downsample)
+        if self._journal is not None:
+            if self._record.run is not None and not self._journal.is_unknown:
+                self._outputs.mark_finished(self._record.run)
+            if is_beside(self._journal, self._outputs):
+                self._journal.remove()
+        return result
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier run has completed all outputs."""
+        return self._record.is_finished
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self._locks.close)
+            last.callback(self._let_go, error)
+            self._end_workers()
+
+    def _let_go(self, error: BaseException | None) -> None:
+        """Close the journal; remove what nobody can go on with."""
+        journal, outputs = self._journal, self._outputs
+        is_useless = journal is None or journal.is_useless
+        if error is not None and is_useless and not isinstance(error, OutputExistsError):
+            self._discard()
+        elif error is not None and outputs is not None:  # it says where the results are
+            outputs.release()
+        if journal is not None:
+            journal.close()
+
+    def _discard(self) -> None:
+        """Remove the outputs and the journal."""
+        if self._outputs is not None:
+            self._outputs.discard()
+        if self._journal is not None:
+            self._journal.remove()
+
+    def _learn(self, dtypes: Sequence[np.dtype[Any]]) -> None:
+        """Make the outputs once the dtypes of results are known, and tell the workers."""
+        if self._outputs is not None and not self._outputs.are_made and dtypes:
+            self._outputs.make_for(dtypes)
+            self._know(**self._outputs.for_workers(self._executor.reach))
+
+    def _know(self, **facts: Any) -> None:
+        """Replace what is known of the run."""
+        self._setup = replace(self._setup, **facts)
+        if self._crew is not None:
+            self._crew.tell(self._setup)
+
+    def _start(self) -> Crew:
+        """The workers of the run, started when they are first needed."""
+        if self._crew is None:
+            sources = self._reached
+            self._setup = replace(self._setup, sources=self._feed(sources) if self._is_stranded else sources)
+            self._crew = self._open.enter_context(self._executor.start(self._job, self._setup))
+            self._crew.restrict(self._most_workers)
+        return self._crew
+
+    @functools.cached_property
+    def _reached(self) -> tuple[Any, ...]:
+        """The sources as workers reach them; None for those that they cannot."""
+        return self._request.inputs.for_workers(self._executor.reach)
+
+    @property
+    def _is_stranded(self) -> bool:
+        return any(source is None for source in self._reached)
+
+    def _feed(self, sources: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Set up slots for plain arrays that workers cannot reach."""
+        arrays = self._request.inputs.arrays
+        stranded = {n: arrays[n] for n, each in enumerate(sources) if each is None}
+        n_slots = 2 * self._executor.workers + 2
+        self._feeder = Feeder(self._job, self.grid, stranded, self._prepare, n_slots)
+        return tuple([self._feeder.slots.get(n, each) for n, each in enumerate(sources)])
+
+    def _end_workers(self) -> None:
+        self._crew = self._feeder = None
+        self._open.close()
+
+    def _write(self, outputs: Outputs, task: TileTask, value: Any) -> tuple[int, ...] | None:
+        """Write results that no worker has written; give the checksums of a whole tile's."""
+        if isinstance(value, Written):
+            checksums = value.checksums
+        else:
+            self._learn([array.dtype for array in value])
+            tile = task.tile(self.grid)
+            try:
+                fitting = fit(tile, value, self._setup)  # sent before the worker knew the dtypes, perhaps
+            except CastError as error:
+                raise TileError([TileFailure(tile, describe(error), 1)]) from error
+            outputs.write(tile, fitting)
+            checksums = checksums_of(fitting) if self._setup.checks else None
+        outputs.flush()
+        return checksums if task.part is None else None
+
+    def _write_down(self, journal: Journal, result: Result, checksums: tuple[int, ...] | None) -> None:
+        if self._job.yields_results:
+            journal.record_result(result.task.number, result.value)
+        else:
+            journal.record(result.task.number, checksums)
+
+    def _loop(self) -> TaskLoop:
+        grid, options, journal, feeder = self.grid, self._request.options, self._journal, self._feeder
+        numbers: Iterable[int] = range(grid.size)
+        if journal is not None and journal.n_done:
+            numbers = (number for number in numbers if not journal.is_done(number))
+        cut = functools.partial(cut_in_two, grid=grid, units=self._units, whole_axes=self._whole_axes)
+        tasks = Tasks(
+            tasks=map(TileTask, numbers),
+            tile_of=lambda task: task.tile(grid),
+            grid=grid,
+            n_done=0 if journal is None else journal.n_done,
+            prepare=self._prepare if feeder is None else feeder.prepare,
+            finish=(lambda task: task) if feeder is None else feeder.finish,
+            split=(lambda _: []) if self._job.yields_results else cut,
+            bytes_of=self._bytes_of,
+            name=self._request.name,
+        )
+        observers = [*filter(None, [choose_progress(options.progress, self._request.name)]), *options.callbacks]
+        return TaskLoop(
+            tasks,
+            self._start(),
+            retries=options.retries,
+            on_error=options.on_error,
+            announce=announcer(observers) if observers else None,
+            cancel=options.cancel,
+        )
+
+    def _bytes_of(self, tile: Tile) -> tuple[int, int]:
+        return self._request.inputs.bytes_of(tile.read), 0 if self._outputs is None else self._outputs.bytes_of(tile)
+
+    def _prepare(self, task: TileTask) -> TileTask | None:
+        return task if self._may_start is None or self._may_start(task) else None
+
+    def _planned(self, findings: Findings | None) -> TileGrid:
+        plan = self._planner.plan(findings)
+        self._most_workers = plan.workers
+        if self._crew is not None:
+            self._crew.restrict(plan.workers)
+        _log.info("plan:\n%s", plan)
+        return plan.grid
+
+    def _pilot(self) -> Findings | None:
+        """Call the function on a few blocks in a worker, to learn what it needs."""
+        if self._is_stranded:
+            return None  # slots are made for tiles whose shape is known
+        return try_out(self._start(), self._planner, self._request.options.cancel)

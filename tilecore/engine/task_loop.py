@@ -1,0 +1,309 @@
+"""The loop of tasks: handed to workers, tried again where they fail, accounted for to the last."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from tilecore.engine.cancelling import POLL_SECONDS, Cancel, last_outcomes
+from tilecore.engine.events import Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
+from tilecore.errors import RunCancelledError, TilecoreError, TileError, TileFailure
+from tilecore.executors.base import Crew, Failure, Outcome
+from tilecore.geometry.tiles import Tile, TileGrid
+from tilecore.machine import out_of_memory_kills
+
+__all__ = ["OnError", "Result", "TaskLoop", "Tasks"]
+
+#: What to do when a tile has failed for good: end the run, or finish the other tiles first.
+OnError: TypeAlias = Literal["raise", "finish"]
+
+
+# Observers hear at least so often that the run goes on.
+_SILENCE_SECONDS = 10.0
+
+# A tile that does not fit after so many halvings is not too large, but wrong.
+_MOST_CUTS = 8
+
+
+def _same(task: Any) -> Any:
+    return task
+
+
+def _indivisible(_: Any) -> list[Any]:
+    return []
+
+
+def _no_bytes(_: Tile) -> tuple[int, int]:
+    return 0, 0
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What a loop has to do, and how its tasks are handled.
+
+    Attributes
+    ----------
+    tasks : iterable
+        The tasks, hashable; taken one by one as there is room for them.
+    tile_of : callable
+        The tile of a task, for messages and events.
+    grid : TileGrid
+        The tiles.
+    n_done : int
+        As of `RunStarted`.
+    prepare : callable
+        Gives the task in the form that is sent, or None if it has to wait for another to end.
+    finish : callable
+        Called after each attempt with the task in the form that was sent; gives the task again.
+    split : callable
+        Cuts a task that does not fit into memory into smaller ones; none if it cannot be cut.
+    bytes_of : callable
+        What is read for a tile, and what is written.
+    name : str
+        What the run is called.
+    """
+
+    tasks: Iterable[Any]
+    tile_of: Callable[[Any], Any]
+    grid: TileGrid
+    n_done: int = 0
+    prepare: Callable[[Any], Any] = _same
+    finish: Callable[[Any], Any] = _same
+    split: Callable[[Any], list[Any]] = _indivisible
+    bytes_of: Callable[[Tile], tuple[int, int]] = _no_bytes
+    name: str = "tiles"
+
+
+class Result(NamedTuple):
+    """What a task gave.
+
+    Attributes
+    ----------
+    task : object
+    value : object
+        What the job returned.
+    finished : bool
+        Whether the task's tile is done with it; not so for a part of a tile, but the last.
+    """
+
+    task: Any
+    value: Any
+    finished: bool
+
+
+class TaskLoop:
+    """Hands tasks to the workers of a run until all are done.
+
+    Parameters
+    ----------
+    tasks : Tasks
+    crew : Crew
+    retries : int
+        How often a tile is tried again after an attempt has failed.
+    on_error : {"raise", "finish"}
+    announce : callable, optional
+        Is told every event.
+    cancel : Cancel, optional
+        Ends the run once it is set.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        crew: Crew,
+        *,
+        retries: int = 2,
+        on_error: OnError = "raise",
+        announce: Observer | None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self._tasks, self._crew, self._cancel = tasks, crew, cancel
+        self._retries, self._on_error, self._announce = retries, on_error, announce
+        self._source = iter(tasks.tasks)
+        self._again: deque[Any] = deque()
+        self._attempts: Counter[Any] = Counter()
+        self._parts_left: dict[int, int] = {}
+        self._n_cuts: Counter[int] = Counter()
+        self._failures: list[TileFailure] = []
+        self._n_done = 0
+        self._kills_before = out_of_memory_kills()
+        self._run = secrets.token_hex(8)
+        self._told = 0.0  # when observers have heard something last (monotonic)
+
+    def results(self) -> Iterator[Result]:
+        """Yield each result as it is there; raise what failed.
+
+        Raises
+        ------
+        TileError
+            If tiles failed for good: the first one at once, or all of them at the end.
+        RunCancelledError
+            If the run was cancelled while there was something left to do.
+        WorkerError
+            If workers cannot be had.
+        """
+        start, tasks, grid, cancelled = time.monotonic(), self._tasks, self._tasks.grid, False
+        counts = (grid.size, tasks.n_done, grid.volume.size, self._crew.workers)
+        self._tell(RunStarted, *counts, grid=grid, name=tasks.name)
+        try:
+            yield from self._work()
+        except RunCancelledError:
+            cancelled = True
+            raise
+        finally:
+            ended = (time.monotonic() - start, self._n_done, len(self._failures), self._n_finished == grid.size)
+            self._tell(RunEnded, *ended, cancelled=cancelled)
+        if self._failures:
+            raise TileError(self._failures)
+
+    def _work(self) -> Iterator[Result]:
+        n_open = 0
+        while not self._is_cancelled() and (n_open := n_open + self._submit()):
+            for outcome in self._wait():
+                n_open -= 1
+                try:
+                    yield from self._result(outcome)
+                finally:
+                    # A failure's exception leads to this frame: together they would keep all files open for a while.
+                    del outcome
+                if self._is_cancelled():  # what ended at the same time is done again, lest a slow caller delays the end
+                    break
+        if self._is_cancelled():
+            for outcome in last_outcomes(self._crew):
+                yield from self._result(outcome)
+            n_tiles = self._tasks.grid.size
+            raise RunCancelledError(f"the run was cancelled; {self._n_finished} of {n_tiles} tiles are done")
+
+    def _wait(self) -> list[Outcome]:
+        """Wait for outcomes as long as neither observers nor who may cancel the run are kept waiting."""
+        if self._cancel is not None:
+            outcomes = self._crew.wait(POLL_SECONDS)
+        else:
+            outcomes = self._crew.wait(None if self._announce is None else _SILENCE_SECONDS)
+        if not outcomes and time.monotonic() >= self._told + _SILENCE_SECONDS:
+            self._tell(RunWaits)
+        return outcomes
+
+    def _is_cancelled(self) -> bool:
+        """Whether the run is to end though there is something left to do."""
+        if self._cancel is None or not self._cancel.is_set():
+            return False
+        n_failed = len({failure.tile.number for failure in self._failures})  # of one tile, several parts may fail
+        return self._n_finished + n_failed < self._tasks.grid.size
+
+    @property
+    def _n_finished(self) -> int:
+        """Tiles that are done, also by an earlier run."""
+        return self._tasks.n_done + self._n_done
+
+    def _result(self, outcome: Outcome) -> Iterator[Result]:
+        """Yield what an attempt gave, if it succeeded."""
+        task = self._tasks.finish(outcome.task)
+        if outcome.failure is not None:
+            self._fail(task, outcome.failure, outcome)
+            return
+        finished = self._finishes_tile(task)
+        yield Result(task, outcome.value, finished)
+        if finished:
+            self._succeed(task, outcome)
+
+    def _submit(self) -> int:
+        """Submit as many tasks as there is room for; return how many."""
+        n_submitted = 0
+        for _ in range(self._crew.room()):
+            task = self._again.popleft() if self._again else next(self._source, None)
+            if task is None:
+                break
+            ready = self._tasks.prepare(task)
+            if ready is None:
+                self._again.appendleft(task)
+                break
+            self._crew.submit(ready)
+            n_submitted += 1
+        return n_submitted
+
+    def _succeed(self, task: Any, outcome: Outcome) -> None:
+        self._n_done += 1
+        if self._announce is not None:
+            tile = self._tasks.tile_of(task)
+            if tile.number in self._n_cuts:  # it was the last of its parts
+                tile = self._tasks.grid[tile.number]
+            n_read, n_written = self._tasks.bytes_of(tile)
+            self._tell(
+                TileDone,
+                tile,
+                outcome.seconds,
+                outcome.worker,
+                peak_bytes=outcome.peak_bytes,
+                bytes_read=n_read,
+                bytes_written=n_written,
+            )
+
+    def _finishes_tile(self, task: Any) -> bool:
+        """Whether a task is the last part of its tile, or all of it."""
+        if not self._parts_left or (number := self._number(task)) not in self._parts_left:
+            return True
+        self._parts_left[number] -= 1
+        if self._parts_left[number]:
+            return False
+        del self._parts_left[number]
+        return True
+
+    def _fail(self, task: Any, failure: Failure, outcome: Outcome) -> None:
+        self._attempts[task] += 1
+        tile = self._tasks.tile_of(task)
+        record = TileFailure(tile, failure.reason, self._attempts[task], failure.exitcode, failure.traceback)
+        attempt = {"seconds": outcome.seconds, "worker": outcome.worker, "peak_bytes": outcome.peak_bytes}
+        if self._cut(task, failure):
+            pass
+        elif self._attempts[task] <= self._retries and not isinstance(failure.exception, TilecoreError):
+            self._again.appendleft(task)  # before new ones: others may wait for this one
+        else:
+            self._failures.append(record)
+            self._tell(TileFailed, tile, record, **attempt)
+            if self._on_error == "raise":
+                raise TileError(self._failures) from failure.exception
+            return
+        self._tell(TileRetried, tile, record, **attempt)
+
+    def _cut(self, task: Any, failure: Failure) -> bool:
+        """If an attempt failed for want of memory, run fewer tasks at once, and cut this one in two."""
+        if not self._lacked_memory(task, failure):
+            return False
+        self._crew.restrict(self._crew.workers // 2)
+        number = self._number(task)
+        if not (parts := self._split(number, task)):
+            return False
+        # Other parts of the tile are as large as this one was: cut them before they fail too.
+        others = [other for other in self._again if self._number(other) == number]
+        for other in others:
+            self._again.remove(other)
+            parts += self._split(number, other) or [other]
+        self._parts_left[number] = self._parts_left.get(number, 1) - 1 - len(others) + len(parts)
+        self._n_cuts[number] += 1
+        self._again.extendleft(reversed(parts))
+        return True
+
+    def _number(self, task: Any) -> int:
+        return int(self._tasks.tile_of(task).number)
+
+    def _split(self, number: int, task: Any) -> list[Any]:
+        return self._tasks.split(task) if self._n_cuts[number] < _MOST_CUTS else []
+
+    def _lacked_memory(self, task: Any, failure: Failure) -> bool:
+        if isinstance(failure.exception, MemoryError) and not isinstance(failure.exception, TilecoreError):
+            return True
+        if failure.exitcode != -signal.SIGKILL or failure.timed_out:
+            return False
+        # Killed by somebody. By the kernel, if it says so; else believe it the second time.
+        return out_of_memory_kills() > self._kills_before or self._attempts[task] > 1
+
+    def _tell(self, kind: Any, *details: Any, **more: Any) -> None:
+        if self._announce is not None:
+            self._told = time.monotonic()
+            self._announce(kind(*details, run=self._run, **more))

@@ -1,0 +1,61 @@
+"""Write units: what no two tiles may write of an output, such as a chunk or a shard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tilecore.errors import AlignmentError
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.placement import Placement
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["check_alignment", "common_units", "halves"]
+
+
+def common_units(placement: Placement, outputs: Iterable[tuple[int, ...] | None]) -> tuple[int, ...]:
+    """What a tile must be a multiple of, so that no two tiles write one unit of any output."""
+    units = placement.units(None)
+    for of_output in outputs:
+        own = placement.units(of_output)
+        units = tuple([math.lcm(unit, other) for unit, other in zip(units, own, strict=True)])
+    return units
+
+
+def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
+    """Refuse a grid in which two tiles would write one storage unit.
+
+    Raises
+    ------
+    AlignmentError
+        The message names the nearest tile shapes that work.
+    """
+    cut = [
+        axis
+        for axis, (count, step, unit) in enumerate(zip(grid.counts, grid.tile_shape, units, strict=True))
+        if count > 1 and (step % unit or (grid.ragged != "keep" and unit > 1))
+    ]
+    if not cut:
+        return
+    pairs = list(zip(grid.tile_shape, units, strict=True))
+    smaller = tuple(max(step // unit, 1) * unit for step, unit in pairs)
+    larger = tuple(-(-step // unit) * unit for step, unit in pairs)
+    raise AlignmentError(
+        f"tile_shape={grid.tile_shape}: two tiles would write one storage unit of the output, of {units} voxels, "
+        f"and data would be lost; use {' or '.join(map(str, dict.fromkeys([smaller, larger])))}"
+    )
+
+
+def halves(box: Box, units: Sequence[int], whole_axes: Sequence[int]) -> list[Box]:
+    """Cut a box in two along the longest axis that may be cut, between write units; none if there is none."""
+    lengths = [
+        (length // 2 // unit * unit, axis)
+        for axis, (length, unit) in enumerate(zip(box.shape, units, strict=True))
+        if axis not in whole_axes
+    ]
+    half, axis = max(lengths, default=(0, 0))
+    if half == 0:
+        return []
+    stop, start = list(box.stop), list(box.start)
+    stop[axis] = start[axis] = box.start[axis] + half
+    return [Box(box.start, stop), Box(start, box.stop)]

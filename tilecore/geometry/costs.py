@@ -1,0 +1,50 @@
+"""What the work on a tile costs: its time and its memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["TileCosts", "guessed_bytes"]
+
+# Before anything is measured: input, output and two double-precision copies of each voxel.
+_GUESSED_COPIES = 2
+_GUESSED_BYTES = 16.0
+
+
+@dataclass(frozen=True)
+class TileCosts:
+    """What the work on a tile costs; measured by a few calls before the run, or guessed.
+
+    Attributes
+    ----------
+    bytes_per_voxel : float
+        Memory that a worker needs for each voxel of the read box [byte].
+    seconds_per_voxel : float
+        Time of the function for each voxel of the read box [s].
+    seconds_per_row : float
+        Time to reach one more row of contiguous voxels [s].
+    seconds_per_tile : float
+        Time that a tile takes whatever its size: to hand it to a worker and back, and what
+        each call of the function takes [s].
+    bytes_per_tile : float
+        Memory that a worker needs whatever the tile's size [byte].
+    """
+
+    bytes_per_voxel: float
+    seconds_per_voxel: float = 20e-9
+    seconds_per_row: float = 0.2e-6
+    seconds_per_tile: float = 0.5e-3
+    bytes_per_tile: float = 0.0
+
+    def needed_bytes(self, n_voxels: Any) -> Any:
+        """Memory that a worker needs for read boxes of so many voxels [byte]."""
+        return self.bytes_per_tile + n_voxels * self.bytes_per_voxel
+
+
+def guessed_bytes(dtype: npt.DTypeLike) -> float:
+    """Memory that an unknown function may need for each voxel it reads [byte]."""
+    return np.dtype(dtype).itemsize * _GUESSED_COPIES + _GUESSED_BYTES
