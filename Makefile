@@ -6,14 +6,16 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all fuzz lint bench clean
 
 help:
 	@grep '^# make' Makefile | cut -c3-
-	@echo "make test-all  also the slow sweeps (ARGS='-n 2 --random-order' for two at a time, in any order;"
-	@echo "               ARGS='--hypothesis-profile=search' for other examples than the usual ones)"
+	@echo "make test-all  also the slow sweeps (ARGS='-n 0' for one at a time, '--random-order' for any order,"
+	@echo "               '--hypothesis-profile=search' for other examples than the usual ones)"
+	@echo "make fuzz      look for wrong results with cases that nobody has thought of, for SECONDS=60 (NAME='engine resume' for some)"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     the benchmarks (NAME='pmap merge' for some, QUICK=1 for small ones)"
+	@echo "make bench     the benchmarks (NAME='pmap merge' for some, QUICK=1 for small ones; AGAINST=commit compares"
+	@echo "               CPU seconds with tilecore at that commit, and fails where they are over 1.05x)"
 	@echo "make clean     remove the environments and the demo"
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml
@@ -31,10 +33,13 @@ demo: $(VENV)/installed
 	@echo "The table of blobs is demo/blobs.csv, the picture demo/blobs.png"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
 
 test-all: $(VENV)/installed
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz $(NAME) --seconds $(or $(SECONDS),60)
 
 lint: $(VENV)/installed
 	$(PIP) install -e .[lint]
@@ -44,7 +49,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PIP) install -e .[bench]
-	$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick) $(if $(AGAINST),--against $(AGAINST))
 
 clean:
 	rm -rf .venv-* demo build dist *.egg-info
