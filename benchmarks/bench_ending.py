@@ -1,4 +1,4 @@
-"""A run with tiles that never end is over soon after Ctrl-C or a death."""
+"""A run with tiles that never end is over soon after Ctrl-C, a cancel or a death."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Benchmark
-from tilecore import SharedArray, TileError, collect_tiles
+from tilecore import RunCancelledError, SharedArray, TileError, collect_tiles
 
 WORKERS = 2
 
@@ -24,7 +24,7 @@ class Ending(Benchmark):
     """The rows are whole calls, with the start of the workers; the remarks tell what passed since the blow."""
 
     name = "ending"
-    goal = "at most 0.2 s after Ctrl-C, the death of a worker, or that of the calling process"
+    goal = "at most 0.2 s after Ctrl-C, a cancel, the death of a worker, or that of the calling process"
     repeats = 7
 
     def setup(self) -> None:
@@ -32,7 +32,12 @@ class Ending(Benchmark):
         self.after: dict[str, list[float]] = {}
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
-        return {"Ctrl-C": self._interrupt, "a worker dies": self._kill_worker, "the caller dies": self._kill_caller}
+        return {
+            "Ctrl-C": self._interrupt,
+            "a cancel": self._cancel,
+            "a worker dies": self._kill_worker,
+            "the caller dies": self._kill_caller,
+        }
 
     def prepare(self, name: str) -> None:
         self.pids[:] = 0
@@ -40,7 +45,7 @@ class Ending(Benchmark):
     def remarks(self) -> list[str]:
         return [f"{name}: over {1000 * statistics.median(times):.1f} ms later" for name, times in self.after.items()]
 
-    def _run(self) -> None:
+    def _run(self, cancel: threading.Event | None = None) -> None:
         """A run whose tiles never end; each notes the process it is in."""
         pids = self.pids
 
@@ -48,7 +53,8 @@ class Ending(Benchmark):
             pids[tile.number] = os.getpid()
             time.sleep(1e6)
 
-        collect_tiles(hold, np.zeros(WORKERS), tile_shape=1, pass_tile=True, workers=WORKERS, retries=0, progress=False)
+        options: dict[str, Any] = {"workers": WORKERS, "retries": 0, "cancel": cancel, "progress": False}
+        collect_tiles(hold, np.zeros(WORKERS), tile_shape=1, pass_tile=True, **options)
 
     def _interrupt(self) -> None:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
@@ -57,6 +63,11 @@ class Ending(Benchmark):
                 self._run()
         finally:
             signal.signal(signal.SIGINT, before)
+
+    def _cancel(self) -> None:
+        cancel = threading.Event()
+        with self._struck("a cancel", cancel.set), suppress(RunCancelledError):
+            self._run(cancel)
 
     def _kill_worker(self) -> None:
         with self._struck("a worker dies", lambda: os.kill(int(self.pids[0]), signal.SIGKILL)), suppress(TileError):

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from benchmarks.cpu_seconds import CpuSeconds
 
 
 class Benchmark:
@@ -51,45 +53,73 @@ class Benchmark:
         return []
 
 
+class Turn(NamedTuple):
+    """What one turn of a contender took: seconds on the clock, and CPU seconds of all processes."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(contender: Callable[[], Any]) -> Turn:
+    """Give a contender one turn, and drop what it returns."""
+    gc.collect()
+    with CpuSeconds() as cpu:
+        start = time.perf_counter()
+        result = contender()
+        elapsed = time.perf_counter() - start
+    del result
+    return Turn(elapsed, cpu.seconds)
+
+
 def measure(benchmark: Benchmark) -> dict[str, Any]:
     """Run a benchmark: a round to warm up, if it wants one, then rounds in which each contender has its turn."""
     benchmark.setup()
     try:
         contenders = benchmark.contenders()
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        turns: dict[str, list[Turn]] = {name: [] for name in contenders}
         repeats = 1 if benchmark.quick else benchmark.repeats
         n_warm = int(benchmark.warm_up and not benchmark.quick)
         for turn in range(n_warm + repeats):
             for name, contender in contenders.items():
                 benchmark.prepare(name)
-                elapsed = _timed(contender)
+                taken = timed(contender)
                 if turn >= n_warm:
-                    seconds[name].append(elapsed)
+                    turns[name].append(taken)
         remarks = benchmark.remarks()
     finally:
         benchmark.teardown()
-    own = statistics.median(next(iter(seconds.values())))
-    rows = [
-        {
-            "contender": name,
-            "median_s": statistics.median(times),
-            "min_s": min(times),
-            "max_s": max(times),
-            "ratio": statistics.median(times) / own,
-        }
-        for name, times in seconds.items()
-    ]
+    own = next(iter(turns.values()))
+    rows = [{"contender": name, **_figures(each, own)} for name, each in turns.items()]
     return {"benchmark": benchmark.name, "goal": benchmark.goal, "rows": rows, "remarks": remarks}
+
+
+def _figures(turns: list[Turn], own: list[Turn]) -> dict[str, float]:
+    """Sum up a contender's turns, also by those of tilecore's own."""
+    times = [turn.wall_s for turn in turns]
+    median, cpu_median = statistics.median(times), _cpu_median(turns)
+    return {
+        "median_s": median,
+        "min_s": min(times),
+        "max_s": max(times),
+        "ratio": median / statistics.median(turn.wall_s for turn in own),
+        "cpu_median_s": cpu_median,
+        "cpu_ratio": cpu_median / _cpu_median(own),
+    }
+
+
+def _cpu_median(turns: list[Turn]) -> float:
+    return statistics.median(turn.cpu_s for turn in turns)
 
 
 def table(result: dict[str, Any]) -> str:
     """Write a result as lines of text."""
     lines = [f"\n{result['benchmark']}: {result['goal']}"]
     width = max(len(row["contender"]) for row in result["rows"])
-    lines.append(f"  {'':{width}}  {'median s':>9} {'min':>9} {'max':>9} {'ratio':>7}")
+    lines.append(f"  {'':{width}}  {'median s':>9} {'min':>9} {'max':>9} {'ratio':>7} {'cpu s':>9} {'ratio':>7}")
     for row in result["rows"]:
         times = " ".join(f"{row[key]:9.4f}" for key in ("median_s", "min_s", "max_s"))
-        lines.append(f"  {row['contender']:{width}}  {times} {row['ratio']:6.2f}x")
+        cpu = f"{row['cpu_median_s']:9.4f} {row['cpu_ratio']:6.2f}x"
+        lines.append(f"  {row['contender']:{width}}  {times} {row['ratio']:6.2f}x {cpu}")
     return "\n".join(lines + [f"  {remark}" for remark in result["remarks"]])
 
 
@@ -127,12 +157,3 @@ class Peak:
         while not self._over.is_set():
             self.highest = max(self.highest, self._amount())
             time.sleep(self._seconds)
-
-
-def _timed(contender: Callable[[], Any]) -> float:
-    gc.collect()
-    start = time.perf_counter()
-    result = contender()
-    elapsed = time.perf_counter() - start
-    del result
-    return elapsed

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import find
+from benchmarks.bench_planning_quality import FUNCTIONS, Function, compare
 from benchmarks.measuring import Benchmark, measure, table
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,8 @@ def test_benchmark_runs(name: str) -> None:
     result = measure(find()[name](quick=True))
     assert result["goal"]
     assert all(row["median_s"] > 0 for row in result["rows"])
-    assert result["rows"][0]["ratio"] == 1
+    assert all(row["cpu_median_s"] > 0 for row in result["rows"])
+    assert result["rows"][0]["ratio"] == result["rows"][0]["cpu_ratio"] == 1
     assert name in table(result)
 
 
@@ -50,6 +52,7 @@ def test_runner_writes_json(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "merge", "--quick", "--json", str(file)]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "merge_split_stack2" in output
+    assert "cpu s" in output
     figures = json.loads(file.read_text())
     assert "cores" in figures["machine"]
     assert [result["benchmark"] for result in figures["results"]] == ["merge"]
@@ -68,3 +71,17 @@ def _is_installed(module: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+def test_plans_are_as_good_as_promised(function: Function) -> None:
+    """Simulated runs by plans of tilecore's own, against the best of a sweep: no clock is looked at."""
+    verdict = compare(function, 2)
+    assert verdict.calls <= 3
+    assert verdict.holds, f"{verdict.ratio:.2f}x, {verdict.busy_ratio:.2f}x on a busy machine"
+
+
+def test_the_sweeps_are_those_that_are_promised() -> None:
+    assert len(FUNCTIONS) == 20
+    assert {function.workers for function in FUNCTIONS} == {1, 2, 8}
+    assert all(len(function.sweep()) <= 8 for function in FUNCTIONS)
