@@ -24,7 +24,9 @@ from tilecore import (
     Tile,
     TilecoreError,
     TileError,
+    collect_tiles,
     map_tiles,
+    open_source,
 )
 from tilecore.arrays import access
 from tilecore.engine import feeding, outputs
@@ -463,3 +465,19 @@ def test_what_is_no_executor_is_refused(executor: Any, volume: np.ndarray) -> No
 def test_what_an_executor_of_ones_own_would_ignore_is_refused(option: dict[str, Any], volume: np.ndarray) -> None:
     with pytest.raises(ParameterError, match=f"{next(iter(option))}=.*made already"):
         map_tiles(np.sqrt, volume, executor=SerialExecutor(), **option)
+
+
+def test_a_recording_has_its_context_along_time(tmp_path: Path) -> None:
+    """Where there is no axis of space, time and channel are no stack of images."""
+    recording = np.random.default_rng(0).normal(size=(60, 16)).astype("f4")
+    np.save(tmp_path / "r.npy", recording)
+    source, seen = open_source(tmp_path / "r.npy", axes="TC"), []
+
+    def spread(block: np.ndarray) -> np.ndarray:
+        seen.append(block.shape)
+        return ndimage.maximum_filter(block, (5, 1))
+
+    result = map_tiles(spread, source, halo=(2, 0), tile_shape=(20, 16), executor="serial")
+    np.testing.assert_array_equal(result, ndimage.maximum_filter(recording, (5, 1)))
+    assert seen == [(22, 16), (24, 16), (22, 16)]
+    assert len(collect_tiles(np.sum, source, executor="serial")) < 60

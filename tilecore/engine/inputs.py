@@ -150,8 +150,8 @@ def extra_voxels(source: Any, ndim: int) -> int:
 
 
 def extra_axes(info: ImageInfo | None) -> tuple[int, ...]:
-    """Axes of a file, such as time and channel, along which voxels are no neighbours: tiles of one there."""
-    return () if info is None else tuple([axis for axis, name in enumerate(info.axes) if name in "TC"])
+    """Axes of a file along which tiles have a length of one, as voxels there are no neighbours."""
+    return () if info is None else info.separate_axes
 
 
 def for_all_axes(values: Any, info: ImageInfo | None, rest: Any) -> Any:

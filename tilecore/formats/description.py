@@ -71,6 +71,15 @@ class ImageInfo:
         """Size of all voxels [byte]."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def separate_axes(self) -> tuple[int, ...]:
+        """Axes along which neighbours show the same place: time and channel, where there is space besides.
+
+        A recording, which has no axis of space, has its context along time.
+        """
+        has_space = any(name in self.axes for name in "ZYX")
+        return tuple([axis for axis, name in enumerate(self.axes) if name in "TC"]) if has_space else ()
+
     def with_axes(self, axes: str | None) -> ImageInfo:
         """The same with the axes a caller gives, or with known names for those that have none.
 
