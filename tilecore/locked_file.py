@@ -109,6 +109,9 @@ class LockedFolder:
         except OSError:  # a folder that cannot be read, or a file system that locks no folders
             self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Release the lock."""
         descriptor, self.descriptor = self.descriptor, -1

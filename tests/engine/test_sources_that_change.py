@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,22 @@ def test_a_sink_of_ones_own_can_be_read_when_it_is_written(suffix: str, tmp_path
         result = map_tiles(np.negative, np.ones((8, 8, 8), "f4"), out=sink, tile_shape=8, executor="serial")
         assert (np.asarray(result[2:4]) == -1).all()
     assert (np.asarray(open_source(tmp_path / f"o{suffix}")) == -1).all()
+
+
+@pytest.mark.parametrize("options", [{"tile_shape": 4}, {}, {"tile_shape": 4, "cancel": threading.Event()}])
+def test_a_run_that_failed_keeps_no_file_open(options: dict[str, Any], tmp_path: Path) -> None:
+    """The error's frames and the run do not keep each other alive until garbage is collected."""
+
+    def fails(block: np.ndarray) -> np.ndarray:
+        raise ValueError("as asked")
+
+    np.save(tmp_path / "v.npy", np.ones((8, 8, 8)))
+    gc.collect()
+    before = os.listdir("/proc/self/fd")
+    gc.disable()
+    try:
+        with pytest.raises(TileError, match="as asked"):
+            map_tiles(fails, tmp_path / "v.npy", executor="serial", retries=0, **options)
+        assert os.listdir("/proc/self/fd") == before
+    finally:
+        gc.enable()

@@ -43,12 +43,15 @@ def first_outcomes(crew: Crew, cancel: Cancel | None) -> list[Outcome]:
     """
     if cancel is None:
         return crew.wait()
-    while not (outcomes := crew.wait(POLL_SECONDS)):
-        if cancel.is_set():
-            outcomes = list(last_outcomes(crew))
-            break
-    check_cancel(cancel)
-    return outcomes
+    try:
+        while not (outcomes := crew.wait(POLL_SECONDS)):
+            if cancel.is_set():
+                outcomes = list(last_outcomes(crew))
+                break
+        check_cancel(cancel)
+        return outcomes
+    finally:
+        del outcomes  # a failure's exception leads to this frame: they would keep each other, and open files, alive
 
 
 def last_outcomes(crew: Crew) -> Iterator[Outcome]:

@@ -94,13 +94,14 @@ class PilotTask(NamedTuple):
 def try_out(crew: Crew, planner: Planner, cancel: Cancel | None = None) -> Findings | None:
     """Call the function on a few blocks in a worker; None if it fails."""
     crew.submit(PilotTask(planner))
-    for outcome in first_outcomes(crew, cancel):
-        if isinstance(outcome.value, Findings):
-            _log.info("pilot: %s", outcome.value)
-            return outcome.value
-        if outcome.failure is not None:  # blocks of this size are not to its liking: the run will tell
-            _log.info("the pilot failed (%s); the plan is a guess", outcome.failure.reason)
-    return None
+    outcome = next(iter(first_outcomes(crew, cancel)), None)
+    findings, reason = (None, None) if outcome is None else (outcome.value, outcome.failure and outcome.failure.reason)
+    del outcome  # a failure's exception leads to this frame, as in the loop of tasks
+    if not isinstance(findings, Findings):  # blocks of this size are not to its liking: the run will tell
+        _log.info("the pilot failed (%s); the plan is a guess", reason)
+        return None
+    _log.info("pilot: %s", findings)
+    return findings
 
 
 @dataclass(frozen=True, slots=True)

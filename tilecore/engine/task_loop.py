@@ -181,13 +181,14 @@ class TaskLoop:
 
     def _wait(self) -> list[Outcome]:
         """Wait for outcomes as long as neither observers nor who may cancel the run are kept waiting."""
-        if self._cancel is not None:
-            outcomes = self._crew.wait(POLL_SECONDS)
-        else:
-            outcomes = self._crew.wait(None if self._announce is None else _SILENCE_SECONDS)
-        if not outcomes and time.monotonic() >= self._told + _SILENCE_SECONDS:
-            self._tell(RunWaits)
-        return outcomes
+        silence = None if self._announce is None else _SILENCE_SECONDS
+        outcomes = self._crew.wait(silence if self._cancel is None else POLL_SECONDS)
+        try:
+            if not outcomes and time.monotonic() >= self._told + _SILENCE_SECONDS:
+                self._tell(RunWaits)
+            return outcomes
+        finally:
+            del outcomes  # as in `_work`
 
     def _is_cancelled(self) -> bool:
         """Whether the run is to end though there is something left to do."""
