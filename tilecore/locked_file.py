@@ -8,6 +8,7 @@ import struct
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["LockedFile", "LockedFolder", "LockedRange"]
@@ -58,18 +59,14 @@ class LockedFile:
     def __init__(self, path: Path, *, create: bool = True, wait: bool = False) -> None:
         self.path = path
         self.descriptor, self.excludes = -1, False
+        self._closer: Callable[[], object] = _nothing
         _locked_files.add(self)
         self._open(os.O_CREAT if create else 0, wait=wait)
 
     def close(self) -> None:
         """Close the file and release its lock."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            self.close()
+        self.descriptor = -1
+        self._closer()
 
     def _open(self, create: int, *, wait: bool) -> None:
         """Open the file and lock it; again, if the process that held the lock has removed it meanwhile."""
@@ -79,7 +76,7 @@ class LockedFile:
             try:
                 self.excludes = _lock(descriptor, wait=wait)
                 if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                    self.descriptor = descriptor
+                    self.descriptor, self._closer = descriptor, _closed_with(self, descriptor)
                     return
             except FileNotFoundError:
                 pass
@@ -96,27 +93,23 @@ class LockedFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.descriptor = -1
+        self._closer: Callable[[], object] = _nothing
         _locked_files.add(self)
         try:
-            self.descriptor = os.open(folder, os.O_RDONLY)
+            descriptor = os.open(folder, os.O_RDONLY)
+            self._closer = _closed_with(self, descriptor)
             for _ in range(_FOLDER_TRIES):
                 try:
-                    _lock(self.descriptor, wait=False)
+                    _lock(descriptor, wait=False)
                     break
                 except BlockingIOError:
                     time.sleep(_FOLDER_SECONDS)
         except OSError:  # a folder that cannot be read, or a file system that locks no folders
             self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Release the lock."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._closer()
 
 
 class LockedRange:
@@ -140,19 +133,20 @@ class LockedRange:
     """
 
     def __init__(self, path: str, first: int, length: int) -> None:
-        self.descriptor = -1
+        self._closer: Callable[[], object] = _nothing
         if sys.platform != "linux":
             return
         try:
-            self.descriptor = os.open(path, os.O_RDWR)
+            descriptor = os.open(path, os.O_RDWR)
         except OSError:
             return
+        self._closer = _closed_with(self, descriptor)
         _locked_files.add(self)
         import fcntl
 
         try:
             record = struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, first, length, 0)
-            fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, record)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, record)
         except OSError as error:
             self.close()
             if error.errno in (errno.EACCES, errno.EAGAIN):
@@ -160,12 +154,16 @@ class LockedRange:
 
     def close(self) -> None:
         """Close the file and release the lock."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._closer()
 
-    def __del__(self) -> None:
-        self.close()
+
+def _closed_with(owner: object, descriptor: int) -> Callable[[], object]:
+    """Close a file with its owner; gives what closes it before. A ``__del__`` would swallow a Ctrl-C."""
+    return weakref.finalize(owner, os.close, descriptor)
+
+
+def _nothing() -> None:
+    """There is nothing to close."""
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
