@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
 import sys
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ __all__ = ["LockedFile", "LockedFolder", "LockedRange"]
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 # Those that are open here. A fork shares their locks, and would hold them when this process is gone.
-_locked_files: weakref.WeakSet[LockedFile | LockedFolder | LockedRange] = weakref.WeakSet()
+_locked_files: weakref.WeakSet[_Locked] = weakref.WeakSet()
 
 # How often a folder is tried, and how long it is waited for in between.
 _FOLDER_TRIES, _FOLDER_SECONDS = 20, 0.02
@@ -26,7 +28,30 @@ _FOLDER_TRIES, _FOLDER_SECONDS = 20, 0.02
 _RECORD = "@hhqqi4x"
 
 
-class LockedFile:
+class _Locked:
+    """An open file that is closed with its owner; a fork of this process does not have it."""
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self._closer: Callable[[], object] | None = None
+        _locked_files.add(self)
+
+    def close(self) -> None:
+        """Close the file and release its lock."""
+        self.descriptor = -1
+        if self._closer is not None:
+            self._closer()
+
+    def _open(self, path: Path | str, flags: int) -> None:
+        """Open a file, so that no Ctrl-C leaves it open: those come between two steps of Python, never of C."""
+        descriptors: list[int] = []
+        # A `__del__`, or a function of ours, would swallow a Ctrl-C that comes while it runs.
+        self._closer = weakref.finalize(self, deque, map(os.close, descriptors), 0)
+        descriptors.extend(map(os.open, [path], [flags], [0o600]))
+        self.descriptor = descriptors[0]
+
+
+class LockedFile(_Locked):
     """A file that one process at a time has open.
 
     Parameters
@@ -57,62 +82,45 @@ class LockedFile:
     """
 
     def __init__(self, path: Path, *, create: bool = True, wait: bool = False) -> None:
+        super().__init__()
         self.path = path
-        self.descriptor, self.excludes = -1, False
-        self._closer: Callable[[], object] = _nothing
-        _locked_files.add(self)
-        self._open(os.O_CREAT if create else 0, wait=wait)
+        self.excludes = False
+        flags = os.O_RDWR | (os.O_CREAT if create else 0) | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        while not self._is_locked(flags, wait=wait):
+            self.close()
 
-    def close(self) -> None:
-        """Close the file and release its lock."""
-        self.descriptor = -1
-        self._closer()
-
-    def _open(self, create: int, *, wait: bool) -> None:
-        """Open the file and lock it; again, if the process that held the lock has removed it meanwhile."""
-        flags = os.O_RDWR | create | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        while True:
-            descriptor = os.open(self.path, flags, 0o600)
-            try:
-                self.excludes = _lock(descriptor, wait=wait)
-                if os.path.samestat(os.fstat(descriptor), os.stat(self.path)):
-                    self.descriptor, self._closer = descriptor, _closed_with(self, descriptor)
-                    return
-            except FileNotFoundError:
-                pass
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)
+    def _is_locked(self, flags: int, *, wait: bool) -> bool:
+        """Open the file and lock it; False if the process that held the lock has removed it meanwhile."""
+        self._open(self.path, flags)
+        try:
+            self.excludes = _lock(self.descriptor, wait=wait)
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+        except BaseException:
+            self.close()
+            raise
 
 
-class LockedFolder:
+class LockedFolder(_Locked):
     """A folder that one process at a time has for a moment.
 
     Others lock folders for reasons of their own, and for longer: after a while it goes without.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._closer: Callable[[], object] = _nothing
-        _locked_files.add(self)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            self._closer = _closed_with(self, descriptor)
+        super().__init__()
+        with contextlib.suppress(OSError):  # a folder that cannot be read, or a file system that locks no folders
+            self._open(folder, os.O_RDONLY)
             for _ in range(_FOLDER_TRIES):
                 try:
-                    _lock(descriptor, wait=False)
+                    _lock(self.descriptor, wait=False)
                     break
                 except BlockingIOError:
                     time.sleep(_FOLDER_SECONDS)
-        except OSError:  # a folder that cannot be read, or a file system that locks no folders
-            self.close()
-
-    def close(self) -> None:
-        """Release the lock."""
-        self._closer()
 
 
-class LockedRange:
+class LockedRange(_Locked):
     """Bytes of a file that one owner at a time writes; others may have other bytes.
 
     Parameters
@@ -133,37 +141,22 @@ class LockedRange:
     """
 
     def __init__(self, path: str, first: int, length: int) -> None:
-        self._closer: Callable[[], object] = _nothing
+        super().__init__()
         if sys.platform != "linux":
             return
         try:
-            descriptor = os.open(path, os.O_RDWR)
+            self._open(path, os.O_RDWR)
         except OSError:
             return
-        self._closer = _closed_with(self, descriptor)
-        _locked_files.add(self)
         import fcntl
 
         try:
             record = struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, first, length, 0)
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, record)
+            fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, record)
         except OSError as error:
             self.close()
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise BlockingIOError(error.errno, f"{path} is locked") from error
-
-    def close(self) -> None:
-        """Close the file and release the lock."""
-        self._closer()
-
-
-def _closed_with(owner: object, descriptor: int) -> Callable[[], object]:
-    """Close a file with its owner; gives what closes it before. A ``__del__`` would swallow a Ctrl-C."""
-    return weakref.finalize(owner, os.close, descriptor)
-
-
-def _nothing() -> None:
-    """There is nothing to close."""
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
