@@ -13,6 +13,7 @@ from .blobs.writing import write_blobs
 from .configuration import Settings, settings
 from .engine.chunks import pmap_chunks
 from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles
+from .engine.declared import declare
 from .engine.mapping import map_tiles
 from .engine.stacks import get_split_stack_total_shape, merge_split_stack, merge_split_stack2, stack_splitter
 from .errors import (

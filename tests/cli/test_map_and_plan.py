@@ -23,6 +23,12 @@ from scipy.ndimage import gaussian_filter
 def smooth(block, sigma=2):
     return gaussian_filter(block, sigma, mode="reflect")
 
+def smooth_and_say_so(block, sigma=2):
+    return smooth(block, sigma)
+
+smooth_and_say_so.halo = lambda sigma=2: int(4 * sigma + 0.5)
+smooth_and_say_so.dtype = "f4"
+
 def fail(block):
     raise ValueError("not this one")
 
@@ -45,6 +51,20 @@ def expected(sigma: float) -> Any:
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(VOLUME, sigma, mode="reflect")
+
+
+def test_a_function_that_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["volume.npy", "--function", "functions_of_mine:smooth_and_say_so", "--kwargs", '{"sigma": 1}']
+    assert run("map", *common, "-q", "-j", 2, "-o", "out.npy", "--tile-shape", 12) == 0
+    np.testing.assert_array_equal(np.load("out.npy"), expected(1).astype("f4"))
+    assert run("map", *common, "-q", "-j", 2, "-o", "wide.npy", "--tile-shape", 12, "--out-dtype", "f8") == 0
+    np.testing.assert_array_equal(np.load("wide.npy"), expected(1).astype("f8"))
+    plan = {}
+    for halo in ([], ["--halo", 4], ["--halo", 0]):
+        capsys.readouterr()
+        assert run("plan", *common, "-j", 1, "--max-memory", "1MB", *halo) == 0
+        plan[tuple(halo)] = capsys.readouterr().out
+    assert plan[()] == plan["--halo", 4] != plan["--halo", 0]
 
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])

@@ -122,8 +122,8 @@ def detect_blobs(
     params : mapping, optional
         Arguments of a detector that is not tilecore's.
     halo : int or sequence, optional
-        Context that such a detector needs around a tile [voxel]. Default: its attribute ``halo``,
-        a number or numbers, or a function of `params` that gives them.
+        Context that such a detector needs around a tile [voxel]. Default: what it declares for
+        `params`, see `declare`.
     tile_shape : int or sequence of int, optional
         As of `map_tiles`.
     **run
@@ -275,7 +275,6 @@ class _Search:
             function,
             self.sources,
             tile_shape=shape,
-            halo=detector.halo,
             kwargs={"detector": detector},
             pass_tile=True,
             **options,

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore import plugins
+from tilecore.arrays.boxed import Boundary, as_boundary
 from tilecore.blobs.levels import HessianLevels, Levels, voxel_range
 from tilecore.blobs.maxima import extremes, find_maxima
 from tilecore.blobs.scales import ScaleSpace
+from tilecore.engine.declared import Declared, declare, first_given
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "own_detector"]
@@ -43,6 +46,9 @@ class ScaleSpaceDetector:
     shape: tuple[int, ...]
     threshold: float
     border: tuple[int, ...]
+
+    #: Its blocks end where the volume ends.
+    boundary: ClassVar[None] = None
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -84,6 +90,7 @@ class OwnDetector:
     name : str
     params : mapping
     halo : HaloLike
+    boundary : Boundary
     columns : tuple of str, or None
         Names of the columns after the position; None: sigma, or one for each axis, if their
         number tells so, otherwise ``column_0`` and so on.
@@ -93,6 +100,7 @@ class OwnDetector:
     name: str
     params: Mapping[str, Any]
     halo: HaloLike
+    boundary: Boundary
     columns: tuple[str, ...] | None
 
     #: Its tiles are left to the planner.
@@ -110,7 +118,7 @@ class OwnDetector:
         if len(rows) == 0:
             return rows
         ndim = len(tile.read.start)
-        rows[:, :ndim] += tile.read.start
+        rows[:, :ndim] += _block_box(self, tile).start
         nearest = np.floor(rows[:, :ndim] + 0.5)
         own = (nearest >= tile.write.start) & (nearest < np.array(tile.write.stop))
         return rows[own.all(axis=1)]
@@ -130,7 +138,7 @@ class OwnDetector:
         return [f"column_{number}" for number in range(n_columns)]
 
     def _checked(self, result: Any, tile: Tile) -> Rows:
-        shape = np.array(tile.read.shape)
+        shape = np.array(_block_box(self, tile).shape)
         try:
             rows = np.array(result, dtype=np.float64)
         except (TypeError, ValueError):
@@ -164,36 +172,45 @@ def own_detector(
     ParameterError
         If nobody knows it, or its halo is not known.
     """
-    name, function = _found(detector)
-    arguments = dict(params or {})
-    told = getattr(function, "halo", None) if halo is None else halo
-    if callable(told):
-        told = told(**arguments)
-    if told is None:
+    function = _found(detector)
+    declared = Declared.of(function, params)
+    name = detector if isinstance(detector, str) else declared.name
+    needed = first_given(halo, declared.halo)
+    if needed is None:
         raise ParameterError(
-            f"detector={name!r}: how much context it needs is not known; give halo=, or the function an attribute halo"
+            f"detector={name!r}: how much context it needs is not known; give halo=, or let it declare its halo"
         )
-    columns = getattr(function, "columns", None)
-    return OwnDetector(function, name, arguments, told, None if columns is None else tuple(columns))
+    columns = None if declared.columns is None else tuple(declared.columns)
+    return OwnDetector(function, name, dict(params or {}), needed, as_boundary(declared.boundary), columns)
 
 
-def _found(detector: str | Callable[..., Any]) -> tuple[str, Callable[..., Any]]:
+def _found(detector: str | Callable[..., Any]) -> Callable[..., Any]:
+    function: Any = detector
     if isinstance(detector, str):
         named = ":" in detector
-        name, function = detector, plugins.load(detector, "detector") if named else plugins.find(ENTRY_POINTS, detector)
+        function = plugins.load(detector, "detector") if named else plugins.find(ENTRY_POINTS, detector)
         if function is None:
             raise ParameterError.of(
                 "detector",
                 detector,
                 f"'log', 'dog', 'doh', 'module:name', or the name of an entry point {ENTRY_POINTS}",
             )
-    else:
-        name, function = getattr(detector, "__name__", type(detector).__name__), detector
     if not callable(function):
         raise ParameterTypeError.of("detector", detector, "must be a function")
-    return name, function
+    return function  # type: ignore[no-any-return]
 
 
+def _block_box(detector: Detector, tile: Tile) -> Box:
+    return tile.read if detector.boundary is None else tile.padded
+
+
+# What needs context is the detector; it says how much.
+_as_detector = declare(
+    halo=lambda detector: detector.halo, boundary=lambda detector: detector.boundary, name="detect_blobs"
+)
+
+
+@_as_detector
 def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile, detector: Detector) -> dict[str, Any]:
     """Find what a tile owns, and the range of its voxels: an image of one value has no blobs.
 
@@ -204,7 +221,8 @@ def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile
     """
     low, high = voxel_range(block)
     found = {"low": float(low), "high": float(high)}
-    mask = masks[0][tile.inner.slices] if masks else None
+    own = tile.write.translated([-first for first in _block_box(detector, tile).start])
+    mask = masks[0][own.slices] if masks else None
     if mask is not None and not mask.any():
         return {**found, "rows": None}
     rows = detector.find(block, tile)
@@ -214,6 +232,7 @@ def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile
     return {**found, "rows": rows}
 
 
+@_as_detector
 def extremes_in_tile(block: npt.NDArray[Any], *, tile: Tile, detector: ScaleSpaceDetector) -> tuple[float, float]:
     """Smallest and largest response of what a tile owns."""
     return detector.extremes(block, tile)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "add_function_arguments",
     "add_halo_argument",
     "add_output_arguments",
     "add_plan_arguments",
@@ -14,6 +16,7 @@ __all__ = [
     "add_run_arguments",
     "as_dtype",
     "halo_of",
+    "kwargs_of",
     "add_source_arguments",
     "numbers",
     "open_input",
@@ -131,16 +134,40 @@ def add_halo_argument(parser: argparse.ArgumentParser) -> None:
         "--halo",
         type=int,
         nargs="+",
-        default=[0],
         metavar="N",
-        help="context around a tile, for all axes or each [voxel]",
+        help="context around a tile, for all axes or each [voxel] (default: what the function declares)",
     )
 
 
-def halo_of(options: argparse.Namespace) -> int | list[int]:
+def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add ``--function`` and what it is called with."""
+    parser.add_argument(
+        "--function",
+        required=required,
+        metavar="MODULE:NAME",
+        help="called with each block; modules are also looked for in this folder",
+    )
+    parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
+
+
+def halo_of(options: argparse.Namespace) -> int | list[int] | None:
     """The halo that was given."""
-    halo: list[int] = options.halo
-    return halo[0] if len(halo) == 1 else halo
+    halo: list[int] | None = options.halo
+    return halo[0] if halo and len(halo) == 1 else halo
+
+
+def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The further arguments of the function."""
+    from tilecore.errors import ParameterError
+
+    text = options.kwargs
+    try:
+        kwargs = json.loads(text)
+    except ValueError as error:
+        raise ParameterError.of("kwargs", text, f"must be JSON: {error}") from error
+    if not isinstance(kwargs, dict):
+        raise ParameterError.of("kwargs", text, 'must be a JSON object, such as {"sigma": 2}')
+    return kwargs
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:

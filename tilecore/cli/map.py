@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from tilecore.cli.arguments import (
+    add_function_arguments,
     add_halo_argument,
     add_output_arguments,
     add_resume_argument,
@@ -14,6 +14,7 @@ from tilecore.cli.arguments import (
     add_source_arguments,
     as_dtype,
     halo_of,
+    kwargs_of,
     open_input,
     run_options,
 )
@@ -26,20 +27,19 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_source_arguments(parser)
-    parser.add_argument(
-        "--function",
-        required=True,
-        metavar="MODULE:NAME",
-        help="called with each block; modules are also looked for in this folder",
-    )
-    parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
+    add_function_arguments(parser, required=True)
     add_halo_argument(parser)
     parser.add_argument(
         "--boundary",
         metavar="MODE",
-        help="what blocks have beyond the volume: reflect, symmetric, edge, wrap, constant or a number",
+        help="what blocks have beyond the volume: reflect, symmetric, edge, wrap, constant or a number "
+        "(default: what the function declares)",
     )
-    parser.add_argument("--out-dtype", metavar="DTYPE", help="of the output (default: that of the first result)")
+    parser.add_argument(
+        "--out-dtype",
+        metavar="DTYPE",
+        help="of the output (default: what the function declares, or that of the first result)",
+    )
     add_output_arguments(parser, "file to be made")
     add_resume_argument(parser)
     add_run_arguments(parser)
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     map_tiles(
         load_function(options.function),
         open_input(options),
-        kwargs=_kwargs(options.kwargs),
+        kwargs=kwargs_of(options),
         halo=halo_of(options),
         boundary=_boundary(options.boundary),
         dtype=as_dtype("out_dtype", options.out_dtype),
@@ -63,18 +63,6 @@ def _run(options: argparse.Namespace) -> None:
         **run_options(options),
     )
     print(options.output)
-
-
-def _kwargs(text: str) -> dict[str, Any]:
-    from tilecore.errors import ParameterError
-
-    try:
-        kwargs = json.loads(text)
-    except ValueError as error:
-        raise ParameterError.of("kwargs", text, f"must be JSON: {error}") from error
-    if not isinstance(kwargs, dict):
-        raise ParameterError.of("kwargs", text, 'must be a JSON object, such as {"sigma": 2}')
-    return kwargs
 
 
 def _boundary(text: str | None) -> Any:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 
-from tilecore.cli.arguments import add_halo_argument, add_plan_arguments, add_source_arguments, halo_of, open_input
+from tilecore.cli.arguments import (
+    add_function_arguments,
+    add_halo_argument,
+    add_plan_arguments,
+    add_source_arguments,
+    halo_of,
+    kwargs_of,
+    open_input,
+)
+from tilecore.cli.functions import load_function
 
 __all__ = ["configure"]
 
@@ -13,6 +22,7 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_source_arguments(parser)
+    add_function_arguments(parser, required=False)
     add_halo_argument(parser)
     add_plan_arguments(parser)
     parser.add_argument(
@@ -28,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from tilecore.engine.declared import Declared, first_given
     from tilecore.engine.inputs import extra_axes, for_all_axes
     from tilecore.errors import ParameterError
     from tilecore.geometry.costs import TileCosts
@@ -37,12 +48,14 @@ def _run(options: argparse.Namespace) -> None:
     if needed is not None and not 0 < needed < math.inf:
         raise ParameterError.of("bytes_per_voxel", needed, "must be more than 0")
     source = open_input(options)
+    function = None if options.function is None else load_function(options.function)
+    declared = Declared() if function is None else Declared.of(function, kwargs_of(options))
     plan = plan_tiles(
         source.shape,
         source.dtype,
         max_memory=options.max_memory,
         workers=options.workers,
-        halo=for_all_axes(halo_of(options), source.info, 0),
+        halo=for_all_axes(first_given(halo_of(options), declared.halo, 0), source.info, 0),
         chunks=getattr(source, "chunks", None),
         write_units=for_all_axes(options.write_units, source.info, 1),
         single_axes=extra_axes(source.info),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.arrays.boxed import Boundary
 from tilecore.engine.jobs import CollectJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
@@ -25,7 +25,7 @@ def iter_tiles(
     source: Any,
     *,
     tile_shape: int | Sequence[int] | None = None,
-    halo: HaloLike = 0,
+    halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -77,7 +77,7 @@ def collect_tiles(
     source: Any,
     *,
     tile_shape: int | Sequence[int] | None = None,
-    halo: HaloLike = 0,
+    halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -120,7 +120,7 @@ def reduce_tiles(
     *,
     initial: Any = None,
     tile_shape: int | Sequence[int] | None = None,
-    halo: HaloLike = 0,
+    halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -198,15 +198,15 @@ def _prepare(
     function: Callable[..., Any],
     source: Any,
     tile_shape: int | Sequence[int] | None,
-    halo: HaloLike,
+    halo: HaloLike | None,
     boundary: Boundary,
     kwargs: Mapping[str, Any] | None,
     pass_tile: bool,
     run: RunOptions,
     may_start: Callable[[TileTask], bool] | None = None,
 ) -> Run:
-    request = Request.of(function, source, tile_shape, halo, run)
-    job = CollectJob(function, dict(kwargs or {}), as_boundary(boundary), request.options.copy, pass_tile)
+    request = Request.of(function, kwargs, source, tile_shape=tile_shape, halo=halo, boundary=boundary, run=run)
+    job = CollectJob(function, dict(kwargs or {}), request.boundary, request.options.copy, pass_tile)
     return Run(job, request, may_start=may_start)
 
 

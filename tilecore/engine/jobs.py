@@ -136,7 +136,7 @@ class TileJob:
 
     def block_box(self, tile: Tile) -> Box:
         """The box of a tile's block: what is read, with what is padded."""
-        return tile.read if self.boundary is None else tile.read.grown(tile.pad)
+        return tile.read if self.boundary is None else tile.padded
 
     def read(self, source: Any, tile: Tile) -> npt.NDArray[Any]:
         """Read a tile's block from a source that can be reached here."""

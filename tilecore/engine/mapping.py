@@ -8,7 +8,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.arrays.boxed import Boundary
+from tilecore.engine.declared import first_given
 from tilecore.engine.jobs import MapJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.outputs import Outputs
@@ -31,7 +32,7 @@ def map_tiles(
     source: Any,
     *,
     tile_shape: int | Sequence[int] | None = None,
-    halo: HaloLike = 0,
+    halo: HaloLike | None = None,
     boundary: Boundary = None,
     out: Any = None,
     dtype: Any = None,
@@ -62,22 +63,25 @@ def map_tiles(
         Shape of what a tile owns [voxel]. Default: chosen by `plan_tiles`, after the
         function has been measured on a small block in the middle of the volume. Time and
         channel axes of a file have tiles of one, and may be left out here and in `halo`.
-    halo : int, sequence of int, or sequence of (int, int)
+    halo : int, sequence of int, or sequence of (int, int), optional
         Context read before and after a tile, per axis [voxel]. If no result depends on
         voxels farther away, the outcome equals that on the whole volume bit for bit.
+        Default: what the function declares (see `declare`), otherwise 0.
     boundary : {"reflect", "symmetric", "edge", "wrap", "constant"}, number, or None
-        What blocks have beyond the volume's edges: nothing (None), a mode of `numpy.pad`,
-        or a value.
+        What blocks have beyond the volume's edges: a mode of `numpy.pad`, or a value. Default:
+        what the function declares, otherwise nothing.
     out : array_like, path, or sequence of them, optional
         Where results go: an ndarray, memmap, SharedArray or zarr array of the right shape,
         a sink of `create_sink`, or the path of a file to be made (``.npy``, ``.tif``,
         ``.zarr``, ``.ome.zarr``, ``.h5``), which gets the axes and the voxel size of the
         source. Default: new ndarrays.
     dtype : dtype_like or sequence of them, optional
-        Dtype of new outputs. Default: that of the first result.
+        Dtype of new outputs. Default: what the function declares, otherwise that of the first
+        result.
     scale : number or sequence of numbers, optional
         Output voxels per voxel of the volume, for all axes or each: whole numbers or 1/n.
-        An axis of n voxels gives ``ceil(n * scale)``.
+        An axis of n voxels gives ``ceil(n * scale)``. Default: what the function declares,
+        otherwise 1.
     drop_axis : int or sequence of int
         Axes that results do not have; tiles span them.
     new_axis : dict of int to int, optional
@@ -125,15 +129,15 @@ def map_tiles(
     >>> map_tiles(np.sqrt, volume, tile_shape=2, executor="serial").shape
     (2, 3, 4)
     """
-    request = Request.of(function, source, tile_shape, halo, run)
-    grid, inputs = request.grid, request.inputs
-    placement = Placement.of(grid.ndim, scale, drop_axis, new_axis)
+    request = Request.of(function, kwargs, source, tile_shape=tile_shape, halo=halo, boundary=boundary, run=run)
+    grid, inputs, declared = request.grid, request.inputs, request.declared
+    placement = Placement.of(grid.ndim, first_given(scale, declared.scale), drop_axis, new_axis)
     placement.check(grid)
     is_tilewise = placement == Placement.of(grid.ndim) and not any(map(any, grid.halo))
     targets = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise}
-    outputs = Outputs(out, dtype, placement=placement, inputs=inputs, **targets)
+    outputs = Outputs(out, first_given(dtype, declared.dtype), placement=placement, inputs=inputs, **targets)
     check_alignment(grid, outputs.units)
-    job = MapJob(function, dict(kwargs or {}), as_boundary(boundary), request.options.copy, pass_tile, placement)
+    job = MapJob(function, dict(kwargs or {}), request.boundary, request.options.copy, pass_tile, placement)
     with Run(job, request, outputs=outputs, whole_axes=placement.dropped) as one:
         one.plan()
         if one.is_finished:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.pilot import Planner
@@ -29,8 +31,10 @@ class Request:
     single_axes : tuple of int
         Axes along which tiles are as short as they can be.
     options : Options
-    name : str
-        What the run is called where it is shown.
+    boundary : Boundary
+        What the caller has said, or the function declares, as the halo.
+    declared : Declared
+        What the function says of itself.
     """
 
     inputs: Inputs
@@ -38,7 +42,8 @@ class Request:
     planned: bool
     single_axes: tuple[int, ...]
     options: Options
-    name: str
+    boundary: Boundary
+    declared: Declared
 
     def planner(self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Planner:
         """What chooses the tiles, for so many workers, write units and axes that tiles must span."""
@@ -52,9 +57,12 @@ class Request:
     def of(
         cls,
         function: Callable[..., Any],
+        kwargs: Mapping[str, Any] | None,
         source: Any,
+        *,
         tile_shape: int | Sequence[int] | None,
-        halo: HaloLike,
+        halo: HaloLike | None,
+        boundary: Boundary,
         run: RunOptions,
     ) -> Request:
         """Open the sources and check what was given with them.
@@ -63,10 +71,11 @@ class Request:
         ------
         ParameterError, ParameterTypeError, MissingFileError, UnreadableFileError
         """
-        options = Options.of(run)
+        options, declared = Options.of(run), Declared.of(function, kwargs)
         inputs = Inputs.of(source)
         shape, info = inputs.shape, inputs.info
         given = [max(length, 1) for length in shape] if tile_shape is None else for_all_axes(tile_shape, info, 1)
+        halo = first_given(halo, declared.halo, 0)
         grid = TileGrid(shape, given, for_all_axes(halo, info, 0))
-        name = getattr(function, "__name__", "tiles")
-        return cls(inputs, grid, tile_shape is None, extra_axes(info), options, name)
+        boundary = as_boundary(first_given(boundary, declared.boundary))
+        return cls(inputs, grid, tile_shape is None, extra_axes(info), options, boundary, declared)

@@ -287,9 +287,9 @@ class Run:
             finish=(lambda task: task) if feeder is None else feeder.finish,
             split=(lambda _: []) if self._job.yields_results else cut,
             bytes_of=self._bytes_of,
-            name=self._request.name,
+            name=self._request.declared.name,
         )
-        observers = [*filter(None, [choose_progress(options.progress, self._request.name)]), *options.callbacks]
+        observers = [*filter(None, [choose_progress(options.progress, tasks.name)]), *options.callbacks]
         return TaskLoop(
             tasks,
             self._start(),

@@ -6,12 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import maximum_filter
 
-
-def bright_spots(block: npt.NDArray[np.generic], radius: int = 2, brightness: float = 0) -> npt.NDArray[np.float64]:
-    """Find voxels that nothing within a radius outshines; columns: position, radius, brightness."""
-    brightest = maximum_filter(block, 2 * radius + 1)
-    spots = np.argwhere((block == brightest) & (block > brightness))
-    return np.column_stack([spots, np.full(len(spots), radius), block[tuple(spots.T)]])
+from tilecore import declare
 
 
 def _halo(radius: int = 2, **_: float) -> int:
@@ -19,5 +14,9 @@ def _halo(radius: int = 2, **_: float) -> int:
     return radius
 
 
-bright_spots.halo = _halo  # type: ignore[attr-defined]
-bright_spots.columns = ("radius", "brightness")  # type: ignore[attr-defined]
+@declare(halo=_halo, columns=("radius", "brightness"))
+def bright_spots(block: npt.NDArray[np.generic], radius: int = 2, brightness: float = 0) -> npt.NDArray[np.float64]:
+    """Find voxels that nothing within a radius outshines; columns: position, radius, brightness."""
+    brightest = maximum_filter(block, 2 * radius + 1)
+    spots = np.argwhere((block == brightest) & (block > brightness))
+    return np.column_stack([spots, np.full(len(spots), radius), block[tuple(spots.T)]])
