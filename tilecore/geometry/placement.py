@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from tilecore.errors import ParameterError, ParameterTypeError
@@ -62,12 +63,21 @@ class Placement:
         )
         return cls(_as_scale(scale, ndim), dropped, added)
 
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether the output has the volume's voxels: what is asked for each tile is answered at once."""
+        return not (self.dropped or self.added) and all(scale == 1 for scale in self.scale)
+
     def shape(self, volume_shape: Sequence[int]) -> tuple[int, ...]:
         """Shape of the output for a volume of the given shape."""
+        if self._is_plain:
+            return tuple(volume_shape)
         return self._rearranged(self._scaled(volume_shape))
 
     def box(self, write: Box) -> Box:
         """Box of the output that a write box owns."""
+        if self._is_plain:
+            return write
         start = [self._exact(first, axis) for axis, first in enumerate(write.start)]
         stop = self._scaled(write.stop)
         return Box(self._rearranged(start, first=True), self._rearranged(stop))
@@ -92,14 +102,16 @@ class Placement:
         if result_shape == own.shape:
             return Box.of_shape(own.shape).slices
         offset = [first - low for first, low in zip(tile.write.start, block.start, strict=True)]
-        whole = self._rearranged(self._scaled(block.shape))
+        whole = self.shape(block.shape)
         if result_shape != whole:
             other = "" if whole == own.shape else f", or {own.shape}, what the tile owns"
             raise ParameterError(
                 f"the function returned an array of shape {result_shape} for {tile}: "
                 f"shape {whole}, as the block{other}, is needed"
             )
-        first = self._rearranged([self._exact(step, axis) for axis, step in enumerate(offset)], first=True)
+        first = tuple(offset)
+        if not self._is_plain:
+            first = self._rearranged([self._exact(step, axis) for axis, step in enumerate(offset)], first=True)
         return Box.of_shape(own.shape).translated(first).slices
 
     def check(self, grid: TileGrid) -> None:
