@@ -142,6 +142,9 @@ def test_a_conversion_that_was_killed_goes_on(tmp_path: Path) -> None:
     kept = [path for path, at in written.items() if (out / path.relative_to(partial)).stat().st_mtime_ns == at]
     assert len(kept) >= 20
     assert sorted(os.listdir(tmp_path)) == ["in.npy", "o.ome.zarr"]
+    assert run(*command, "--resume") == 0  # is complete, and known to be: given at once
+    assert [path for path, at in written.items() if (out / path.relative_to(partial)).stat().st_mtime_ns == at] == kept
+    assert run(*command) == run(*command, "--resume", "--crop", "1:,:,:") == 2
 
 
 @pytest.mark.parametrize("kind", ["a plane", "a stack", "a folder"])
