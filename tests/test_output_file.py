@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.faults.harness import FOR_EVER, Session, places, wait_until
-from tilecore import MissingFileError, OutputExistsError, UnwritableFileError, create_sink, open_source, renaming
-from tilecore.locked_file import LockedFile
+from tilecore import (
+    MissingFileError,
+    OutputExistsError,
+    UnwritableFileError,
+    create_sink,
+    locked_file,
+    open_source,
+    output_file,
+    renaming,
+)
+from tilecore.engine.journal_file import JournalFile
+from tilecore.locked_file import LockedFile, LockedRange
 from tilecore.output_file import Place, finished, new_token, remove_abandoned
 
 TOKEN = "0123456789abcdef"
@@ -223,6 +234,29 @@ def test_a_locked_file_that_is_removed_meanwhile_is_opened_anew(tmp_path: Path) 
     assert not os.path.samestat(os.fstat(first.descriptor), os.fstat(second.descriptor))
 
 
+@pytest.mark.parametrize("kind", ["journal", "bytes", "place", "place of another run"])
+def test_a_fork_of_a_killed_run_keeps_nobody_out(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it was forking, it lives on in the fork until that has let go of what it has inherited."""
+    path = tmp_path / "o.npy"
+    held: Any
+    if kind == "journal":
+        held, take = LockedFile(path), lambda: JournalFile(path).close()
+    elif kind == "bytes":
+        path.write_bytes(bytes(100))
+        held, take = LockedRange(str(path), 0, 50), lambda: LockedRange(str(path), 40, 20).close()
+    else:
+        held = Place.create(path)
+        held.data.touch()
+        resumes = kind == "place"
+
+        def take() -> None:
+            (Place.resume(path, held.token) if resumes else Place.create(path, alone=True)).discard()
+
+    lets_go = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: held.close())
+    monkeypatch.setattr(locked_file, "time", lets_go)
+    take()
+
+
 def write_zarr(path: Path, value: int) -> None:
     with create_sink(path, (8, 16, 16), "u1", chunks=(4, 16, 16), overwrite=True) as sink:
         sink[...] = value
@@ -268,6 +302,44 @@ def test_two_processes_that_write_one_output_at_once_do_not_mix(tmp_path: Path, 
         assert [session.wait() for session in sessions] == [(0, "")] * 2
         assert read_zarr(path) in ({1}, {2})
         assert not places(path)
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("first", [None, write_csv, write_zarr])
+@pytest.mark.parametrize("then", [None, write_csv, write_zarr])
+@pytest.mark.parametrize("own", [write_csv, write_zarr])
+def test_a_name_that_is_taken_at_the_last_moment(
+    own: Any, first: Any, then: Any, can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at who has the name and the renaming, another run takes it, or gives it up."""
+    path, place = tmp_path / "o.zarr", Place.create(tmp_path / "o.zarr")
+
+    def has_the_name(write: Any) -> None:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if write is not None:
+            write_there(write, path, 1)
+
+    def write_there(write: Any, where: Path, value: int) -> None:
+        where.write_text("one") if write is write_csv else (where.mkdir(), (where / "two").write_text(str(value)))
+
+    def interfering(function: Callable[..., Any]) -> Callable[..., Any]:
+        def renamed(*arguments: Any) -> Any:
+            if interferes:
+                interferes.pop()
+                has_the_name(then)
+            return function(*arguments)
+
+        return renamed
+
+    has_the_name(first)
+    write_there(own, place.data, 5)
+    interferes = [True]
+    monkeypatch.setattr(os, "replace", interfering(os.replace))
+    monkeypatch.setattr(output_file, "exchange", interfering(renaming.exchange if can_exchange else lambda *_: False))
+    place.commit(overwrite=True)
+    assert not interferes
+    assert path.read_text() == "one" if own is write_csv else (path / "two").read_text() == "5"
+    assert os.listdir(tmp_path) == ["o.zarr"]
 
 
 class KilledAt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import struct
 import sys
@@ -12,8 +13,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 __all__ = ["LockedFile", "LockedFolder", "LockedRange"]
+
+Result = TypeVar("Result")
 
 # What the system says where files cannot be locked.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -21,8 +25,11 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 # Those that are open here. A fork shares their locks, and would hold them when this process is gone.
 _locked_files: weakref.WeakSet[_Locked] = weakref.WeakSet()
 
-# How often a folder is tried, and how long it is waited for in between.
-_FOLDER_TRIES, _FOLDER_SECONDS = 20, 0.02
+# How long it may take until a process, that was being forked as its parent was killed, has let go [s].
+_FORK_SECONDS = 1.0
+
+# How long a folder is waited for, and how long between two tries of anything.
+_FOLDER_SECONDS, _PAUSE_SECONDS = 0.4, 0.01
 
 # The system's record of a lock: kind, whence, first byte, number of bytes, process.
 _RECORD = "@hhqqi4x"
@@ -60,8 +67,8 @@ class LockedFile(_Locked):
         Links are not followed.
     create : bool
         Whether the file is made if it is not there.
-    wait : bool
-        Whether to wait for another process to close it.
+    patience : float
+        How long to wait for another process to close it [s].
 
     Attributes
     ----------
@@ -73,7 +80,7 @@ class LockedFile(_Locked):
     Raises
     ------
     BlockingIOError
-        If another process has it open.
+        If another process has it open for longer.
 
     Notes
     -----
@@ -81,19 +88,19 @@ class LockedFile(_Locked):
     the file open.
     """
 
-    def __init__(self, path: Path, *, create: bool = True, wait: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = True, patience: float = _FORK_SECONDS) -> None:
         super().__init__()
         self.path = path
         self.excludes = False
         flags = os.O_RDWR | (os.O_CREAT if create else 0) | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-        while not self._is_locked(flags, wait=wait):
+        while not self._is_locked(flags, patience):
             self.close()
 
-    def _is_locked(self, flags: int, *, wait: bool) -> bool:
+    def _is_locked(self, flags: int, patience: float) -> bool:
         """Open the file and lock it; False if the process that held the lock has removed it meanwhile."""
         self._open(self.path, flags)
         try:
-            self.excludes = _lock(self.descriptor, wait=wait)
+            self.excludes = _patiently(functools.partial(_lock, self.descriptor), patience)
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
@@ -110,14 +117,10 @@ class LockedFolder(_Locked):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        with contextlib.suppress(OSError):  # a folder that cannot be read, or a file system that locks no folders
+        # A folder that cannot be read, one that others have for longer, or a file system that locks no folders.
+        with contextlib.suppress(OSError):
             self._open(folder, os.O_RDONLY)
-            for _ in range(_FOLDER_TRIES):
-                try:
-                    _lock(self.descriptor, wait=False)
-                    break
-                except BlockingIOError:
-                    time.sleep(_FOLDER_SECONDS)
+            _patiently(functools.partial(_lock, self.descriptor), _FOLDER_SECONDS)
 
 
 class LockedRange(_Locked):
@@ -148,25 +151,40 @@ class LockedRange(_Locked):
             self._open(path, os.O_RDWR)
         except OSError:
             return
-        import fcntl
-
         try:
-            record = struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, first, length, 0)
-            fcntl.fcntl(self.descriptor, fcntl.F_OFD_SETLK, record)
+            _patiently(functools.partial(_lock_bytes, self.descriptor, first, length), _FORK_SECONDS)
         except OSError as error:
             self.close()
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise BlockingIOError(error.errno, f"{path} is locked") from error
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
+def _patiently(lock: Callable[[], Result], patience: float) -> Result:
+    """Lock something, if need be when others have let go."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return lock()
+        except (BlockingIOError, PermissionError):  # the system says either
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _lock_bytes(descriptor: int, first: int, length: int) -> None:
+    import fcntl
+
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, first, length, 0))
+
+
+def _lock(descriptor: int) -> bool:
     """Lock a file; False where there are no locks, and nobody is kept out."""
     try:
         import fcntl
     except ImportError:  # Windows
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NO_LOCKS:
             return False

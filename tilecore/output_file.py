@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import secrets
@@ -14,13 +15,16 @@ from typing import Self
 
 from tilecore.errors import MissingFileError, OutputExistsError, UnwritableFileError
 from tilecore.locked_file import LockedFile, LockedFolder
-from tilecore.renaming import exchange, rename_unless_there
+from tilecore.renaming import NAME_CHANGED, exchange, rename_unless_there
 
 __all__ = ["Place", "finished", "new_token", "refuse_existing", "remove_abandoned", "write_in_one_piece"]
 
 _log = logging.getLogger(__name__)
 
 _TOKEN = "[0-9a-f]{16}"
+
+# How often a name is tried that another run takes, or gives up, at the same moment.
+_TRIES = 10
 
 
 class Place:
@@ -94,7 +98,7 @@ class Place:
         while True:
             place.folder.mkdir(mode=0o700)
             try:
-                place._lock = LockedFile(place._lock_path, wait=True)
+                place._lock = LockedFile(place._lock_path, patience=math.inf)
                 return place
             except FileNotFoundError:  # it was taken for a killed run's, as its lock was not there yet
                 continue
@@ -147,13 +151,13 @@ class Place:
         """
         if not os.path.lexists(self.data):
             raise MissingFileError(f"{self.folder} is gone: {self.path} cannot be completed")
-        if not overwrite:
-            self._name()
-        elif os.path.lexists(self.path) and (self.path.is_dir() or self.data.is_dir()):
-            if not exchange(self.data, self.path):
-                self._replace()
-        else:
-            os.replace(self.data, self.path)
+        for left in reversed(range(_TRIES)):
+            try:
+                self._take_name(overwrite=overwrite)
+                break
+            except OSError as error:  # another run has taken the name, or given it up, since it was looked at
+                if not (left and overwrite and error.errno in NAME_CHANGED and os.path.lexists(self.data)):
+                    raise
         self.discard()
 
     def close(self) -> None:
@@ -173,6 +177,15 @@ class Place:
     @property
     def _replaced(self) -> Path:
         return self.folder / f"{self.token}.replaced"
+
+    def _take_name(self, *, overwrite: bool) -> None:
+        if not overwrite:
+            self._name()
+        elif os.path.lexists(self.path) and (self.path.is_dir() or self.data.is_dir()):
+            if not exchange(self.data, self.path):
+                self._replace()
+        else:
+            os.replace(self.data, self.path)
 
     def _name(self) -> None:
         """Take the final name if nobody has it."""
@@ -223,7 +236,7 @@ class Place:
     def _remove_abandoned(self) -> None:
         """Remove the place unless a run is writing in it."""
         try:
-            lock = LockedFile(self._lock_path, create=False)
+            lock = LockedFile(self._lock_path, create=False, patience=0)
         except FileNotFoundError:  # its run was killed before it had locked it, and there is nothing in it
             with contextlib.suppress(OSError):
                 self.folder.rmdir()

@@ -8,7 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["exchange", "rename_unless_there"]
+__all__ = ["NAME_CHANGED", "exchange", "rename_unless_there"]
+
+#: What the system says if a name was taken, or given up, since it was looked at.
+NAME_CHANGED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 # Of Linux' renameat2: two ways, what stands for the current folder, and what it says where it does not know them.
 _NO_REPLACE, _EXCHANGE, _HERE = 1, 2, -100

@@ -191,6 +191,7 @@ def interrupt(step: int, folder: Path) -> bool:
 
     def interrupted_run() -> None:
         assert once[0] == 0  # mapped now
+        gc.collect()
         opened = os.listdir("/proc/self/fd")
         OnceAtStep(step, once, signal.SIGINT).install()
         try:
