@@ -79,6 +79,15 @@ def test_tiles_of_one_along_time_and_channel(path: Path, tile_shape: Any) -> Non
         assert len(found) >= 6
 
 
+HALOS: list[Any] = [4, np.int64(4), np.array(4), (4, 4, 4), [4, 4, 4], np.array([4, 4, 4]), np.full((3, 2), 4)]
+
+
+@pytest.mark.parametrize("halo", HALOS, ids=repr)
+def test_lengths_for_the_axes_of_space_in_whatever_form(halo: Any, path: Path) -> None:
+    wanted = collect_tiles(shapes, path, tile_shape=(2, 16, 16), halo=4, executor="serial")
+    assert collect_tiles(shapes, path, tile_shape=np.array([2, 16, 16]), halo=halo, executor="serial") == wanted
+
+
 def test_a_filter_over_all_of_them(path: Path) -> None:
     from scipy import ndimage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,7 +160,8 @@ def for_all_axes(values: Any, info: ImageInfo | None, rest: Any) -> Any:
     if info is None or not extra or values is None:
         return values
     spatial = len(info.shape) - len(extra)
-    listed = list(values) if isinstance(values, Sequence) else [values] * spatial
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    listed = list(plain) if isinstance(plain, Iterable) else [plain] * spatial
     if len(listed) != spatial:
         return values
     for axis in extra:
