@@ -193,12 +193,15 @@ def interrupt(step: int, folder: Path) -> bool:
         assert once[0] == 0  # mapped now
         gc.collect()
         opened = os.listdir("/proc/self/fd")
+        swallowed: list[str] = []
+        sys.unraisablehook = lambda what: swallowed.append(f"{what.exc_type.__name__} in {what.object!r}")
         OnceAtStep(step, once, signal.SIGINT).install()
         try:
             map_tiles(Doubling(folder), VOLUME, out=folder / "out.npy", **TILES)
         except KeyboardInterrupt:
             traceback.print_exc()
         sys.settrace(None)
+        assert not swallowed
         gc.collect()
         wait_until(lambda: not alive(descendants(os.getpid())))
         assert len(os.listdir("/proc/self/fd")) == len(opened)

@@ -76,7 +76,7 @@ def make_target(kind: str, axes: Sequence[Axis], dtype: Any, folder: Path, rando
         return Target()
     if kind.startswith("path"):
         path = folder / f"out{kind.removeprefix('path ')}"
-        units = None if path.suffix not in CHUNKED else shape
+        units = None if path.suffix not in CHUNKED else (1,) * (len(shape) - 3) + shape[-3:]
         return Target(path, reader_of(path), units)
     assert kind_of is not None
     if kind.startswith("sink"):

@@ -143,6 +143,7 @@ class ProcessCrew:
             if self._launcher is not None:
                 self._launcher.close()
                 self._launcher = None
+            self._finalizer.detach()  # Python swallows a Ctrl-C that comes while it drops a crew
 
     def __enter__(self) -> Self:
         return self
