@@ -18,7 +18,7 @@ from skimage.feature.blob import _prune_blobs
 
 from benchmarks.measuring import Benchmark
 from tilecore import Blobs, Box, detect_blobs, halo_for, prune_blobs
-from tilecore.datasets.synthetic import SyntheticNuclei
+from tilecore.samples.synthetic import SyntheticNuclei
 
 _WORKERS = 2
 _THRESHOLD = 0.001

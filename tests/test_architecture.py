@@ -17,25 +17,25 @@ PACKAGE = Path(tilecore.__file__).parent
 
 #: A module imports only from folders of a lower rank, or from its own folder.
 RANKS = {
-    "errors": -1,  # even sizes and settings may be wrong
-    "bytesize": 0,
-    "locked_file": 0,
-    "machine": 0,
-    "plugins": 0,
-    "configuration": 0.5,
-    "renaming": 0,
-    "output_file": 0.5,
-    "geometry": 1,
-    "memory": 1,
-    "arrays": 2,
-    "executors": 2.2,  # they pack what they send
-    "formats": 2.5,  # the engine takes paths wherever it takes arrays
-    "engine": 3,
-    "blobs": 4,
-    "datasets": 4,
-    "report": 5,
-    "compat": 5,
-    "cli": 6,
+    "errors": 0,
+    "bytesize": 1,
+    "locked_file": 1,
+    "machine": 1,
+    "plugins": 1,
+    "renaming": 1,
+    "configuration": 2,
+    "output_file": 2,
+    "geometry": 3,  # integers only
+    "memory": 3,  # bytes that processes share
+    "arrays": 4,  # how any array is reached
+    "samples": 4,
+    "executors": 5,  # they pack what they send
+    "formats": 5,  # files as sources and sinks
+    "engine": 6,  # takes paths wherever it takes arrays
+    "pictures": 7,
+    "blobs": 8,
+    "compat": 9,
+    "cli": 10,
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))

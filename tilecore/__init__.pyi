@@ -7,7 +7,7 @@ from .blobs.matching import Matching, colocalize, match_blobs
 from .blobs.merging import merge_blobs
 from .blobs.pruning import prune_blobs, prune_close
 from .blobs.reading import read_blobs
-from .blobs.scales import halo_for
+from .blobs.scale_space.scales import halo_for
 from .blobs.table import Blobs
 from .blobs.writing import write_blobs
 from .configuration import Settings, settings
@@ -38,10 +38,10 @@ from .errors import (
     UnwritableFileError,
     WorkerError,
 )
-from .executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+from .executors.processes.start_method import get_mp_pool, is_fork, set_mp_start_method
 from .formats.creating import create_sink
-from .formats.folders import files_in_dir, tifs_in_dir
 from .formats.opening import open_source
+from .formats.paths import files_in_dir, tifs_in_dir
 from .formats.sink import Sink
 from .formats.source import Source
 from .formats.voxel_size import read_voxel_size

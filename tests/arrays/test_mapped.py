@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tilecore import map_tiles
 from tilecore.arrays import mapped
 from tilecore.arrays.mapped import MappedArray
-from tilecore.arrays.shipping import Parcel
+from tilecore.arrays.pickling import Parcel
 
 SHAPE = (9, 10, 11)
 

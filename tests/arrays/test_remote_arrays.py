@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tilecore import Box
 from tilecore.arrays.remote import RemoteArray
-from tilecore.memory.remote import is_reachable_by_workers
+from tilecore.memory.process_memory import is_reachable_by_workers
 
 pytestmark = pytest.mark.skipif(not is_reachable_by_workers(), reason="this system forbids process_vm_readv")
 

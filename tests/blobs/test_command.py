@@ -15,8 +15,8 @@ from tilecore import Blobs, Box, TileGrid, detect_blobs, read_blobs
 from tilecore.blobs.detectors import ScaleSpaceDetector
 from tilecore.blobs.journals import journals_of
 from tilecore.cli.main import main
-from tilecore.datasets.synthetic import SyntheticNuclei
 from tilecore.engine.journal import Journal
+from tilecore.samples.synthetic import SyntheticNuclei
 
 SCALES = ["--min-sigma", "1.2", "--max-sigma", "3.5", "--num-sigma", "3", "--threshold", "0.0001"]
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.cli.commands import one_line_of, run
 from tilecore import Blobs, ParameterError
-from tilecore.datasets.synthetic import SyntheticNuclei
-from tilecore.report.pictures import draw_blobs
-from tilecore.report.projections import Planes, brightest_of, max_projection
+from tilecore.pictures.points import draw_blobs
+from tilecore.pictures.projections import Planes, brightest_of, max_projection
+from tilecore.samples.synthetic import SyntheticNuclei
 
 pytest.importorskip("matplotlib")
 

@@ -13,7 +13,7 @@ import tifffile
 
 from tests.cli.commands import one_line_of, run
 from tilecore.cli.main import SUBCOMMANDS
-from tilecore.datasets.synthetic import SyntheticNuclei
+from tilecore.samples.synthetic import SyntheticNuclei
 
 
 @pytest.fixture

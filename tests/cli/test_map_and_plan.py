@@ -12,9 +12,9 @@ from tests.cli.commands import one_line_of, run
 from tilecore.blobs import detection
 from tilecore.bytesize import parse_bytes
 from tilecore.cli.main import main
-from tilecore.datasets.synthetic import SyntheticNuclei
 from tilecore.engine import pilot
 from tilecore.geometry import planning
+from tilecore.samples.synthetic import SyntheticNuclei
 
 VOLUME = SyntheticNuclei((24, 48, 48), seed=3)[:, :, :]
 MODULE = """

@@ -32,8 +32,8 @@ from scipy.stats import norm
 from tilecore import JournalError, SharedArray, Tile, TileError, collect_tiles, map_tiles, open_source
 from tilecore.arrays.content import digest_of_array
 from tilecore.engine.events import TileDone
-from tilecore.engine.fingerprint import fingerprint
-from tilecore.engine.identities import new_describer
+from tilecore.engine.identity.fingerprint import fingerprint
+from tilecore.engine.identity.values import new_describer
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import CollectJob
 from tilecore.geometry.tiles import TileGrid
@@ -337,7 +337,7 @@ def test_strange_arguments_end_no_run(make: Callable[[], Any], tmp_path: Path) -
 
 def test_to_describe_a_function_imports_no_package() -> None:
     code = (
-        "import sys; from tilecore.engine.identities import new_describer\n"
+        "import sys; from tilecore.engine.identity.values import new_describer\n"
         "def f(b):\n import scipy.cluster.vq\n return b\n"
         "d = new_describer(); d(f); d.finish(); assert 'scipy.cluster' not in sys.modules"
     )

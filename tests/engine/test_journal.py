@@ -32,9 +32,9 @@ from tilecore import (
 )
 from tilecore.engine import journal as journal_module
 from tilecore.engine.events import TileDone
-from tilecore.engine.identities import new_describer
+from tilecore.engine.identity.values import new_describer
 from tilecore.engine.journal import Journal
-from tilecore.engine.results_json import decode, encode
+from tilecore.engine.journal_values import decode, encode
 from tilecore.engine.run import Run
 
 VOLUME = np.arange(8.0 * 9 * 10).reshape(8, 9, 10)

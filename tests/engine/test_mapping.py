@@ -29,8 +29,9 @@ from tilecore import (
     open_source,
 )
 from tilecore.arrays import access
-from tilecore.engine import feeding, outputs
+from tilecore.engine import outputs, slot_feeder
 from tilecore.engine.jobs import CastError
+from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -287,7 +288,7 @@ def test_the_tile_is_passed_when_asked(run: dict[str, Any], volume: np.ndarray) 
 def test_an_empty_volume_gives_an_empty_result_and_starts_nobody(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tilecore.executors.processes.ProcessExecutor.start", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(ProcessExecutor, "start", lambda *_: pytest.fail("started"))
     result = map_tiles(np.sqrt, np.zeros(shape, np.float32), halo=2)
     assert (result.shape, result.dtype) == (shape, np.float32)
     assert map_tiles(np.sqrt, np.zeros(shape), dtype="u1", scale=2).shape == tuple(2 * length for length in shape)
@@ -387,8 +388,8 @@ def test_without_remote_memory_blocks_pass_through_slots(boundary: Any, tile_sha
 @pytest.mark.usefixtures("unreachable")
 def test_slots_are_few_and_used_again(volume: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    kind = feeding.SlotArray
-    monkeypatch.setattr(feeding, "SlotArray", lambda *a: made.append(kind(*a)) or made[-1])
+    kind = slot_feeder.SlotArray
+    monkeypatch.setattr(slot_feeder, "SlotArray", lambda *a: made.append(kind(*a)) or made[-1])
     colors = np.stack([volume, volume], axis=-1)
     result = map_tiles(lambda a, c: a + c[..., 0], [volume, colors], tile_shape=5, halo=1, workers=2)
     np.testing.assert_array_equal(result, 2 * volume)

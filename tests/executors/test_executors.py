@@ -17,13 +17,13 @@ import pytest
 from tests.contracts.executor_contract import ExecutorContract, plain, run_all
 from tests.faults.harness import FOR_EVER, HANGS
 from tilecore import ParameterError, ShippingError, WorkerError, settings
-from tilecore.executors import channel
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
-from tilecore.executors.launcher import Launcher
-from tilecore.executors.processes import ProcessExecutor
+from tilecore.executors.processes import channel
+from tilecore.executors.processes.executor import ProcessExecutor
+from tilecore.executors.processes.launcher import Launcher
+from tilecore.executors.processes.start_method import familiar_start_method, is_fork, set_mp_start_method
+from tilecore.executors.processes.worker_handle import SupervisedWorker
 from tilecore.executors.serial import SerialExecutor
-from tilecore.executors.start_method import familiar_start_method, is_fork, set_mp_start_method
-from tilecore.executors.supervised import SupervisedWorker
 from tilecore.executors.threads import ThreadExecutor
 
 
@@ -200,7 +200,7 @@ def test_dropping_a_crew_kills_its_workers() -> None:
 
 def test_a_crew_left_alone_does_not_keep_the_interpreter() -> None:
     code = (
-        "import time; from tilecore.executors.processes import ProcessExecutor; "
+        "import time; from tilecore.executors.processes.executor import ProcessExecutor; "
         "crew = ProcessExecutor(workers=2).start(lambda task, known: time.sleep(task)); crew.submit(1e6)\n"
         "while not any(worker.begun() for worker in crew._live): crew.wait(0.05)"
     )

@@ -21,7 +21,8 @@ _PATIENCE = 60
 
 def start_what_stays() -> None:
     """Start multiprocessing's own helpers: they live as long as this process, and are not leaks."""
-    forkserver.set_forkserver_preload(["tilecore.executors.worker", "scipy.ndimage", "skimage.feature", "zarr"])
+    modules = ["tilecore.executors.processes.worker", "scipy.ndimage", "skimage.feature", "zarr"]
+    forkserver.set_forkserver_preload(modules)
     resource_tracker.ensure_running()
     forkserver.ensure_running()
 

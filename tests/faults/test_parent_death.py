@@ -31,7 +31,7 @@ from tests.faults.harness import (
     wait_until,
 )
 from tilecore import SharedArray, Tile, map_tiles
-from tilecore.executors import worker as worker_module
+from tilecore.executors.processes import worker as worker_module
 
 
 @pytest.fixture(params=METHODS)

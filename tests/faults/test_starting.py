@@ -20,6 +20,7 @@ import pytest
 
 from tests.faults.harness import HANGS, METHODS, TILES, VOLUME, Session, wait_until_removed
 from tilecore import ShippingError, TilecoreError, map_tiles
+from tilecore.executors.processes import launcher
 
 SCRIPT = """
 import numpy as np
@@ -144,7 +145,7 @@ def _fresh_fork_server(run: Any) -> None:
 
 def test_a_function_that_cannot_be_sent_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 20."""
-    monkeypatch.setattr("tilecore.executors.launcher.Launcher.launch", lambda *_: pytest.fail("a worker was started"))
+    monkeypatch.setattr(launcher.Launcher, "launch", lambda *_: pytest.fail("a worker was started"))
     lock = threading.Lock()
 
     def guarded(block: np.ndarray) -> np.ndarray:

@@ -33,9 +33,9 @@ from tests.faults.harness import (
 )
 from tilecore import Tile, TileError, collect_tiles, iter_tiles, map_tiles
 from tilecore.engine.events import Event, TileRetried
-from tilecore.executors import channel
-from tilecore.executors.mailbox import Outbox
-from tilecore.executors.supervised import SupervisedWorker
+from tilecore.executors.processes import channel
+from tilecore.executors.processes.results import Outbox
+from tilecore.executors.processes.worker_handle import SupervisedWorker
 
 
 @pytest.fixture(params=METHODS)

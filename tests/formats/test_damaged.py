@@ -513,7 +513,11 @@ import numpy as np
 import tilecore
 folder = sys.argv[1]
 import mmap, google_crc32c, numcodecs, numcodecs.blosc, tifffile, zipfile
-from tilecore.formats import npy, ome_zarr_sink, tiff, tiff_sink, zarr_source
+from tilecore.formats import npy
+from tilecore.formats.zarr import ome_sink as ome_zarr_sink
+from tilecore.formats.tiff import reader as tiff
+from tilecore.formats.tiff import sink as tiff_sink
+from tilecore.formats.zarr import reader as zarr_source
 os.seteuid(65534)
 for deed in (
     lambda: tilecore.open_source(folder + "/secret.npy"),

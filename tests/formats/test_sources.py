@@ -347,7 +347,7 @@ class TextReader:
     mapped = None
 
     def __init__(self, path: str) -> None:
-        from tilecore.formats.description import ImageInfo
+        from tilecore.formats.image_info import ImageInfo
 
         self._array = np.loadtxt(path)
         self.info = ImageInfo("text", self._array.shape, self._array.dtype, "YX")

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from tilecore import MissingFileError, UnreadableFileError, open_source
-from tilecore.formats import folders
+from tilecore.formats import paths
 
 GENERATOR = np.random.default_rng(5)
 GREY = GENERATOR.integers(0, 255, (6, 50, 70)).astype(np.uint8)
@@ -137,6 +137,6 @@ def test_brackets_in_the_name_of_a_folder_that_is_there_are_no_pattern(tmp_path:
 
 
 def test_a_drive_that_is_not_there_is_no_endless_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "os", types.SimpleNamespace(path=ntpath, sep="\\"))
-    assert not folders.is_pattern(r"Z:\nowhere\v.npy")
-    assert folders.is_pattern(r"\\server\share\*.tif")
+    monkeypatch.setattr(paths, "os", types.SimpleNamespace(path=ntpath, sep="\\"))
+    assert not paths.is_pattern(r"Z:\nowhere\v.npy")
+    assert paths.is_pattern(r"\\server\share\*.tif")

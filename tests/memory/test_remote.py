@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilecore.memory import remote
-from tilecore.memory.remote import is_reachable_by_workers, transfer
+from tilecore.memory import process_memory
+from tilecore.memory.process_memory import is_reachable_by_workers, transfer
 
 pytestmark = pytest.mark.skipif(not is_reachable_by_workers(), reason="this system forbids process_vm_readv")
 
@@ -43,7 +43,7 @@ def test_more_spans_than_one_call_takes() -> None:
 def test_a_short_transfer_goes_on_where_it_stopped(moved: int) -> None:
     array = np.arange(9, dtype=np.uint8)
     spans = spans_of(array, [(0, 3), (3, 4), (4, 9)])
-    rest = remote._behind(spans, moved)
+    rest = process_memory._behind(spans, moved)
     left = b"".join(bytes(array[int(a) - array.ctypes.data :][: int(n)]) for a, n in rest)
     assert left == bytes(array[moved:])
 
@@ -65,7 +65,7 @@ def test_a_process_that_is_gone_is_an_error() -> None:
 @pytest.mark.parametrize(("scope", "reachable"), [("0", True), ("1", True), ("2", False), ("3", False), ("", True)])
 def test_yama_is_obeyed(scope: str, reachable: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "scope").write_text(scope)
-    monkeypatch.setattr(remote, "Path", lambda _: tmp_path / "scope")
+    monkeypatch.setattr(process_memory, "Path", lambda _: tmp_path / "scope")
     is_reachable_by_workers.cache_clear()
     try:
         assert is_reachable_by_workers() is reachable

@@ -14,7 +14,7 @@ from tilecore.arrays.file_stamps import describe_files
 from tilecore.arrays.inherited import InheritedArray
 from tilecore.arrays.mapped import MappedArray
 from tilecore.arrays.remote import RemoteArray
-from tilecore.memory.remote import is_reachable_by_workers, populate
+from tilecore.memory.process_memory import is_reachable_by_workers, populate
 
 __all__ = ["Access", "MappedAccess", "MemoryAccess", "Reach", "SharedAccess", "as_lengths"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from tilecore.arrays.shared_memory import SharedMemory
 from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
-from tilecore.geometry.axes import Halo, as_halo, as_integers, as_tile_shape
 from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import Halo, as_halo, as_integers, as_tile_shape
 
 __all__ = ["Boundary", "as_boundary", "extract_box", "extract_ghosted_chunk", "insert_box", "read_padded"]
 

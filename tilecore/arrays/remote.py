@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.memory.remote import transfer
+from tilecore.memory.process_memory import transfer
 
 __all__ = ["RemoteArray", "contiguous_row"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.geometry.axes import as_shape
+from tilecore.geometry.per_axis import as_shape
 from tilecore.memory.segments import Access, Segment
 
 __all__ = ["SharedArray", "as_shared_dtype"]

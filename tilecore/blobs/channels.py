@@ -9,7 +9,7 @@ import numpy as np
 
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
-from tilecore.geometry.axes import as_integer
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["channels_of"]
 

@@ -30,15 +30,15 @@ from tilecore.blobs.parameters import (
     voxel_size_of,
 )
 from tilecore.blobs.pruning import prune_blobs
-from tilecore.blobs.scales import Kind, ScaleSpace, Sigma
+from tilecore.blobs.scale_space.scales import Kind, ScaleSpace, Sigma
 from tilecore.blobs.table import Blobs
 from tilecore.configuration import settings
 from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
-from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.costs import TileCosts
+from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.planning import plan_tiles
 from tilecore.geometry.tiles import Tile
 from tilecore.machine import available_memory

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.arrays.boxed import Boundary, as_boundary
-from tilecore.blobs.levels import HessianLevels, Levels, voxel_range
-from tilecore.blobs.maxima import extremes, find_maxima
-from tilecore.blobs.scales import ScaleSpace
+from tilecore.blobs.scale_space.levels import HessianLevels, Levels, voxel_range
+from tilecore.blobs.scale_space.maxima import extremes, find_maxima
+from tilecore.blobs.scale_space.scales import ScaleSpace
 from tilecore.engine.declared import Declared, declare, first_given
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.geometry.axes import HaloLike
 from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "own_detector"]

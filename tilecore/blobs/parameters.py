@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tilecore.blobs.columns import as_voxel_size
-from tilecore.blobs.scales import Sigma
+from tilecore.blobs.scale_space.scales import Sigma
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.geometry.axes import as_integers
+from tilecore.geometry.per_axis import as_integers
 
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
 

@@ -197,7 +197,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
     if path is None:
         return
     from tilecore.errors import ParameterError
-    from tilecore.report.pictures import check_picture
+    from tilecore.pictures.points import check_picture
 
     check_picture(path)
     shape = next(iter(volumes.values())).shape
@@ -207,7 +207,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
 
 def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
     from tilecore.output_file import finished
-    from tilecore.report.pictures import draw_blobs
+    from tilecore.pictures.points import draw_blobs
 
     with finished(path) as partial:
         draw_blobs(volumes, blobs, partial)

@@ -64,7 +64,7 @@ def _file(path: str | os.PathLike[str]) -> Path:
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:
     """What an input stands for: a file, or those that a pattern fits."""
-    from tilecore.formats.folders import matching
+    from tilecore.formats.paths import matching
 
     return [Path(each) for each in matching(str(_file(path)))]
 

@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _nuclei(options: argparse.Namespace) -> None:
-    from tilecore.datasets.nuclei import nuclei_path
     from tilecore.output_file import finished
+    from tilecore.samples.nuclei import nuclei_path
 
     check_outputs({"output": options.output}, overwrite=options.overwrite)
     with finished(options.output) as partial:
@@ -38,8 +38,8 @@ def _nuclei(options: argparse.Namespace) -> None:
 
 
 def _synthetic(options: argparse.Namespace) -> None:
-    from tilecore.datasets.synthetic import SyntheticNuclei
     from tilecore.engine.mapping import map_tiles
+    from tilecore.samples.synthetic import SyntheticNuclei
 
     check_outputs({"output": options.output, "truth": options.truth}, overwrite=options.overwrite)
     volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
@@ -61,8 +61,8 @@ def _synthetic(options: argparse.Namespace) -> None:
 def _write_truth(volume: object, path: Path) -> None:
     import numpy as np
 
-    from tilecore.datasets.synthetic import SyntheticNuclei
     from tilecore.output_file import finished
+    from tilecore.samples.synthetic import SyntheticNuclei
 
     assert isinstance(volume, SyntheticNuclei)
     with finished(path) as partial:

@@ -3,7 +3,7 @@
 from tilecore.arrays.containers import SharedArr, SharedArrsContainer, init_shared_container
 from tilecore.blobs.merging import merge_blobs
 from tilecore.engine.stacks import get_split_stack_total_shape, merge_split_stack, merge_split_stack2, stack_splitter
-from tilecore.executors.start_method import get_mp_pool, is_fork, set_mp_start_method
+from tilecore.executors.processes.start_method import get_mp_pool, is_fork, set_mp_start_method
 
 __all__ = [
     "SharedArr",

@@ -19,8 +19,8 @@ from tilecore.engine.progress import ProgressBar
 from tilecore.engine.task_loop import TaskLoop, Tasks
 from tilecore.errors import TileError
 from tilecore.executors.base import create_executor
-from tilecore.executors.start_method import familiar_start_method
-from tilecore.geometry.axes import as_integer, as_integers, as_shape
+from tilecore.executors.processes.start_method import familiar_start_method
+from tilecore.geometry.per_axis import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["pmap_chunks"]

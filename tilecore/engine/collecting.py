@@ -11,7 +11,7 @@ from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
-from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tilecore.engine.comparing import what_is_unknown
-from tilecore.engine.fingerprint import fingerprint
+from tilecore.engine.identity.comparing import what_is_unknown
+from tilecore.engine.identity.fingerprint import fingerprint
 from tilecore.engine.jobs import TileJob
 from tilecore.engine.journal import Journal
 from tilecore.engine.journal_file import is_journal

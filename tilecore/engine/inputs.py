@@ -15,8 +15,8 @@ from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.errors import ParameterError, ParameterTypeError, SourceChangedError
-from tilecore.formats.description import ImageInfo
 from tilecore.formats.file_sink import FileSink
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.opening import open_source
 from tilecore.geometry.boxes import Box
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.arrays.boxed import Boundary, read_padded
-from tilecore.arrays.slots import SlotArray
+from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
 from tilecore.engine.tile_tasks import TileTask

@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.engine.comparing import are_same, differences, what_is_unknown
+from tilecore.engine.identity.comparing import are_same, differences, what_is_unknown
 from tilecore.engine.journal_file import JournalFile, line_of
-from tilecore.engine.results_json import decode, encode
+from tilecore.engine.journal_values import decode, encode
 from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
 

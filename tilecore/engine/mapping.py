@@ -18,7 +18,7 @@ from tilecore.engine.run import Run
 from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import mean_of_voxels
 from tilecore.formats.sink import Downsampler
-from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.placement import Placement
 
 __all__ = ["map_tiles"]

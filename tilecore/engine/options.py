@@ -15,7 +15,7 @@ from tilecore.engine.events import Observer
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
-from tilecore.geometry.axes import as_integer
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["Options", "RunOptions"]
 

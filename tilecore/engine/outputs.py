@@ -20,8 +20,8 @@ from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Out
 from tilecore.engine.write_units import common_units
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import plan_sink
-from tilecore.formats.description import ImageInfo
 from tilecore.formats.file_sink import FileSink
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.sink import Downsampler
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile

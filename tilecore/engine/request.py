@@ -11,7 +11,7 @@ from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.pilot import Planner
-from tilecore.geometry.axes import HaloLike
+from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Request"]

@@ -14,7 +14,6 @@ import numpy as np
 from tilecore.engine.cancelling import check_cancel
 from tilecore.engine.continuing import is_beside, open_record
 from tilecore.engine.events import announcer
-from tilecore.engine.feeding import Feeder
 from tilecore.engine.jobs import CastError, Setup, TileJob, Written, checksums_of, fit
 from tilecore.engine.journal import Journal
 from tilecore.engine.output_locks import locked
@@ -22,6 +21,7 @@ from tilecore.engine.outputs import Outputs
 from tilecore.engine.pilot import Findings, try_out
 from tilecore.engine.progress import choose_progress
 from tilecore.engine.request import Request
+from tilecore.engine.slot_feeder import Feeder
 from tilecore.engine.task_loop import Result, TaskLoop, Tasks
 from tilecore.engine.tile_tasks import TileTask, cut_in_two
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tilecore.configuration import settings
 from tilecore.errors import ParameterError
-from tilecore.geometry.axes import as_integer, as_integers, as_shape
+from tilecore.geometry.per_axis import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import spread
 

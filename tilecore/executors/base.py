@@ -162,7 +162,7 @@ class Crew(Protocol):
 EXECUTORS = {
     "serial": "tilecore.executors.serial:SerialExecutor",
     "threads": "tilecore.executors.threads:ThreadExecutor",
-    "processes": "tilecore.executors.processes:ProcessExecutor",
+    "processes": "tilecore.executors.processes.executor:ProcessExecutor",
 }
 
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError
-from tilecore.formats.description import as_axes, default_axes, positive_size
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.guarding import as_path
+from tilecore.formats.image_info import as_axes, default_axes, positive_size
+from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkSpec
-from tilecore.geometry.axes import as_integer, as_tile_shape
+from tilecore.geometry.per_axis import as_integer, as_tile_shape
 from tilecore.output_file import refuse_existing
 
 __all__ = ["SINKS", "create_sink", "plan_sink"]
@@ -24,12 +24,12 @@ __all__ = ["SINKS", "create_sink", "plan_sink"]
 #: Which sink is made for which suffix; the first that fits.
 SINKS = {
     ".npy": "tilecore.formats.npy:NpySink",
-    ".tif": "tilecore.formats.tiff_sink:TiffSink",
-    ".tiff": "tilecore.formats.tiff_sink:TiffSink",
-    ".ome.zarr": "tilecore.formats.ome_zarr_sink:OmeZarrSink",
-    ".zarr": "tilecore.formats.zarr_sink:ZarrSink",
-    ".h5": "tilecore.formats.hdf5_sink:Hdf5Sink",
-    ".hdf5": "tilecore.formats.hdf5_sink:Hdf5Sink",
+    ".tif": "tilecore.formats.tiff.sink:TiffSink",
+    ".tiff": "tilecore.formats.tiff.sink:TiffSink",
+    ".ome.zarr": "tilecore.formats.zarr.ome_sink:OmeZarrSink",
+    ".zarr": "tilecore.formats.zarr.sink:ZarrSink",
+    ".h5": "tilecore.formats.hdf5.sink:Hdf5Sink",
+    ".hdf5": "tilecore.formats.hdf5.sink:Hdf5Sink",
 }
 
 _IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5)):/?(?P<dataset>.+)", re.IGNORECASE)

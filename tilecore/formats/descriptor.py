@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.description import ImageInfo
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import Reader
 
 __all__ = ["Descriptor", "reader_of", "stamp_of"]

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from tilecore.bytesize import format_bytes
 from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
 from tilecore.formats.access import SinkAccess
-from tilecore.formats.guarding import reading
 from tilecore.formats.opening import open_source
+from tilecore.formats.reader_errors import reading
 from tilecore.formats.sink import Downsampler, SinkSpec
 from tilecore.machine import free_space
 from tilecore.output_file import Place, new_token

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.description import ImageInfo, default_axes
-from tilecore.formats.guarding import reading
+from tilecore.formats.image_info import ImageInfo, default_axes
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.reader import MappedReader
+from tilecore.formats.reader_errors import reading
 
 __all__ = ["NpySink", "open_npy"]
 

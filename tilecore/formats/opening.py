@@ -12,12 +12,12 @@ import numpy as np
 
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
-from tilecore.formats.description import ImageInfo
 from tilecore.formats.descriptor import Descriptor, stamp_of
-from tilecore.formats.folders import is_pattern
-from tilecore.formats.guarding import as_path, reading
+from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.paths import is_pattern
+from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
-from tilecore.geometry.axes import as_integer
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["KINDS", "open_source", "split_place"]
 
@@ -43,11 +43,11 @@ _SEVERAL = ("series", "level", "missing_chunks")
 KINDS = {
     "npy": Kind("tilecore.formats.npy:open_npy"),
     "raw": Kind("tilecore.formats.raw:open_raw", ("shape", "dtype", "offset", "order")),
-    "tiff": Kind("tilecore.formats.tiff:open_tiff", _SEVERAL),
-    "planes": Kind("tilecore.formats.planes:open_planes", ("missing_chunks",)),
-    "zarr": Kind("tilecore.formats.zarr_source:open_zarr", _SEVERAL),
-    "hdf5": Kind("tilecore.formats.hdf5:open_hdf5", ("dataset",)),
-    "n5": Kind("tilecore.formats.n5:open_n5", ("level", "missing_chunks")),
+    "tiff": Kind("tilecore.formats.tiff.reader:open_tiff", _SEVERAL),
+    "planes": Kind("tilecore.formats.tiff.planes:open_planes", ("missing_chunks",)),
+    "zarr": Kind("tilecore.formats.zarr.reader:open_zarr", _SEVERAL),
+    "hdf5": Kind("tilecore.formats.hdf5.reader:open_hdf5", ("dataset",)),
+    "n5": Kind("tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
 }
 
 _SUFFIXES = {

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from tilecore.errors import ParameterError, ParameterTypeError, UnreadableFileError
-from tilecore.formats.description import ImageInfo, default_axes
-from tilecore.formats.guarding import reading
+from tilecore.formats.image_info import ImageInfo, default_axes
 from tilecore.formats.reader import MappedReader
+from tilecore.formats.reader_errors import reading
 
 __all__ = ["open_raw"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.description import ImageInfo
+from tilecore.formats.image_info import ImageInfo
 from tilecore.geometry.boxes import Box
 
 __all__ = ["MappedReader", "Reader"]

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from tilecore.bytesize import format_bytes
 from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.access import FileAccess
-from tilecore.formats.description import ImageInfo
 from tilecore.formats.descriptor import Descriptor, reader_of
-from tilecore.formats.indexing import expanded, within_block
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import Reader
 from tilecore.geometry.boxes import Box
+from tilecore.geometry.indexing import expanded, within_block
 from tilecore.machine import available_memory
 
 __all__ = ["FileSource", "Source"]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import BoundsError, ParameterError
-from tilecore.geometry.axes import HaloLike, as_halo, as_integers
+from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers
 
 __all__ = ["Box", "box_slice_idx", "filter_points_in_box"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
-from tilecore.geometry.axes import as_halo, as_integers, as_tile_shape
+from tilecore.geometry.per_axis import as_halo, as_integers, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["chunk_coordinates", "chunk_dims", "filter_ghosted_points"]

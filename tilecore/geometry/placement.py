@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.geometry.axes import as_integer
 from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["Placement"]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from tilecore.bytesize import format_bytes, parse_bytes
 from tilecore.configuration import settings
 from tilecore.errors import MemoryBudgetError
-from tilecore.geometry.axes import HaloLike, as_halo, as_integers, as_shape
 from tilecore.geometry.costs import TileCosts, guessed_bytes
 from tilecore.geometry.cutting import CutAxis, TileShapes
+from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import available_memory
 

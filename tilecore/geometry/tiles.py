@@ -10,8 +10,8 @@ from itertools import product
 from typing import Literal, TypeAlias, overload
 
 from tilecore.errors import BoundsError, ParameterError
-from tilecore.geometry.axes import Halo, HaloLike, as_halo, as_integers, as_shape, as_tile_shape
 from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import Halo, HaloLike, as_halo, as_integers, as_shape, as_tile_shape
 
 __all__ = ["Ragged", "Tile", "TileGrid"]
 

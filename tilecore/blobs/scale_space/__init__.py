@@ -1,0 +1,1 @@
+"""tilecore's own detectors: maxima of a scale space."""

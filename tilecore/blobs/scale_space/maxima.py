@@ -1,0 +1,209 @@
+"""Maxima of a tile's scale space: those that scikit-image finds in the whole volume's."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.blobs.scale_space.levels import Level, Levels
+
+__all__ = ["Maxima", "extremes", "find_maxima"]
+
+Indices = npt.NDArray[np.intp]
+
+# Voxels compared together stay in the processor's cache.
+_STRETCH = 2**15
+# Candidates compared with all their neighbours together.
+_BATCH = 2**14
+
+
+class Maxima(NamedTuple):
+    """Maxima of a tile.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (n, ndim)
+        In the volume [voxel].
+    scales : ndarray of int, shape (n,)
+    responses : ndarray of float, shape (n,)
+        Rounded to fourteen bits.
+    """
+
+    positions: npt.NDArray[np.intp]
+    scales: Indices
+    responses: npt.NDArray[np.float64]
+
+
+def find_maxima(levels: Levels, threshold: float) -> Maxima:
+    """Find the voxels of a tile whose response exceeds the threshold and that of no neighbour exceeds theirs.
+
+    Parameters
+    ----------
+    levels : Levels
+    threshold : float
+
+    Returns
+    -------
+    Maxima
+        Neighbours are those in space and scale, diagonal ones too. Of neighbours with exactly
+        the same response, each is a maximum.
+
+    Notes
+    -----
+    No more than three scales are kept. What single precision leaves open is settled with exact
+    responses, so that the result depends neither on the tile nor on the library that
+    multiplies matrices.
+    """
+    n_scales = len(levels.space)
+    found = []
+    window: list[Level | None] = [None, levels.level(0)]
+    for number in range(n_scales):
+        window = [*window[-2:], levels.level(number + 1) if number + 1 < n_scales else None]
+        found.append(_maxima_at(levels, window, number, threshold))
+    return Maxima(*[np.concatenate(each) for each in zip(*found, strict=True)])
+
+
+def extremes(levels: Levels) -> tuple[float, float]:
+    """Smallest and largest response in a tile's write box, exactly; (inf, -inf) if there is none."""
+    ends = [_extremes_at(levels, number) for number in range(len(levels.space))]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _maxima_at(levels: Levels, window: list[Level | None], number: int, threshold: float) -> Maxima:
+    """Maxima at one scale, the second of the window's."""
+    settled = _settled(levels, window, number, threshold)
+    if settled is None:  # so much is open that whole scales are settled sooner
+        steps = zip((-1, 0, 1), window, strict=True)
+        window = [None if each is None else levels.exact_level(number + step) for step, each in steps]
+        possible = _possible(window, np.dtype(levels.space.dtype).type(threshold))
+        settled = possible, _present(window[1]).response.ravel()[possible].astype(np.float64)
+    indices, responses = settled
+    return Maxima(levels.positions(indices), np.full(len(indices), number), _rounded(responses))
+
+
+def _possible(window: list[Level | None], floor: float) -> Indices:
+    """Where there may be a maximum, as indices into the flat response: the few left by cheap comparisons."""
+    level = _present(window[1])
+    indices = _above_those_beside(level, floor)
+    values = level.response.ravel()[indices].astype(np.float64)  # offsets may need more than single precision
+    for other in window:
+        if other is None:
+            continue
+        responses = other.response.ravel()
+        slack = level.error + other.error + level.offset - other.offset
+        for step in _steps(level.response.shape):
+            keep = values + slack >= responses[indices + step]
+            indices, values = indices[keep], values[keep]
+    return indices
+
+
+def _above_those_beside(level: Level, floor: float) -> Indices:
+    """Voxels above the floor and not below their four neighbours in the plane."""
+    shape, responses = level.response.shape, level.response.ravel()
+    rows = shape[-1]
+    edge = sum(_strides(shape))  # the first voxel that has neighbours on all sides
+    found = [np.empty(0, dtype=np.intp)]
+    for first in range(edge, len(responses) - edge, _STRETCH):
+        last = min(first + _STRETCH, len(responses) - edge)
+        here = responses[first:last]
+        keep = here > floor
+        if keep.any():
+            upper = here + 2 * level.error
+            for step in (-1, 1, -rows, rows):
+                keep &= responses[first + step : last + step] <= upper
+            found.append(np.flatnonzero(keep) + first)
+    indices = np.concatenate(found)
+    inside = [(at > 0) & (at < length - 1) for at, length in zip(np.unravel_index(indices, shape), shape, strict=True)]
+    return indices[np.logical_and.reduce(inside)]
+
+
+def _settled(
+    levels: Levels, window: list[Level | None], number: int, threshold: float
+) -> tuple[Indices, npt.NDArray[np.float64]] | None:
+    """Maxima and their responses; what is open is settled with exact ones. None where that would take too long."""
+    level = _present(window[1])
+    if level.error == 0:
+        return None
+    scale = levels.space.scales[number]
+    floor = (threshold - levels.middle * scale.constant) / levels.unit
+    possible = _possible(window, floor - level.error)
+    values = level.response.ravel()[possible].astype(np.float64)
+    responses = values * levels.unit + levels.middle * scale.constant
+    margin = level.error * levels.unit
+    is_open = (values <= floor + level.error) | (_rounded(responses - margin) != _rounded(responses + margin))
+    pairs = []
+    for step, other in zip((-1, 0, 1), window, strict=True):
+        if other is not None:
+            candidates, rivals = _open_pairs(level, other, possible)
+            is_open[candidates] = True
+            pairs.append((step, candidates, rivals))
+    n_open = int(is_open.sum()) + sum(len(candidates) for _, candidates, _ in pairs)
+    if not levels.exact.pays(scale, n_open, level.response.size):
+        return None
+    responses[is_open] = levels.exact.at(scale, levels.positions(possible[is_open]))
+    keep = ~is_open | (responses.astype(levels.space.dtype) > np.dtype(levels.space.dtype).type(threshold))
+    for step, candidates, rivals in pairs:
+        due = keep[candidates]
+        points, where = np.unique(rivals[due], return_inverse=True)
+        exact = levels.exact.at(levels.space.scales[number + step], levels.positions(points))
+        beaten = exact[where] > responses[candidates[due]]
+        keep[candidates[due][beaten]] = False
+    return possible[keep], responses[keep]
+
+
+def _open_pairs(level: Level, other: Level, possible: Indices) -> tuple[Indices, Indices]:
+    """Candidates, by their number, and the neighbours that may exceed them, by their index."""
+    steps = _steps(level.response.shape, itself=other is not level)
+    slack = level.error + other.error + other.offset - level.offset
+    responses = other.response.ravel()
+    candidates, rivals = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    for first in range(0, len(possible), _BATCH):
+        batch = possible[first : first + _BATCH, None]
+        near = responses[batch + steps] >= level.response.ravel()[batch].astype(np.float64) - slack
+        rows, columns = np.nonzero(near)
+        candidates.append(rows + first)
+        rivals.append(batch[rows, 0] + steps[columns])
+    return np.concatenate(candidates), np.concatenate(rivals)
+
+
+def _steps(shape: tuple[int, ...], *, itself: bool = True) -> Indices:
+    """From an index into a flat array to its neighbours, the nearest first."""
+    moves = sorted(product((-1, 0, 1), repeat=len(shape)), key=lambda move: sum(map(abs, move)))
+    return np.array([int(np.dot(move, _strides(shape))) for move in moves if itself or any(move)], dtype=np.intp)
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps along each axis in the flat array."""
+    return tuple([math.prod(shape[axis + 1 :]) for axis in range(len(shape))])
+
+
+def _extremes_at(levels: Levels, number: int) -> tuple[float, float]:
+    level = levels.level(number)
+    core = level.response[(slice(1, -1),) * level.response.ndim]
+    known = np.isfinite(core)
+    if not known.any():
+        return np.inf, -np.inf
+    low, high = core[known].min(), core[known].max()
+    extreme = known & ((core <= low + 2 * level.error) | (core >= high - 2 * level.error))
+    if level.error > 0 and levels.exact.pays(scale := levels.space.scales[number], int(extreme.sum()), core.size):
+        exact = levels.exact.at(scale, np.argwhere(extreme) + np.add(levels.target.start, 1))
+    else:
+        core = levels.exact_level(number).response[(slice(1, -1),) * core.ndim]
+        exact = core[np.isfinite(core)]
+    return float(exact.min()), float(exact.max())
+
+
+def _rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values to fourteen bits, four digits: as many as single precision tells of most without settling."""
+    mantissas, exponents = np.frexp(values)
+    rounded: npt.NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(mantissas, 14)), exponents - 14)
+    return rounded
+
+
+def _present(level: Level | None) -> Level:
+    assert level is not None
+    return level

@@ -1,0 +1,1 @@
+"""What tells one run from another: its function, arguments and sources."""

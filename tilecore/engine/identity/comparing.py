@@ -1,0 +1,72 @@
+"""How two fingerprints differ, in words; and what neither of them can know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tilecore.engine.identity.describer import UNKNOWN
+
+__all__ = ["are_same", "differences", "what_is_unknown"]
+
+# What no JSON value of a fingerprint is.
+_MISSING = "\0missing"
+
+
+def what_is_unknown(fingerprint: dict[str, Any]) -> str:
+    """What of a run cannot be known, and what to do about it; nothing if all is known."""
+    unknown = " and ".join(_unknown_parts(fingerprint))
+    return unknown and (
+        f"nobody can tell whether {unknown} is the same in another run; "
+        "vouch for it by identity='...', a name of your own such as 'model-v3', from the first run on"
+    )
+
+
+def are_same(before: Any, now: Any) -> bool:
+    """Whether two JSON values are the same text: 1, 1.0 and true are not."""
+    return json.dumps(before, sort_keys=True) == json.dumps(now, sort_keys=True)
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Where two JSON values differ, each place by its name."""
+    if are_same(before, now):
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted({*before, *now})
+        inner = [
+            differences(before.get(key, _MISSING), now.get(key, _MISSING), f"{name}.{key}".lstrip(".")) for key in keys
+        ]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now) and _is_nested(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        inner = [differences(*each, f"{name}[{number}]") for number, each in pairs]
+    else:
+        same_kind = name.rpartition(".")[2] in ("code", "digest") and before is not None and now is not None
+        return [f"{name} differs" if same_kind else f"{name} was {_brief(before)}, is {_brief(now)}"]
+    return [difference for each in inner for difference in each]
+
+
+def _is_nested(values: list[Any]) -> bool:
+    return any(isinstance(each, (dict, list)) for each in values)
+
+
+def _brief(value: Any) -> str:
+    if value == _MISSING:
+        return "missing"
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _unknown_parts(described: Any, name: str = "") -> Iterator[str]:
+    """Yield where a fingerprint says that something cannot be known, and what it is."""
+    if isinstance(described, dict):
+        if UNKNOWN in described:
+            yield f"{name}, {described[UNKNOWN]},"
+            return
+        pairs: Iterable[tuple[Any, Any]] = ((f"{name}.{key}".lstrip("."), each) for key, each in described.items())
+    elif isinstance(described, list):
+        pairs = ((f"{name}[{number}]", each) for number, each in enumerate(described))
+    else:
+        return
+    for inner, each in pairs:
+        yield from _unknown_parts(each, inner)

@@ -1,0 +1,205 @@
+"""What tells a value from another by its content, as JSON values."""
+
+from __future__ import annotations
+
+import copyreg
+import enum
+import functools
+import json
+import os
+import sys
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from tilecore.arrays.containers import SharedArr
+from tilecore.arrays.content import digest_of_bytes
+from tilecore.arrays.kinds import access_of
+from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.engine.identity import code
+from tilecore.engine.identity.describer import Describe, Describer, unknown
+from tilecore.engine.identity.installed import name_in_module, release_of
+
+__all__ = ["new_describer"]
+
+
+def new_describer() -> Describer:
+    """A describer that has described nothing yet."""
+    return Describer(_kind_of)
+
+
+_COMPILED = (types.BuiltinFunctionType, types.MethodDescriptorType, types.ClassMethodDescriptorType)
+
+
+def _list(describe: Describer, value: list[Any]) -> list[Any]:
+    return [describe(each) for each in value]
+
+
+def _tuple(describe: Describer, value: tuple[Any, ...]) -> dict[str, Any]:
+    return {"tuple": [describe(each) for each in value]}
+
+
+def _set(describe: Describer, value: Any) -> dict[str, Any]:
+    return {"set": sorted([describe(each) for each in value], key=_text)}
+
+
+def _mapping(describe: Describer, value: Mapping[Any, Any]) -> dict[str, Any]:
+    """By name where that can be done, and in which order the names come."""
+    if not all(type(name) is str for name in value):
+        return {"items": [[describe(name), describe(each)] for name, each in value.items()]}
+    described = {"dict": {name: describe(each) for name, each in value.items()}}
+    return described if list(value) == sorted(value) else described | {"order": list(value)}
+
+
+def _number(_: Describer, value: Any) -> dict[str, Any]:
+    return {type(value).__name__: repr(value)}
+
+
+def _void(_: Describer, value: np.void) -> dict[str, Any]:
+    return {"void": str(value.dtype), "digest": digest_of_bytes(value.tobytes())}
+
+
+def _slice(describe: Describer, value: Any) -> dict[str, Any]:
+    return {type(value).__name__: [describe(each) for each in (value.start, value.stop, value.step)]}
+
+
+def _bytes(_: Describer, value: Any) -> dict[str, Any]:
+    return {"bytes": len(value), "digest": digest_of_bytes(value)}
+
+
+def _array(describe: Describer, value: np.ndarray[Any, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {"array": list(value.shape), "dtype": str(value.dtype)}
+    if isinstance(value, np.ma.MaskedArray):
+        described |= {"mask": describe(np.ma.getmaskarray(value)), "fill": describe(value.fill_value)}
+    elif type(value) not in (np.ndarray, np.memmap):
+        described |= {"type": describe(type(value)), "attributes": describe(dict(getattr(value, "__dict__", {})))}
+    if value.dtype.hasobject:
+        return described | {"items": describe(np.asarray(value).ravel().tolist())}
+    return described | (access_of(np.asarray(value)).content() or {})
+
+
+def _partial(describe: Describer, value: functools.partial[Any]) -> dict[str, Any]:
+    return {"partial": describe(value.func), "args": describe(value.args), "keywords": describe(value.keywords)}
+
+
+def _method(describe: Describer, value: types.MethodType) -> dict[str, Any]:
+    return {"method": describe(value.__func__), "of": describe(value.__self__)}
+
+
+def _property(describe: Describer, value: property) -> dict[str, Any]:
+    return {"property": [describe(each) for each in (value.fget, value.fset, value.fdel)]}
+
+
+def _static(describe: Describer, value: Any) -> dict[str, Any]:
+    return {type(value).__name__: describe(value.__func__)}
+
+
+def _cached_property(describe: Describer, value: functools.cached_property[Any]) -> dict[str, Any]:
+    return {"property": describe(value.func)}
+
+
+def _ufunc(describe: Describer, value: np.ufunc) -> dict[str, Any]:
+    for module in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(module), value.__name__, None) is value:
+            return code.by_name(describe, module, value.__name__)
+    return unknown(value)
+
+
+def _path(_: Describer, value: PurePath) -> dict[str, Any]:
+    return {"path": os.fspath(value)}  # a pickle of it tells of what parts it was put together
+
+
+def _cached(describe: Describer, value: Any) -> dict[str, Any]:
+    return {"cached": describe(value.__wrapped__)}
+
+
+def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
+    return {"class": describe(type(value)), "member": value.name}
+
+
+def _object(describe: Describer, value: Any) -> Any:
+    """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
+    if isinstance(value, (SharedArray, SharedMemory, SharedArr)):
+        return describe(_voxels(value))
+    access = access_of(value)
+    if access.is_unknowable:
+        return unknown(value)
+    if (content := access.content()) is not None:
+        return content
+    if (name := name_in_module(value)) is not None:
+        return {"object": name, "version": release_of(name)}
+    if (inner := getattr(type(value), "py_func", None) and value.py_func) is not None:  # numba's
+        return {"type": describe(type(value)), "wraps": describe(inner), "options": describe(value.targetoptions)}
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
+    except Exception:  # it is made of what cannot leave this process: an open file, a generator
+        return unknown(value)
+    if isinstance(reduced, str):
+        return code.by_name(describe, getattr(value, "__module__", None) or type(value).__module__, reduced)
+    maker, *parts = reduced
+    parts = [list(part) if isinstance(part, Iterator) else part for part in parts]
+    return {"made by": describe(maker), "of": [describe(part) for part in parts if part is not None]}
+
+
+def _voxels(shared: SharedArray | SharedMemory | SharedArr) -> np.ndarray[Any, Any]:
+    if isinstance(shared, SharedArr):
+        return shared.as_ndarray()
+    return (shared.shared() if isinstance(shared, SharedMemory) else shared).view()
+
+
+def _lock(_: Describer, value: Any) -> dict[str, Any]:
+    return {"type": type(value).__name__}
+
+
+# By their exact type: what is derived from them may hold more.
+_EXACTLY: dict[type, Describe] = {
+    list: _list,
+    tuple: _tuple,
+    set: _set,
+    frozenset: _set,
+    dict: _mapping,
+    types.MappingProxyType: _mapping,
+    bytes: _bytes,
+    bytearray: _bytes,
+    type(threading.Lock()): _lock,
+    type(threading.RLock()): _lock,
+    threading.local: _lock,
+    np.void: _void,
+    complex: _number,
+    types.EllipsisType: _number,
+    types.NotImplementedType: _number,
+    slice: _slice,
+    range: _slice,
+    types.FunctionType: code.describe_function,
+    functools.partial: _partial,
+    property: _property,
+    functools.cached_property: _cached_property,
+    functools._lru_cache_wrapper: _cached,
+}
+_KINDS: tuple[tuple[Any, Describe], ...] = (
+    (enum.Enum, _enumerated),
+    (np.ndarray, _array),
+    (np.ufunc, _ufunc),
+    ((np.generic, np.dtype), _number),
+    (PurePath, _path),
+    (types.MethodType, _method),
+    (type, code.describe_class),
+    (_COMPILED, code.describe_compiled),
+    (types.ModuleType, code.describe_module),
+    ((staticmethod, classmethod), _static),
+)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _kind_of(value: Any) -> Describe:
+    describe = _EXACTLY.get(type(value))
+    return describe or next((each for kinds, each in _KINDS if isinstance(value, kinds)), _object)

@@ -1,0 +1,76 @@
+"""Feeding: blocks of plain arrays, put where workers that cannot reach those arrays find them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
+
+from tilecore.arrays.slot_ring import SlotArray
+from tilecore.engine.inputs import extra_voxels
+from tilecore.engine.jobs import TileJob
+from tilecore.engine.tile_tasks import TileTask
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["Feeder"]
+
+
+class Feeder:
+    """Puts blocks into slots before their tasks are handed out, as long as there are free ones.
+
+    Parameters
+    ----------
+    job : TileJob
+    grid : TileGrid
+    stranded : dict of ndarray
+        The sources that workers cannot reach, by their numbers.
+    prepare : callable
+        Whether a task may be started yet: gives the task, or None.
+    n_slots : int
+
+    Attributes
+    ----------
+    slots : dict of SlotArray
+        What takes their place.
+    """
+
+    def __init__(
+        self,
+        job: TileJob,
+        grid: TileGrid,
+        stranded: dict[int, npt.NDArray[Any]],
+        prepare: Callable[[TileTask], TileTask | None],
+        n_slots: int,
+    ) -> None:
+        self._job, self._grid, self._prepare, self._arrays = job, grid, prepare, stranded
+        largest = _largest_block(grid, clipped=job.boundary is None)
+        self.slots = {
+            number: SlotArray(array, n_slots, largest * extra_voxels(array, grid.ndim))
+            for number, array in stranded.items()
+        }
+        self._free = list(range(n_slots))
+
+    def prepare(self, task: TileTask) -> TileTask | None:
+        """Fill a slot with a task's blocks; None if none is free yet."""
+        if not self._free or self._prepare(task) is None:
+            return None
+        slot = self._free.pop()
+        tile = task.tile(self._grid)
+        for number, array in self._arrays.items():
+            self.slots[number].fill(slot, self._job.read(array, tile))
+        return task._replace(slot=slot)
+
+    def finish(self, task: TileTask) -> TileTask:
+        """Take back the slot of a task that has ended, well or not."""
+        self._free.append(task.slot)
+        return task._replace(slot=-1)
+
+
+def _largest_block(grid: TileGrid, *, clipped: bool) -> int:
+    lengths = []
+    for step, whole, (before, after) in zip(grid.tile_shape, grid.shape, grid.halo, strict=True):
+        length = min(step, whole) + before + after
+        lengths.append(min(length, whole) if clipped else length)
+    return math.prod(lengths)

@@ -1,0 +1,307 @@
+"""The processes of one run: started, given tasks, watched, killed and replaced."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from multiprocessing import connection
+from typing import Any, Self
+
+from tilecore.arrays.pickling import Parcel
+from tilecore.errors import WorkerError
+from tilecore.executors.base import Outcome
+from tilecore.executors.processes.interrupts import interrupts_deferred
+from tilecore.executors.processes.launcher import Launcher
+from tilecore.executors.processes.messages import Job
+from tilecore.executors.processes.worker_handle import SupervisedWorker
+from tilecore.machine import free_descriptors
+
+__all__ = ["CrewOptions", "ProcessCrew"]
+
+_log = logging.getLogger(__name__)
+
+# Short tasks go in batches that last about so long: a message costs 0.1 ms on both sides.
+_BATCH_SECONDS = 0.01
+_LARGEST_BATCH = 256
+
+# How many workers may die without a word, in a row, before they are thought unable to start.
+_FALSE_STARTS = 3
+# How many may die in a run for each task that succeeded, and besides.
+_DEATHS_PER_SUCCESS = 2
+_DEATHS_ALLOWED = 100
+
+# Files that a run and each of its workers keep open, or open while they start.
+_FILES, _FILES_PER_WORKER = 16, 8
+
+# How long an idle worker may take to end by itself.
+_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class CrewOptions:
+    """How processes are started, and what they may take.
+
+    Attributes
+    ----------
+    start_method : {"forkserver", "spawn", "fork"}
+    threads : int
+        Threads that numerical libraries may use in each process.
+    timeout : float or None
+        Seconds a task may take before its worker is killed.
+    max_tasks : float
+        Tasks a worker may run before it is replaced.
+    start_timeout : float
+        Seconds a worker may take to start and to open the job.
+    """
+
+    start_method: str
+    threads: int
+    timeout: float | None
+    max_tasks: float
+    start_timeout: float
+
+
+class ProcessCrew:
+    """The processes of one run.
+
+    Parameters
+    ----------
+    job : Job
+        The function, and what is known of the run at first.
+    workers : int
+    options : CrewOptions
+
+    Notes
+    -----
+    A worker has one channel of its own, and no lock and no queue is shared by several,
+    so that none can be left locked or half written. Its death is seen at once. Workers
+    end with this process, whichever way it ends.
+    """
+
+    def __init__(self, job: Job, workers: int, options: CrewOptions) -> None:
+        self.workers, self._options = workers, options
+        self._live: list[SupervisedWorker] = []
+        self._waiting: deque[Any] = deque()
+        self._known: tuple[int, Parcel[Any] | None] = (0, None)  # how often it was replaced, and by what
+        self._seconds: float | None = None
+        self._n_successes = self._n_deaths = self._n_false_starts = 0
+        self._finalizer = weakref.finalize(self, _kill_all, self._live, os.getpid())
+        self._launcher: Launcher | None = None
+        _require_files(workers)
+        try:
+            with interrupts_deferred():  # files that are half open are nobody's to close
+                self._launcher = Launcher(job, workers, start_method=options.start_method, threads=options.threads)
+            for place in range(workers):
+                self._launch(place)
+        except BaseException:
+            self.stop()
+            raise
+
+    def tell(self, known: Any) -> None:
+        """Replace what is known: the new value is sent with the next tasks of each worker."""
+        self._known = (self._known[0] + 1, Parcel(known))
+
+    def room(self) -> int:
+        """Tasks that would keep every worker busy until its next report."""
+        n_held = len(self._waiting) + sum(len(worker.tasks) for worker in self._live)
+        return self.workers * self._depth() - n_held
+
+    def submit(self, task: Any) -> None:
+        """Take a task; it is sent in the next `wait`."""
+        self._waiting.append(task)
+
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """Wait for outcomes, and look after the workers meanwhile."""
+        if not self._is_busy():
+            return []
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._send()
+            outcomes = self._listen(until)
+            if outcomes or time.monotonic() >= until or not self._is_busy():
+                return outcomes
+
+    def restrict(self, workers: int) -> None:
+        """Keep at most `workers` processes, letting the others finish what they run."""
+        self.workers = max(1, min(workers, self.workers))
+
+    def withdraw(self) -> int:
+        """None is to come: `stop` kills who is at work."""
+        self._waiting.clear()
+        return 0
+
+    def stop(self) -> None:
+        """End all workers now, busy or not, and everything they started."""
+        with interrupts_deferred():
+            self._end_workers()
+            self._waiting.clear()
+            if self._launcher is not None:
+                self._launcher.close()
+                self._launcher = None
+            self._finalizer.detach()  # Python swallows a Ctrl-C that comes while it drops a crew
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _is_busy(self) -> bool:
+        return bool(self._waiting) or any(worker.tasks for worker in self._live)
+
+    def _depth(self) -> int:
+        """How many tasks a worker should hold: one, unless they are much shorter than a message."""
+        if self._seconds is None or self._seconds > _BATCH_SECONDS / 2:
+            return 1
+        return 2 * min(_LARGEST_BATCH, math.ceil(_BATCH_SECONDS / max(self._seconds, 1e-6)))
+
+    def _launch(self, place: int) -> None:
+        if self._launcher is None:
+            raise RuntimeError("the crew is stopped")
+        _require_files(1)
+        with interrupts_deferred():  # a worker that is half started is nobody's to end
+            self._live.append(self._launcher.launch(place, self._live))
+
+    def _send(self) -> None:
+        depth = self._depth()
+        for worker in sorted(self._live, key=lambda each: len(each.tasks)):
+            n_held = len(worker.tasks)
+            if not worker.ready or n_held > depth // 2 or worker.place >= self.workers:
+                continue
+            n_tasks = min(depth - n_held, len(self._waiting), self._lifetime(worker))
+            if n_tasks > 0:
+                worker.assign([self._waiting.popleft() for _ in range(int(n_tasks))], *self._known)
+
+    def _lifetime(self, worker: SupervisedWorker) -> float:
+        """How many more tasks a worker may be given before it is replaced."""
+        return 0 if worker.is_bloated else self._options.max_tasks - worker.n_done - len(worker.tasks)
+
+    def _listen(self, until: float) -> list[Outcome]:
+        """Wait until a worker speaks, dies or is late; return the outcomes of that."""
+        seconds = min(until, self._next_deadline()) - time.monotonic()
+        signals = [signal for worker in self._live for signal in worker.signals()]
+        ready = {id(signal) for signal in connection.wait(signals, None if seconds == math.inf else max(seconds, 0))}
+        return [outcome for worker in list(self._live) for outcome in self._look_after(worker, ready)]
+
+    def _look_after(self, worker: SupervisedWorker, ready: set[int]) -> list[Outcome]:
+        """Hear what a worker has to say; bury it if it is dead, late, or of no more use."""
+        message, death = worker.signals()
+        outcomes: list[Outcome] = []
+        # One that seems late may have finished in time, while this process was kept from listening.
+        if id(message) in ready or self._overdue(worker) is not None:
+            outcomes += self._hear(worker)
+        if id(death) in ready and worker.is_dead():
+            return outcomes + self._bury(worker, None)
+        if (why := worker.loss or self._overdue(worker)) is not None:
+            worker.kill()
+            return outcomes + self._bury(worker, why)
+        if worker.ready and not worker.tasks and (worker.place >= self.workers or self._lifetime(worker) <= 0):
+            self._retire(worker)
+        return outcomes
+
+    def _hear(self, worker: SupervisedWorker) -> list[Outcome]:
+        hello, outcomes = worker.messages()
+        if hello is not None and hello.failure is not None:
+            raise WorkerError(f"workers cannot load the function: {hello.failure.reason}\n{hello.failure.traceback}")
+        if outcomes:
+            mean = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+            self._seconds = mean if self._seconds is None else 0.7 * self._seconds + 0.3 * mean
+            self._n_successes += len(outcomes)
+        if worker.ready:
+            self._n_false_starts = 0
+        return outcomes
+
+    def _retire(self, worker: SupervisedWorker) -> None:
+        """Let an idle worker go, and start a fresh one in its place."""
+        worker.dismiss()
+        worker.join(_GRACE_SECONDS)
+        self._forget(worker)
+        if worker.place < self.workers:
+            self._launch(worker.place)
+
+    def _forget(self, worker: SupervisedWorker) -> None:
+        with interrupts_deferred():  # in the list until nothing is left of it
+            worker.reap()
+            self._live.remove(worker)
+
+    def _bury(self, worker: SupervisedWorker, why: str | None) -> list[Outcome]:
+        """Take leave of a dead worker: blame the task it was at, save the others, replace it."""
+        failure = worker.death(why)
+        outcomes = self._hear(worker)
+        self._forget(worker)
+        # Tasks begun before the last one are done, but their results died unreported.
+        held, n_begun = list(worker.tasks), worker.begun()
+        culprit = held.pop(n_begun - 1) if n_begun > 0 else None
+        self._waiting.extendleft(reversed(held))
+        _log.warning("worker %d: %s", worker.place, failure.reason)
+        self._count_death(worker, failure.reason + "\n" + failure.traceback)
+        if worker.place < self.workers:
+            self._launch(worker.place)
+        if n_begun > 0:
+            seconds = time.monotonic() - worker.started
+            outcomes.append(Outcome(culprit, None, failure, seconds, worker.place))
+        return outcomes
+
+    def _count_death(self, worker: SupervisedWorker, reason: str) -> None:
+        self._n_deaths += 1
+        self._n_false_starts += not worker.ready
+        if self._n_false_starts >= _FALSE_STARTS:
+            raise WorkerError(f"worker processes do not start: {reason}")
+        if self._n_deaths > _DEATHS_ALLOWED + _DEATHS_PER_SUCCESS * self._n_successes:
+            raise WorkerError(f"workers die too often, {self._n_deaths} times so far; the last: {reason}")
+
+    def _overdue(self, worker: SupervisedWorker) -> str | None:
+        """Why a worker must be killed, if it is late."""
+        if not worker.ready:
+            if time.monotonic() - worker.started > self._options.start_timeout:
+                return f"the worker was not ready after {self._options.start_timeout:g} s"
+        elif self._options.timeout is not None:
+            since = worker.begun_since()
+            if since is not None and time.monotonic() - since > self._options.timeout:
+                return f"it took longer than timeout={self._options.timeout:g} s"
+        return None
+
+    def _next_deadline(self) -> float:
+        deadlines = [worker.started + self._options.start_timeout for worker in self._live if not worker.ready]
+        if self._options.timeout is not None:
+            now = time.monotonic()
+            busy = (worker for worker in self._live if worker.ready and worker.tasks)
+            deadlines += [(worker.begun_since() or now) + self._options.timeout for worker in busy]
+        return min(deadlines, default=math.inf) + 0.001
+
+    def _end_workers(self) -> None:
+        for worker in self._live:
+            if worker.tasks or not worker.ready:
+                worker.kill()
+            else:
+                worker.dismiss()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for worker in self._live:
+            worker.join(deadline - time.monotonic())
+            worker.kill()
+            worker.reap()
+        self._live.clear()
+
+
+def _require_files(n_workers: int) -> None:
+    """Running out of files half way through a start would leave some of multiprocessing's open."""
+    needed, free = _FILES + _FILES_PER_WORKER * n_workers, free_descriptors()
+    if free < needed:
+        raise WorkerError(
+            f"{n_workers} workers need {needed} more open files and {max(free, 0)} are allowed: "
+            "raise the limit (ulimit -n) or use fewer workers"
+        )
+
+
+def _kill_all(workers: list[SupervisedWorker], owner: int) -> None:
+    """Kill what a crew left running when it was dropped or the interpreter ends."""
+    if os.getpid() == owner:  # a fork inherits this finalizer, not the workers
+        for worker in workers:
+            worker.kill()
+            worker.reap()
+        workers.clear()

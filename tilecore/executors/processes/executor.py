@@ -1,0 +1,77 @@
+"""The executor that runs tasks in worker processes, and survives whatever happens to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tilecore.arrays.pickling import Parcel
+from tilecore.configuration import settings
+from tilecore.executors.base import Function, Reach
+from tilecore.executors.processes.crew import CrewOptions, ProcessCrew
+from tilecore.executors.processes.messages import Job, Work
+from tilecore.executors.processes.start_method import default_start_method, usable_start_method
+
+__all__ = ["ProcessExecutor"]
+
+
+class ProcessExecutor:
+    """Runs tasks in processes that it starts, watches, kills and replaces.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Number of processes.
+    start_method : {"forkserver", "spawn", "fork"}, optional
+        Default: settings, environment, then forkserver on Linux and spawn elsewhere.
+    threads_per_worker : int
+        Threads that numerical libraries (BLAS, OpenMP) may use in each process.
+    timeout : float, optional
+        Seconds a task may take before its worker is killed.
+    max_tasks : int, optional
+        Tasks a worker may run before it is replaced.
+    start_timeout : float
+        Seconds a worker may take to start and to open the job.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        start_method: str | None = None,
+        threads_per_worker: int = 1,
+        timeout: float | None = None,
+        max_tasks: int | None = None,
+        start_timeout: float = 60.0,
+    ) -> None:
+        self.workers = settings.resolve_workers(workers)
+        self._options = CrewOptions(
+            usable_start_method(settings.resolve_start_method(start_method), default_start_method()),
+            threads_per_worker,
+            timeout,
+            settings.resolve_max_tasks(max_tasks) or math.inf,
+            start_timeout,
+        )
+
+    @property
+    def reach(self) -> Reach:
+        """Forks inherit what they are to do; others are sent it."""
+        return "forked" if self._options.start_method == "fork" else "shipped"
+
+    def start(self, function: Function, known: Any = None) -> ProcessCrew:
+        """Start the processes of a run; does not wait until they are ready."""
+        work = Work(function, known)
+        job: Job = _Inherited(work) if self.reach == "forked" else Parcel(work)
+        return ProcessCrew(job, self.workers, self._options)
+
+
+@dataclass(frozen=True)
+class _Inherited:
+    """A job for forks of this process, which have all that it refers to."""
+
+    work: Work
+
+    def open(self) -> Work:
+        """The work itself."""
+        return self.work

@@ -1,0 +1,210 @@
+"""A worker process as its parent sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from multiprocessing import connection
+from typing import Any
+
+from tilecore.errors import SharedMemoryError
+from tilecore.executors.base import Failure, Outcome
+from tilecore.executors.processes.channel import Channel
+from tilecore.executors.processes.messages import Assignment, Hello, Known, Report, Result
+from tilecore.executors.processes.results import Inbox, Letter
+from tilecore.memory.segments import Segment
+
+__all__ = ["SupervisedWorker"]
+
+# How long the system may take to end a process that was killed, or to say how it ended, on a busy machine.
+_BURIAL_SECONDS = 10.0
+
+
+class SupervisedWorker:
+    """One worker process: what it was given, what it says, and whether it lives.
+
+    Attributes
+    ----------
+    place : int
+        Its place in the executor.
+    tasks : deque
+        Tasks it was given and has not reported yet, in order.
+    ready : bool
+        Whether it has opened the job.
+    n_done : int
+        Tasks it has reported.
+    started : float
+        When it was started (monotonic) [s].
+    is_bloated : bool
+        Whether it has run out of memory in a task, and better be replaced.
+    loss : str or None
+        Why results that it sent are lost; it is of no more use then.
+    """
+
+    def __init__(self, process: Any, channel: Channel, line: memoryview[float], crash_log: Segment, place: int) -> None:
+        self.place = place
+        self.tasks: deque[Any] = deque()
+        self.ready = False
+        self.n_done = 0
+        self.started = time.monotonic()
+        self.is_bloated = False
+        self.loss: str | None = None
+        self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
+        self._inbox = Inbox()
+        self._version = 0
+        self._death = _open_process(process.pid)
+
+    def signals(self) -> list[Any]:
+        """What to wait on: its messages, and its death."""
+        return [self._channel, self._process.sentinel if self._death is None else self._death]
+
+    def assign(self, tasks: list[Any], version: int, known: Known | None) -> None:
+        """Send tasks, and what is known if it has an older version; if it is gone, that will be seen."""
+        self.tasks.extend(tasks)
+        fresh, self._version = known if version > self._version else None, version
+        released, self._inbox.released[:] = self._inbox.released[:], []
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._channel.send(Assignment(tasks, fresh, released))
+
+    def messages(self) -> tuple[Hello | None, list[Outcome]]:
+        """Take everything it has said by now, as a greeting and as outcomes."""
+        hello: Hello | None = None
+        outcomes: list[Outcome] = []
+        # EOFError, OSError: there is nothing more to read now, or ever.
+        with contextlib.suppress(EOFError, OSError):
+            while self.loss is None:
+                try:
+                    message = self._channel.receive_now()
+                    if isinstance(message, Hello):
+                        hello = message
+                        self.ready = message.failure is None
+                    else:
+                        outcomes += self._outcomes(message)
+                except SharedMemoryError as error:
+                    # The memory its results lie in is gone with it, or cannot be opened here. Whatever
+                    # came after would be taken for the results of the wrong tasks.
+                    self.loss = f"its results could not be received: {error}"
+        return hello, outcomes
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended; a fork's sentinel may be held open by its children, a pidfd not."""
+        if self._death is None:
+            return self._process.exitcode is not None
+        return bool(connection.wait([self._death], timeout=0))
+
+    def begun(self) -> int:
+        """How many of its unreported tasks it had begun, by its own note on the board."""
+        return int(self._line[0]) - self.n_done
+
+    def begun_since(self) -> float | None:
+        """When it began the task it is at (monotonic); None if it is at none."""
+        return float(self._line[1]) if self.begun() > 0 else None
+
+    def exitcode(self) -> int | None:
+        """Exit code of a worker that is dead or dying; negative: the signal that killed it."""
+        deadline = time.monotonic() + _BURIAL_SECONDS
+        if self._process.exitcode is None:
+            self.join(_BURIAL_SECONDS)
+        # Asked first: what multiprocessing waits for may be held open by the worker's children.
+        if self._process.exitcode is None:
+            self._process.join(timeout=max(deadline - time.monotonic(), 0))
+        code = self._process.exitcode
+        return None if code is None else int(code)
+
+    def death(self, why: str | None) -> Failure:
+        """Describe its death, with the stacks it left behind if it crashed."""
+        code = self.exitcode()
+        text = os.pread(self._crash_log.fileno(), 2**16, 0).strip(b"\0").decode(errors="replace")
+        return Failure(why or _describe_exit(code), text, exitcode=code, timed_out=why is not None)
+
+    def kill(self) -> None:
+        """Kill it and every process it has started."""
+        self.kill_group()
+        with contextlib.suppress(ProcessLookupError):  # it may not lead its group yet
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    def kill_group(self) -> None:
+        """Kill the processes it has started, which outlive it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def dismiss(self) -> None:
+        """Ask it to end once it has nothing to do."""
+        with contextlib.suppress(OSError):
+            self._channel.send(None)
+
+    def close(self) -> None:
+        """Close this process's files of it; also what a fork does with files it inherits."""
+        self._channel.close()
+        if self._death is not None:
+            os.close(self._death)
+            self._death = None
+        self._crash_log.close()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the process to end, at most so long."""
+        connection.wait([self.signals()[1]], timeout=max(seconds, 0))
+
+    def reap(self) -> None:
+        """Forget the process, which must be dead or dying."""
+        self.kill_group()
+        self.exitcode()
+        self._process.join(timeout=0)  # multiprocessing forgets it by this
+        self.close()
+        with contextlib.suppress(ValueError):  # not ended, against all hope: its number stays taken
+            self._process.close()
+
+    def _outcomes(self, report: Report) -> list[Outcome]:
+        self._inbox.add_trays(report.trays)
+        outcomes = []
+        for result in report.results:
+            task = self.tasks.popleft()
+            self.n_done += 1
+            outcomes.append(self._outcome(task, result, report.peak_bytes))
+        return outcomes
+
+    def _outcome(self, task: Any, result: Result, peak_bytes: int | None) -> Outcome:
+        value, failure = None, result.failure
+        if failure is not None:
+            failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))
+            self.is_bloated |= isinstance(failure.exception, MemoryError)
+        else:
+            assert result.letter is not None
+            try:
+                value = self._inbox.open(result.letter)
+            except Exception as error:
+                failure = Failure(f"the result cannot be read: {type(error).__name__}: {error}")
+        return Outcome(task, value, failure, result.seconds, self.place, peak_bytes)
+
+    def _exception(self, letter: Letter | None) -> BaseException | None:
+        try:
+            exception = None if letter is None else self._inbox.open(letter)
+        except Exception:  # its class behaves otherwise here; the failure's text says what it was
+            return None
+        return exception if isinstance(exception, BaseException) else None
+
+
+def _open_process(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:  # dead and gone already: the read end of a broken pipe says the same
+        far, near = os.pipe()
+        os.close(near)
+        return far
+
+
+def _describe_exit(code: int | None) -> str:
+    if code is None:
+        return "the worker died"
+    if code >= 0:
+        return f"the worker ended with exit code {code} in the middle of the tile"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    text = f"the worker was killed by {name}"
+    if name == "SIGKILL":
+        text += ", probably for want of memory: use smaller tiles, fewer workers or max_memory"
+    return text

@@ -1,0 +1,143 @@
+"""HDF5 datasets, read by h5py."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.image_info import ImageInfo, default_axes, positive_size
+from tilecore.formats.reader_errors import inside, needs_extra, reading
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import check_chunk_size
+
+__all__ = ["Hdf5Reader", "import_h5py", "open_hdf5"]
+
+
+def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
+    """Open a dataset of an HDF5 file; the only one of two or more axes if none is named."""
+    h5py = import_h5py(path)
+    with reading(path, "HDF5"):
+        file = h5py.File(path, "r")
+        try:
+            return Hdf5Reader(file, path, dataset or _only_image(file, path))
+        except BaseException:
+            file.close()
+            raise
+
+
+def import_h5py(path: str) -> Any:
+    """Import h5py, and the filters of hdf5plugin where that is installed.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise needs_extra(path, "h5py", "hdf5") from error
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401  registers further filters
+    return h5py
+
+
+class Hdf5Reader:
+    """One dataset.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open.
+    path : str
+    dataset : str
+        Place in the file.
+    """
+
+    mapped = None
+
+    def __init__(self, file: Any, path: str, dataset: str) -> None:
+        self._path, self._file = path, file
+        _refuse_links(file, path, dataset)
+        found = file.get(dataset)
+        if found is None or not hasattr(found, "chunks"):
+            raise ParameterError.of("path", f"{path}:/{dataset}", f"no dataset; there are {_images(file)}")
+        self._dataset = found
+        _refuse_outside(found, path)
+        self._finalizer = weakref.finalize(self, file.close)
+        dtype, shape = np.dtype(found.dtype), tuple(map(int, found.shape or ()))
+        if found.chunks is not None and dtype.kind in "biufc":
+            check_chunk_size(found.chunks, dtype, f"{path}:/{dataset}")
+        axes = "".join([dimension.label for dimension in found.dims]).upper()
+        named = len(axes) == len(shape) == len(set(axes)) and axes.isalpha()
+        self.info = ImageInfo(
+            "hdf5",
+            shape,
+            dtype,
+            axes if named else default_axes(len(shape)),
+            positive_size(found.attrs.get("element_size_um", ())),
+            tuple(map(str, found.attrs.get("channel_names", ()))),
+            found.chunks,
+            found.chunks,
+            found.compression or "none",
+            (shape,),
+        )
+
+    def verify(self) -> None:
+        """Nothing to do: the library compares the file's size when it opens it."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Read a box."""
+        with reading(self._path, "HDF5"):
+            try:
+                return np.asarray(self._dataset[box.slices])
+            except OSError as error:
+                if "filter" in str(error) and "plugin" in str(error):
+                    name = f"{self._path}, compressed with another filter,"
+                    raise needs_extra(name, "hdf5plugin", "hdf5") from error
+                raise
+
+
+def _only_image(file: Any, path: str) -> str:
+    names = _images(file)
+    if len(names) != 1:
+        raise ParameterError.of("path", path, f"name the dataset, as {path}:/NAME; there are {', '.join(names)}")
+    return names[0]
+
+
+def _images(file: Any) -> list[str]:
+    """Datasets of two or more axes, as far as they lie in this file."""
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if len(getattr(item, "shape", None) or ()) > 1 else None)
+    return names
+
+
+def _refuse_links(file: Any, path: str, dataset: str) -> None:
+    """Refuse links to files outside the folder, before the library follows them."""
+    group, parts = file, [part for part in dataset.split("/") if part]
+    for number in range(len(parts)):
+        link = group.get("/".join(parts[: number + 1]), getlink=True)
+        filename = getattr(link, "filename", None)
+        if filename is not None:
+            _inside_folder(path, filename)
+
+
+def _refuse_outside(dataset: Any, path: str) -> None:
+    """Refuse voxels that lie in files outside the folder."""
+    parts = [each.file_name for each in dataset.virtual_sources()] if dataset.is_virtual else []
+    for name in [*parts, *[each[0] for each in dataset.external or ()]]:
+        if name != ".":
+            _inside_folder(path, name)
+    for name in parts:
+        if name != "." and not os.path.exists(os.path.join(os.path.dirname(path), name)):
+            raise UnreadableFileError(f"{path} lacks its part {name}")
+
+
+def _inside_folder(path: str, name: str) -> None:
+    folder = os.path.dirname(path)
+    inside(folder, os.path.join(folder, os.fsdecode(name)))

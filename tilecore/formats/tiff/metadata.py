@@ -1,0 +1,68 @@
+"""What TIFF files say of their voxels: OME-XML, ImageJ's and tifffile's own descriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from tilecore.formats.image_info import MICROMETRES, positive_size
+
+__all__ = ["linked_files", "physical"]
+
+
+def physical(tif: Any, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
+    """Voxel size [um] along z, y, x, and names of channels, as far as the file gives them.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+    number : int
+        Of the series.
+    """
+    if tif.is_ome:
+        return _of_ome(tif.ome_metadata, number)
+    if tif.is_imagej:
+        return _of_imagej(tif), ()
+    if tif.is_shaped:
+        described = tif.shaped_metadata[number] if number < len(tif.shaped_metadata) else {}
+        names = described.get("channel_names", ())
+        return positive_size(described.get("voxel_size_um") or ()), tuple(map(str, names))
+    return None, ()
+
+
+def linked_files(ome_xml: str) -> list[str]:
+    """Names of the other files that an OME-TIFF has parts in."""
+    return re.findall(r"""(?:FileName|MetadataFile)\s*=\s*["']([^"']*)["']""", ome_xml)
+
+
+def _of_ome(xml: str, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
+    root = ET.fromstring(xml)
+    images = [element for element in root if element.tag.endswith("}Image") or element.tag == "Image"]
+    pixels = next((each for each in images[min(number, len(images) - 1)] if each.tag.endswith("Pixels")), None)
+    if pixels is None:
+        return None, ()
+    sizes = [_times(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "um")) for axis in "ZYX"]
+    names = [channel.get("Name") for channel in pixels if channel.tag.endswith("Channel")]
+    if sizes[0] is None and pixels.get("SizeZ") == "1":
+        sizes[0] = 1.0
+    return positive_size(sizes), tuple(names) if all(names) else ()  # type: ignore[arg-type]
+
+
+def _of_imagej(tif: Any) -> tuple[float, float, float] | None:
+    described = tif.imagej_metadata
+    factor = MICROMETRES.get(str(described.get("unit", "")))
+    if factor is None:
+        return None
+    sizes = [described.get("spacing", 1.0)]
+    for name in ("YResolution", "XResolution"):
+        tag = tif.pages.first.tags.get(name)
+        if tag is None or not tag.value[0]:
+            return None
+        sizes.append(tag.value[1] / tag.value[0])
+    return positive_size([size * factor for size in sizes])
+
+
+def _times(size: str | None, unit: str) -> float | None:
+    factor = MICROMETRES.get(unit)
+    return None if size is None or factor is None else float(size) * factor

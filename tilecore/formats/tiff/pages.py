@@ -1,0 +1,162 @@
+"""Pages of TIFF files: only the strips or tiles that a box needs are read and decoded."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import UnreadableFileError
+from tilecore.formats.reader_errors import needs_extra
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+
+__all__ = ["TiffSegments"]
+
+
+@dataclass(frozen=True)
+class TiffSegments:
+    """Where the strips or tiles of one page lie, and how they are decoded.
+
+    Attributes
+    ----------
+    path : str
+        The file they are in.
+    keyframe : tifffile.TiffPage
+        A page of the same layout, whose tags were read in full.
+    offsets, counts : sequence of int
+        Of each segment, in the order of the format [byte].
+    fill : bool
+        Whether segments that were never written have the fill value; otherwise they are an error.
+    """
+
+    path: str
+    keyframe: Any
+    offsets: Sequence[int]
+    counts: Sequence[int]
+    fill: bool = False
+
+    @classmethod
+    def of(cls, page: Any, *, fill: bool) -> TiffSegments:
+        """Take from a page or frame of tifffile what is needed when its file is closed."""
+        path = os.path.join(page.parent.filehandle.dirname, page.parent.filehandle.name)
+        return cls(path, page.keyframe, page.dataoffsets, page.databytecounts, fill)
+
+    @property
+    def chunk_shape(self) -> tuple[int, int, int]:
+        """Shape of a strip or tile: depth, length, width [voxel]."""
+        page = self.keyframe
+        if page.is_tiled:
+            return page.tiledepth, page.tilelength, page.tilewidth
+        return 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+    def verify(self, name: str, size: int) -> None:
+        """Compare the segments that the page needs with those that the file of `size` bytes holds.
+
+        Raises
+        ------
+        UnreadableFileError
+        """
+        if not self.is_contiguous:
+            check_chunk_size(self.chunk_shape, self.keyframe.dtype, name)
+        needed = math.prod(self._counts)
+        if min(len(self.offsets), len(self.counts)) < needed:
+            raise UnreadableFileError(f"{name} has {len(self.offsets)} strips or tiles, and needs {needed}")
+        for offset, count in zip(self.offsets[:needed], self.counts[:needed], strict=True):
+            if offset + count > size:
+                raise UnreadableFileError(
+                    f"{name} is cut off: the file has {size} bytes, and {offset + count} are needed"
+                )
+            if count == 0 and not self.fill:
+                raise UnreadableFileError(f'{name} has an empty strip or tile; missing_chunks="fill" takes it for fill')
+        if self.keyframe.compression == 1 and self.keyframe.predictor == 1 and not self.fill:
+            stored, voxels = sum(self.counts[:needed]), self.keyframe.size * self.keyframe.bitspersample // 8
+            if stored < voxels:
+                raise UnreadableFileError(f"{name} stores {stored} bytes of {voxels}: it is damaged")
+
+    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
+        """Read a box of the page, whose axes are samples, depth, length, width, interleaved samples.
+
+        Raises
+        ------
+        UnreadableFileError
+            If a segment is missing or cannot be decoded.
+        MissingDependencyError
+            If the codec is not one that tifffile has on its own.
+        """
+        page = self.keyframe
+        if self.is_contiguous:
+            self._copy_into(result, box)
+            return
+        result[...] = page.nodata
+        with open(self.path, "rb", buffering=0) as file:
+            for number, in_box, in_segment in _needed(box, (1, *self.chunk_shape, page.shaped[4]), self._counts):
+                if (data := self._decoded(file, number)) is None:
+                    continue
+                part = data[in_segment]
+                if part.shape != (wanted := result[in_box]).shape[1:]:
+                    raise UnreadableFileError(f"{self.path}: strip or tile {number} holds fewer voxels than it should")
+                wanted[0] = part
+
+    def _copy_into(self, result: npt.NDArray[Any], box: Box) -> None:
+        """Read a box of a page that lies in the file as it is."""
+        page = self.keyframe
+        dtype = page.dtype.newbyteorder(page.parent.byteorder)
+        if box == Box.of_shape(page.shaped) and result.flags.c_contiguous and result.dtype == dtype:
+            with open(self.path, "rb", buffering=0) as file:  # no page has to be mapped first
+                file.seek(self.offsets[0])
+                if file.readinto(result.reshape(-1).view(np.uint8)) == result.nbytes:  # type: ignore[arg-type]
+                    return
+        whole: npt.NDArray[Any] = np.memmap(self.path, dtype, "r", self.offsets[0], page.shaped)
+        result[...] = whole[box.slices]
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the page lies in the file as one piece, as it is."""
+        page = self.keyframe
+        ends = [offset + count for offset, count in zip(self.offsets, self.counts, strict=False)]
+        return bool(page.is_final and not page.is_tiled and self.offsets and ends[:-1] == list(self.offsets[1:]))
+
+    @property
+    def _counts(self) -> tuple[int, int, int, int]:
+        """Number of segments along samples, depth, length and width."""
+        samples, *lengths, _ = self.keyframe.shaped
+        depth, length, width = [-(-whole // step) for whole, step in zip(lengths, self.chunk_shape, strict=True)]
+        return samples, depth, length, width
+
+    def _decoded(self, file: Any, number: int) -> Any:
+        """Read and decode a segment; None if it is missing and that means fill."""
+        if self.counts[number] == 0:
+            if not self.fill:
+                raise UnreadableFileError(f"{self.path}: strip or tile {number} is missing")
+            return None
+        file.seek(self.offsets[number])
+        content = file.read(self.counts[number])
+        if len(content) < self.counts[number]:
+            raise UnreadableFileError(f"{self.path} is cut off in strip or tile {number}")
+        tables = self.keyframe.jpegtables
+        try:
+            decoded = self.keyframe.decode(content, number, jpegtables=tables)
+        except Exception as error:  # each codec has errors of its own, some of which are no more than an Exception
+            if "imagecodecs" in str(error):
+                codec = self.keyframe.compression.name
+                raise needs_extra(f"{self.path}, compressed with {codec},", "imagecodecs", "codecs") from error
+            raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
+        return decoded[0]
+
+
+@lru_cache(maxsize=64)
+def _needed(
+    box: Box, steps: tuple[int, ...], counts: tuple[int, ...]
+) -> list[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+    """Numbers of the segments that a box touches, and what to take of each: the same for all pages of a stack."""
+    return [
+        (int(np.ravel_multi_index(position[:4], counts)), in_box, in_segment[1:])
+        for position, in_box, in_segment in touched(box, steps)
+    ]

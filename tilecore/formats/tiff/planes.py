@@ -1,0 +1,198 @@
+"""A folder or a glob of TIFF planes as one volume."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise, product
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import MissingFileError, UnreadableFileError
+from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.paths import matching, tifs_in_dir
+from tilecore.formats.reader_errors import inside, reading
+from tilecore.formats.tiff.metadata import physical
+from tilecore.formats.tiff.pages import TiffSegments
+from tilecore.geometry.boxes import Box
+
+__all__ = ["open_planes"]
+
+
+class _Plane(NamedTuple):
+    segments: TiffSegments
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
+    """Open the TIFF files of a folder, or those that a pattern with ``*`` matches, as planes of one volume."""
+    paths = [inside(path, name) for name in tifs_in_dir(path)[0]] if os.path.isdir(path) else matching(path)
+    if not paths:
+        raise MissingFileError.of("path", path, "there is no TIFF file")
+    return PlanesReader(path, paths, fill=missing_chunks == "fill")
+
+
+class PlanesReader:
+    """Planes in files of their own, in the order of the numbers in their names.
+
+    Parameters
+    ----------
+    path : str
+    paths : sequence of str
+        Of the planes.
+    fill : bool
+        Whether strips and tiles that are not there have the fill value.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a plane is missing; the message says which.
+    """
+
+    mapped = None
+
+    def __init__(self, path: str, paths: Sequence[str], *, fill: bool) -> None:
+        self._path, self._paths, self._fill = path, paths, fill
+        self.files = paths
+        self._keyframes: dict[int, Any] = {}
+        self._plane = lru_cache(maxsize=4096)(self._parse)
+        axes, counts = _numbering([os.path.basename(each) for each in paths], path)
+        first, voxel_size = self._first()
+        lengths = dict(zip("YX", first.segments.chunk_shape[1:], strict=True))
+        page_axes = "YXS"[: len(first.shape)]
+        chunks = [min(lengths.get(axis, size), size) for axis, size in zip(page_axes, first.shape, strict=True)]
+        self.info = ImageInfo(
+            "planes",
+            (*counts, *first.shape),
+            first.dtype,
+            axes + page_axes,
+            voxel_size,
+            chunks=None if first.segments.is_contiguous else (*[1] * len(counts), *chunks),
+            codec=first.segments.keyframe.compression.name.lower(),
+        )
+
+    def verify(self) -> None:
+        """Compare every plane with the first."""
+        for number in range(len(self._paths)):
+            self._checked(number)
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Read a box."""
+        n_page_axes = 3 if self.info.axes.endswith("S") else 2
+        split = len(self.info.shape) - n_page_axes
+        counts = self.info.shape[:split]
+        inner = Box(
+            (0, 0, *box.start[split:], *[0] * (3 - n_page_axes)), (1, 1, *box.stop[split:], *[1] * (3 - n_page_axes))
+        )
+        result = np.empty(box.shape, self.info.dtype)
+        ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
+        for position in product(*ranges):
+            number = int(np.ravel_multi_index(position, counts))
+            place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
+            with reading(self._paths[number], "a TIFF plane"):
+                self._checked(number).segments.read_into(result[place].reshape(inner.shape), inner)
+        return result
+
+    def _checked(self, number: int) -> _Plane:
+        plane = self._plane(self._paths[number])
+        shape, dtype = self.info.shape[-len(plane.shape) :], self.info.dtype
+        if (plane.shape, plane.dtype) != (shape, dtype):
+            raise UnreadableFileError(
+                f"{self._paths[number]} has {plane.shape} voxels of {plane.dtype}; "
+                f"the first plane has {shape} of {dtype}"
+            )
+        return plane
+
+    def _first(self) -> tuple[_Plane, tuple[float, float, float] | None]:
+        import tifffile
+
+        with reading(self._paths[0], "a TIFF plane"), tifffile.TiffFile(self._paths[0]) as tif:
+            voxel_size, _ = physical(tif, 0)
+        return self._plane(self._paths[0]), voxel_size
+
+    def _parse(self, path: str) -> _Plane:
+        import tifffile
+
+        with reading(path, "a TIFF plane"), tifffile.TiffFile(path) as tif:
+            page = tif.pages.first
+            if len(tif.pages) != 1 or page.axes not in ("YX", "YXS") or page.dtype is None:
+                raise UnreadableFileError(
+                    f"{path} is no single plane: it has {len(tif.pages)} pages of axes {page.axes}"
+                )
+            segments = TiffSegments.of(page, fill=self._fill)
+            segments.verify(path, os.path.getsize(path))
+            # Planes of one layout are decoded alike: one page with all its tags is kept for all of them.
+            keyframe = self._keyframes.setdefault(page.hash, page)
+            return _Plane(
+                TiffSegments(path, keyframe, segments.offsets, segments.counts, self._fill), page.shape, page.dtype
+            )
+
+
+def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
+    """Axes and lengths that the numbers in the names run over.
+
+    Raises
+    ------
+    UnreadableFileError
+        If a number is missing, or a name is not like the others. Numbers may go in steps: of
+        planes kept, or of micrometres.
+    """
+    texts, numbers = _parts(names[0])[0], []
+    for name in names:
+        parts, own = _parts(name)
+        if parts != texts:
+            raise UnreadableFileError(f"{path}: {name} is not named like {names[0]}; choose planes by a pattern with *")
+        numbers.append(own)
+    running = [field for field in range(len(numbers[0])) if len({each[field] for each in numbers}) > 1]
+    values = [sorted({each[field] for each in numbers}) for field in running]
+    letters = [_letter(texts[field]) for field in running]
+    if len(running) == 1:
+        letters = [letters[0] or "Z"]
+    if len(set(letters)) < len(letters) or None in letters:
+        raise UnreadableFileError(
+            f"{path}: names such as {names[0]} number planes in several ways; choose by a pattern"
+        )
+    for field, each in zip(running, values, strict=True):
+        if (number := _missing(each)) is not None:
+            raise UnreadableFileError(f"{path}: plane {texts[field]}{_padded(number, names, field)} is missing")
+    present = {tuple(own[field] for field in running) for own in numbers}
+    for position in product(*values):
+        if position not in present:
+            lost = [f"{texts[field]}{_padded(at, names, field)}" for field, at in zip(running, position, strict=True)]
+            raise UnreadableFileError(f"{path}: plane {''.join(lost)} is missing")
+    counts = tuple([len(each) for each in values]) or (1,)
+    if math.prod(counts) != len(names):
+        raise UnreadableFileError(f"{path}: two planes have the same numbers")
+    return "".join(filter(None, letters)) or "Z", counts
+
+
+def _missing(numbers: Sequence[int]) -> int | None:
+    """The first number that is left out of a series of equal steps; None if it is whole."""
+    gaps = [after - before for before, after in pairwise(numbers)]
+    step = math.gcd(*gaps)
+    return next((before + step for before, gap in zip(numbers, gaps, strict=False) if gap != step), None)
+
+
+def _padded(number: int, names: Sequence[str], field: int) -> str:
+    """A number as the names write it: with zeros before it if they have some."""
+    digits = [re.findall(r"\d+", name)[field] for name in names]
+    return str(number).zfill(min(map(len, digits)))
+
+
+def _parts(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Texts and numbers of a name."""
+    pieces = re.split(r"(\d+)", os.path.splitext(name)[0])
+    return tuple(pieces[::2]), tuple(int(piece) for piece in pieces[1::2])
+
+
+def _letter(text: str) -> str | None:
+    """The axis that a number counts, by the letter or word before it."""
+    word = (re.findall(r"[A-Za-z]+", text) or [""])[-1].upper()
+    axes = {"CH": "C", "CHANNEL": "C", "TIME": "T", "SLICE": "Z", "PLANE": "Z"}
+    return word if word in tuple("TCZ") else axes.get(word)

@@ -1,0 +1,193 @@
+"""TIFF files: memory-mapped where voxels lie as they are, decoded segment by segment elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.reader import MappedReader, Reader
+from tilecore.formats.reader_errors import inside, overhearing, reading
+from tilecore.formats.tiff.metadata import linked_files, physical
+from tilecore.formats.tiff.pages import TiffSegments
+from tilecore.geometry.boxes import Box
+
+__all__ = ["TiffReader", "open_tiff"]
+
+
+def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_chunks: str = "error") -> Reader:
+    """Open a TIFF file of any layout."""
+    import tifffile
+
+    with reading(path, "TIFF"):
+        tif = tifffile.TiffFile(path)
+        try:
+            with _no_damage(path):
+                reader = _reader(tif, path, series or 0, level, missing_chunks)
+        except BaseException:
+            tif.close()
+            raise
+        if isinstance(reader, MappedReader):
+            tif.close()
+        return reader
+
+
+def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -> Reader:
+    if tif.is_ome:
+        for name in linked_files(tif.ome_metadata):
+            inside(os.path.dirname(path), os.path.join(os.path.dirname(path), name))
+    levels = _levels(tif, path, series)
+    if not 0 <= level < len(levels):
+        raise ParameterError.of("level", level, f"{path} has {len(levels)}")
+    chosen = levels[level]
+    if chosen.dtype is None:
+        raise UnreadableFileError(f"{path} holds samples of a kind that is not read")
+    voxel_size, names = physical(tif, series)
+    if voxel_size is not None and level:
+        voxel_size = _coarser(voxel_size, levels[0], chosen)
+    shapes = tuple([tuple(each.shape) for each in levels])
+    info = ImageInfo("tiff", tuple(chosen.shape), chosen.dtype, chosen.axes, voxel_size, names, levels=shapes)
+    if chosen.dataoffset is not None:
+        info = replace(info, dtype=chosen.dtype.newbyteorder(tif.byteorder)).check(path)
+        return MappedReader(path, info, chosen.dataoffset)
+    return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
+
+
+@contextlib.contextmanager
+def _no_damage(path: str) -> Iterator[None]:
+    """Take for the error that it is what tifffile only logs before it goes on with less than the file should hold."""
+    with overhearing() as records:
+        yield
+    heard = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    damage = next((message for message in heard if re.search("page offset|corrupted|series", message)), None)
+    if damage is not None:
+        raise UnreadableFileError(f"{path} is cut off or damaged: {damage}")
+
+
+class TiffReader:
+    """A series of pages, of which only the needed strips or tiles are decoded.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+        Open; pages are read from it as they are needed.
+    path : str
+    series : tifffile.TiffPageSeries
+        The level that is read.
+    info : ImageInfo
+        As far as it is known without the pages.
+    fill : bool
+        Whether segments and planes that are not there have the fill value.
+    """
+
+    mapped = None
+
+    def __init__(self, tif: Any, path: str, series: Any, info: ImageInfo, *, fill: bool) -> None:
+        self._path, self._series, self._fill = path, series, fill
+        self._lock = threading.Lock()
+        self._finalizer = weakref.finalize(self, tif.close)
+        self._n_leading = _n_leading(path, series)
+        segments = TiffSegments.of(series.keyframe, fill=fill)
+        chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
+        axes = enumerate(zip(info.axes, info.shape, strict=True))
+        chunks = [1 if axis < self._n_leading else min(chunk.get(name, size), size) for axis, (name, size) in axes]
+        codec = series.keyframe.compression.name.lower()
+        self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=codec)
+
+    @property
+    def files(self) -> list[str]:
+        """The file, or all files that the image has parts in."""
+        if not self._series.is_multifile:
+            return [self._path]
+        pages = map(self._page, range(math.prod(self.info.shape[: self._n_leading])))
+        return sorted({page.path for page in pages if page is not None})
+
+    def verify(self) -> None:
+        """Compare pages, shape and segment sizes with what the files hold."""
+        sizes: dict[str, int] = {}
+        with _no_damage(self._path):
+            for number in range(math.prod(self.info.shape[: self._n_leading])):
+                page = self._page(number)
+                if page is not None:
+                    size = sizes.setdefault(page.path, os.path.getsize(page.path))
+                    page.verify(f"{self._path}, plane {number}", size)
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Read a box."""
+        split = self._n_leading
+        leading, page_shape = self.info.shape[:split], self._page_shape(self.info)
+        shaped = self._series.keyframe.shaped
+        inner = _in_page(Box(box.start[split:], box.stop[split:]), page_shape, shaped)
+        result = np.zeros(box.shape, self.info.dtype)
+        ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
+        with reading(self._path, "TIFF"):
+            for position in product(*ranges):
+                page = self._page(int(np.ravel_multi_index(position, leading)) if leading else 0)
+                if page is not None:
+                    place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
+                    page.read_into(result[place].reshape(inner.shape), inner)
+        return result
+
+    def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:
+        return info.shape[self._n_leading :]
+
+    def _page(self, number: int) -> TiffSegments | None:
+        """The segments of a page; None if it is not there and that means fill."""
+        with self._lock:  # pages are parsed from one open file
+            page = self._series[number]
+            if page is not None:
+                return TiffSegments.of(page, fill=self._fill)
+        if not self._fill:
+            raise UnreadableFileError(
+                f'{self._path} lacks plane {number} of its {len(self._series)}; missing_chunks="fill" takes it for fill'
+            )
+        return None
+
+
+def _levels(tif: Any, path: str, number: int) -> list[Any]:
+    all_series = tif.series
+    if not all_series:
+        raise UnreadableFileError(f"{path} holds no image")
+    if not 0 <= number < len(all_series):
+        raise ParameterError.of("series", number, f"{path} has {len(all_series)}")
+    return list(all_series[number].levels)
+
+
+def _n_leading(path: str, series: Any) -> int:
+    """How many axes of a series number its pages; the rest are those of a page."""
+    shape, page = tuple(series.shape), series.keyframe
+    lengths = [length for length in page.shape if length > 1]
+    for split in range(len(shape) + 1):
+        inner = [length for length in shape[split:] if length > 1]
+        if math.prod(shape[:split]) == len(series) and inner == lengths:
+            return split
+    raise UnreadableFileError(f"{path} declares the shape {shape}, and has {len(series)} pages of {page.shape}")
+
+
+def _in_page(box: Box, page_shape: tuple[int, ...], shaped: tuple[int, ...]) -> Box:
+    """A box of a page's axes as a box of its five: samples, depth, length, width, interleaved samples."""
+    spans = iter(
+        [span for *span, length in zip(box.start, box.stop, page_shape, strict=True) if length > 1]  # the same order
+    )
+    full = [next(spans) if length > 1 else [0, 1] for length in shaped]
+    return Box([first for first, _ in full], [last for _, last in full])
+
+
+def _coarser(size: tuple[float, float, float], finest: Any, level: Any) -> tuple[float, float, float]:
+    """Voxel size of a level of a pyramid."""
+    fine, coarse = dict(zip(finest.axes, finest.shape, strict=True)), dict(zip(level.axes, level.shape, strict=True))
+    z, y, x = [each * fine.get(axis, 1) / coarse.get(axis, 1) for each, axis in zip(size, "ZYX", strict=True)]
+    return z, y, x

@@ -1,0 +1,1 @@
+"""zarr, OME-Zarr and N5."""

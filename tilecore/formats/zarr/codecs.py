@@ -1,0 +1,224 @@
+"""Chunks of zarr and N5 as bytes: compressed, checked, and never larger than they should be."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import UnreadableFileError
+from tilecore.formats.reader_errors import needs_extra
+
+__all__ = ["ChunkCodec", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+
+# Codecs that decode to Python objects, or run what they find.
+_REFUSED = ("pickle", "json", "json2", "msgpack", "msgpack2", "vlen", "categorize")
+
+_SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
+
+
+class Crc32c:
+    """A checksum after the bytes, as zarr's codec of that name."""
+
+    codec_id = "crc32c"
+
+    def encode(self, content: Any) -> bytes:
+        """Append the checksum."""
+        import google_crc32c
+
+        plain = bytes(content)
+        return plain + struct.pack("<I", google_crc32c.value(plain))
+
+    def decode(self, content: Any) -> Any:
+        """Check and cut it off."""
+        import google_crc32c
+
+        plain, stored = content[:-4], content[-4:]
+        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", stored)[0]:
+            raise UnreadableFileError("its checksum is wrong")
+        return plain
+
+
+@dataclass(frozen=True)
+class ChunkCodec:
+    """How a chunk becomes bytes and an array again.
+
+    Attributes
+    ----------
+    dtype : dtype
+        As it is stored.
+    steps : tuple
+        Codecs of bytes, in the order in which they encode.
+    order : {"C", "F"}
+        Whether the last or the first axis varies fastest.
+    """
+
+    dtype: np.dtype[Any]
+    steps: tuple[Any, ...] = ()
+    order: Literal["C", "F"] = "C"
+
+    def encode(self, chunk: npt.NDArray[Any]) -> Any:
+        """Compress a chunk; the outcome has the interface of a buffer."""
+        content: Any = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
+        for step in self.steps:
+            content = step.encode(content)
+        return content
+
+    def decode(self, content: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Decompress a chunk of the given shape.
+
+        Raises
+        ------
+        UnreadableFileError
+            If it is damaged, or has another size.
+        """
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
+        try:
+            for number, step in enumerate(reversed(self.steps)):
+                last = number == len(self.steps) - 1
+                content = _decoded(step, content, n_bytes if last else None)
+            if len(content) != n_bytes:
+                raise UnreadableFileError(f"it has {len(content)} bytes instead of {n_bytes}")
+            return np.frombuffer(content, self.dtype).reshape(shape, order=self.order)
+        except UnreadableFileError:
+            raise
+        except Exception as error:  # each codec has errors of its own
+            raise UnreadableFileError(f"it cannot be decoded: {error}") from error
+
+
+def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
+    """The steps of one of numcodecs' codecs; none for None.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it makes Python objects.
+    MissingDependencyError
+        If it is not known here.
+    """
+    if config is None:
+        return ()
+    identity = str(config.get("id", ""))
+    if identity.startswith(_REFUSED):
+        raise UnreadableFileError(f"{name} is stored with the codec {identity}, which makes Python objects: refused")
+    if identity == "crc32c":
+        return (Crc32c(),)
+    import numcodecs
+
+    if identity == "blosc":
+        numcodecs.blosc.use_threads = False  # there is a worker for each core
+    if identity == "zstd":
+        config = {**config, "checksum": True}  # of what is written; what is read is checked if it has one
+    if identity.startswith("imagecodecs_"):
+        _register_imagecodecs(name, identity)
+    try:
+        return (numcodecs.get_codec(dict(config)),)
+    except numcodecs.errors.UnknownCodecError as error:
+        raise needs_extra(f"{name}, stored with the codec {identity},", "imagecodecs", "codecs") from error
+
+
+def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name: str) -> ChunkCodec | None:
+    """The codecs that version 3 of zarr lists for an array; None if there is one that only zarr itself can run."""
+    if not codecs or codecs[0]["name"] != "bytes":
+        return None
+    endian = codecs[0].get("configuration", {}).get("endian", "little")
+    steps: list[Any] = []
+    for codec in codecs[1:]:
+        make = _V3.get(codec["name"])
+        if make is None:
+            return None
+        steps += codec_of(make(codec.get("configuration", {})), name)
+    return ChunkCodec(dtype.newbyteorder(">" if endian == "big" else "<"), tuple(steps))
+
+
+def v3_codecs(codec: str, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    """The list of codecs, as version 3 of zarr writes it, that a caller chose by one name."""
+    start: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        start["configuration"] = {"endian": "little"}
+    blosc = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle", "typesize": dtype.itemsize, "blocksize": 0}
+    further: dict[str, list[dict[str, Any]]] = {
+        "none": [{"name": "crc32c"}],
+        "zstd": [{"name": "zstd", "configuration": {"level": 1, "checksum": True}}],
+        "gzip": [{"name": "gzip", "configuration": {"level": 1}}],
+        "blosc": [{"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+    }
+    return [start, *further["blosc" if codec == "default" else codec]]
+
+
+# The same codecs as numcodecs calls them.
+_V3: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "crc32c": lambda _: {"id": "crc32c"},
+    "gzip": lambda options: {"id": "gzip", "level": options.get("level", 1)},
+    "zstd": lambda options: {
+        "id": "zstd",
+        "level": options.get("level", 0),
+        "checksum": options.get("checksum", False),
+    },
+    "blosc": lambda options: {
+        "id": "blosc",
+        "cname": options.get("cname", "zstd"),
+        "clevel": options.get("clevel", 1),
+        "shuffle": _SHUFFLES.get(options.get("shuffle", "noshuffle"), 0),
+        "blocksize": options.get("blocksize", 0),
+    },
+}
+
+
+def _decoded(step: Any, content: Any, n_bytes: int | None) -> Any:
+    """Undo one step; with a known outcome, no more than that is ever made."""
+    identity = step.codec_id
+    if n_bytes is None or identity == "crc32c":
+        return step.decode(content)
+    if identity in _STREAMS:
+        stream = _STREAMS[identity]()
+        plain = stream.decompress(content, n_bytes + 1)
+        if not stream.eof:
+            raise UnreadableFileError(f"it is cut off, or larger than {n_bytes} bytes")
+        return plain
+    declared = _declared_size(identity, content)
+    if declared is not None and declared != n_bytes:
+        raise UnreadableFileError(f"it declares {declared} bytes instead of {n_bytes}")
+    plain = step.decode(content, out=np.empty(n_bytes, np.uint8)) if declared is not None else step.decode(content)
+    return plain.reshape(-1).view(np.uint8) if isinstance(plain, np.ndarray) else plain
+
+
+_STREAMS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "zlib": zlib.decompressobj,
+    "bz2": bz2.BZ2Decompressor,
+    "lzma": lzma.LZMADecompressor,
+}
+
+
+def _declared_size(identity: str, content: Any) -> int | None:
+    """Size of what is compressed, as its header gives it."""
+    head = bytes(content[:18])
+    if identity == "blosc":
+        return int(struct.unpack_from("<I", head, 4)[0])
+    if identity == "lz4":
+        return int(struct.unpack_from("<I", head)[0])
+    if identity != "zstd":
+        return None
+    flags = head[4]
+    single, kind = flags >> 5 & 1, flags >> 6
+    start = 5 + (not single) + (0, 1, 2, 4)[flags & 3]
+    if kind == 0:
+        return head[start] if single else None
+    layout, extra = {1: ("<H", 256), 2: ("<I", 0), 3: ("<Q", 0)}[kind]
+    return int(struct.unpack_from(layout, head, start)[0]) + extra
+
+
+def _register_imagecodecs(name: str, identity: str) -> None:
+    try:
+        from imagecodecs.numcodecs import register_codecs
+    except ImportError as error:
+        raise needs_extra(f"{name}, stored with the codec {identity},", "imagecodecs", "codecs") from error
+    register_codecs(verbose=False)

@@ -1,0 +1,249 @@
+"""The metadata of a zarr array, of version 2 or 3."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from tilecore.errors import UnreadableFileError
+from tilecore.formats.reader_errors import reading
+from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, v3_codecs
+from tilecore.formats.zarr.stores import Store
+
+__all__ = ["ArrayMetadata", "array_document_v2", "array_document_v3", "parse_array", "read_json"]
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True)
+class ArrayMetadata:
+    """What a reader or a writer of chunks has to know.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    units : tuple of int
+        Shape of what lies in one file: shards, or chunks where there are none.
+    chunks : tuple of int
+        Shape of what is compressed as one piece.
+    prefix, separator : str
+        What keys are made of.
+    codec : ChunkCodec or None
+        None if only zarr itself can decode the chunks.
+    codec_name : str
+    fill : number or None
+        None if the file has no fill value.
+    is_sharded, index_first, index_checked : bool
+        Whether units have an index of chunks, where it stands, and whether it has a checksum.
+    attributes : dict
+    dimension_names : tuple of str
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    units: tuple[int, ...]
+    chunks: tuple[int, ...]
+    prefix: str
+    separator: str
+    codec: ChunkCodec | None
+    codec_name: str = "none"
+    fill: Any = 0
+    is_sharded: bool = False
+    index_first: bool = False
+    index_checked: bool = True
+    attributes: dict[str, Any] = field(default_factory=dict)
+    dimension_names: tuple[str, ...] = ()
+
+    def key(self, index: Sequence[int]) -> str:
+        """Key of a unit."""
+        return self.separator.join([self.prefix, *map(str, index)] if self.prefix else map(str, index)) or "0"
+
+    @property
+    def chunks_per_unit(self) -> tuple[int, ...]:
+        """Number of chunks of a shard, along each axis."""
+        return tuple([unit // chunk for unit, chunk in zip(self.units, self.chunks, strict=True)])
+
+
+def read_json(store: Store, key: str) -> dict[str, Any] | None:
+    """A document of a store; None if it is not there.
+
+    Raises
+    ------
+    UnreadableFileError
+    """
+    content = store.get(key)
+    if content is None:
+        return None
+    with reading(f"{store.root}/{key}", "JSON"):
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            raise UnreadableFileError(f"{store.root}/{key} holds no JSON object")
+        return document
+
+
+def parse_array(store: Store, folder: str) -> ArrayMetadata | None:
+    """Metadata of the array in a folder of a store (ending in ``/``, or empty); None if there is none."""
+    name = f"{store.root}/{folder}".rstrip("/")
+    with reading(name, "a zarr array"):
+        document = read_json(store, folder + "zarr.json")
+        if document is not None:
+            return _checked(_parse_v3(document, name), name) if document.get("node_type") == "array" else None
+        document = read_json(store, folder + ".zarray")
+        if document is None:
+            return None
+        return _checked(_parse_v2(document, read_json(store, folder + ".zattrs") or {}, name), name)
+
+
+def array_document_v3(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None,
+    codec: str,
+    axes: str,
+    attributes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What ``zarr.json`` says of an array."""
+    codecs = v3_codecs(codec, dtype)
+    if shards is not None:
+        index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+        sharding = {"chunk_shape": list(chunks), "codecs": codecs, "index_codecs": index, "index_location": "end"}
+        codecs = [{"name": "sharding_indexed", "configuration": sharding}]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shards or chunks)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": _zero(dtype),
+        "codecs": codecs,
+        "attributes": dict(attributes),
+        "dimension_names": [axis.lower() for axis in axes],
+        "storage_transformers": [],
+    }
+
+
+def array_document_v2(
+    shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], codec: str
+) -> dict[str, Any]:
+    """What ``.zarray`` says of an array."""
+    compressors: dict[str, Any] = {
+        "none": None,
+        "zstd": {"id": "zstd", "level": 1},  # the frames have checksums; not every reader knows the word here
+        "gzip": {"id": "gzip", "level": 1},
+        "blosc": {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0},
+    }
+    return {
+        "zarr_format": 2,
+        "shape": list(shape),
+        "chunks": list(chunks),
+        "dtype": dtype.str,
+        "compressor": compressors["zstd" if codec == "default" else codec],
+        "fill_value": _zero(dtype),
+        "order": "C",
+        "filters": None,
+        "dimension_separator": "/",
+    }
+
+
+def _zero(dtype: np.dtype[Any]) -> Any:
+    zeros: dict[str, Any] = {"b": False, "f": 0.0, "c": [0.0, 0.0]}
+    return zeros.get(dtype.kind, 0)
+
+
+def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
+    dtype = _dtype(document["data_type"], name)
+    if document["chunk_grid"]["name"] != "regular":
+        raise UnreadableFileError(f"{name} has chunks of several shapes, which are not read")
+    units = _lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
+    encoding = document["chunk_key_encoding"]
+    is_default = encoding["name"] == "default"
+    separator = encoding.get("configuration", {}).get("separator", "/" if is_default else ".")
+    codecs, chunks, sharding = document["codecs"], units, None
+    if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
+        sharding = codecs[0]["configuration"]
+        codecs, chunks = sharding["codecs"], _lengths(sharding["chunk_shape"])
+    index_codecs = [codec["name"] for codec in (sharding or {}).get("index_codecs", [])]
+    known_index = sharding is None or index_codecs in (["bytes"], ["bytes", "crc32c"])
+    names = [codec["name"] for codec in codecs if codec["name"] not in ("bytes", "crc32c")]
+    return ArrayMetadata(
+        shape=_lengths(document["shape"]),
+        dtype=dtype,
+        units=units,
+        chunks=chunks,
+        prefix="c" if is_default else "",
+        separator=separator,
+        codec=codecs_of_v3(codecs, dtype, name) if known_index else None,
+        codec_name="+".join(names) or "none",
+        fill=_fill(document.get("fill_value"), dtype),
+        is_sharded=sharding is not None,
+        index_first=(sharding or {}).get("index_location") == "start",
+        index_checked="crc32c" in index_codecs,
+        attributes=dict(document.get("attributes") or {}),
+        dimension_names=tuple([str(each or "") for each in document.get("dimension_names") or ()]),
+    )
+
+
+def _parse_v2(document: Mapping[str, Any], attributes: dict[str, Any], name: str) -> ArrayMetadata:
+    dtype = _dtype(document["dtype"], name)
+    chunks = _lengths(document["chunks"])
+    filters = [step for config in document.get("filters") or () for step in codec_of(config, name)]
+    steps = codec_of(document.get("compressor"), name)
+    order: Literal["C", "F"] = "F" if document.get("order") == "F" else "C"
+    return ArrayMetadata(
+        shape=_lengths(document["shape"]),
+        dtype=dtype,
+        units=chunks,
+        chunks=chunks,
+        prefix="",
+        separator=document.get("dimension_separator", "."),
+        codec=None if filters else ChunkCodec(dtype, steps, order),  # filters may change the dtype between them
+        codec_name="+".join(step.codec_id for step in (*filters, *steps)) or "none",
+        fill=_fill(document.get("fill_value"), dtype),
+        attributes=attributes,
+        dimension_names=tuple(map(str, attributes.get("_ARRAY_DIMENSIONS", ()))),
+    )
+
+
+def _checked(metadata: ArrayMetadata, name: str) -> ArrayMetadata:
+    lengths = (metadata.units, metadata.chunks)
+    if any(len(each) != len(metadata.shape) or min(each, default=1) < 1 for each in lengths):
+        raise UnreadableFileError(f"{name}: chunks of {metadata.chunks} do not fit the shape {metadata.shape}")
+    if any(unit % chunk for unit, chunk in zip(metadata.units, metadata.chunks, strict=True)):
+        raise UnreadableFileError(f"{name}: shards of {metadata.units} are no multiple of the chunks {metadata.chunks}")
+    if metadata.separator not in (".", "/"):
+        raise UnreadableFileError(f"{name}: {metadata.separator!r} cannot separate the parts of a key")
+    return metadata
+
+
+def _dtype(name: Any, file: str) -> np.dtype[Any]:
+    """Only plain numbers: no objects, no records, no strings."""
+    if not isinstance(name, str):
+        raise UnreadableFileError(f"{file} has elements of type {str(name)[:80]}: only numbers are read")
+    dtype = np.dtype(name)
+    if dtype.kind not in "biufc" or dtype.hasobject:
+        raise UnreadableFileError(f"{file} has elements of type {name}: only numbers are read")
+    return dtype
+
+
+def _lengths(values: Sequence[Any]) -> tuple[int, ...]:
+    if any(isinstance(value, bool) or not isinstance(value, int) for value in values):
+        raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")
+    return tuple(values)
+
+
+def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, list) and dtype.kind == "c":
+        return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in value])
+    if isinstance(value, str) and value.startswith("0x"):
+        return np.array([int(value, 16)], f"<u{dtype.itemsize}").view(dtype.newbyteorder("<"))[0]
+    return dtype.type(_SPECIAL.get(value, value) if isinstance(value, str) else value)

@@ -1,0 +1,171 @@
+"""N5 datasets: blocks in files of their own, axes the other way round."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.image_info import MICROMETRES, ImageInfo, default_axes, positive_size
+from tilecore.formats.reader_errors import reading
+from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
+from tilecore.formats.zarr.metadata import read_json
+from tilecore.formats.zarr.stores import FolderStore
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+
+__all__ = ["N5Reader", "open_n5"]
+
+_DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
+
+
+def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Reader:
+    """Open an N5 dataset, or a level of a group whose datasets are called ``s0``, ``s1``, ..."""
+    with reading(path, "N5"):
+        store = FolderStore(path)
+        attributes = read_json(store, "attributes.json") or {}
+        folder = ""
+        if "dimensions" not in attributes:
+            folder = f"s{level}/"
+            group, attributes = attributes, read_json(store, folder + "attributes.json") or {}
+            if "dimensions" not in attributes:
+                raise UnreadableFileError(f"{path} holds no dataset {folder[:-1]}: name the dataset in it")
+            attributes = {**group, **attributes}
+        elif level:
+            raise ParameterError.of("level", level, f"{path} is a single dataset")
+        return N5Reader(store, folder, attributes, fill=missing_chunks == "fill")
+
+
+class N5Reader:
+    """Blocks of one dataset.
+
+    Parameters
+    ----------
+    store : FolderStore
+    folder : str
+        Of the dataset, ending in ``/``, or empty.
+    attributes : dict
+    fill : bool
+        Whether blocks that are not there are zero; otherwise they are an error.
+    """
+
+    mapped = None
+
+    def __init__(self, store: FolderStore, folder: str, attributes: Mapping[str, Any], *, fill: bool) -> None:
+        self._store, self._folder, self._fill = store, folder, fill
+        self.files = [store.place(folder)]
+        name = f"{store.root}/{folder}".rstrip("/")
+        if attributes["dataType"] not in _DTYPES:
+            raise UnreadableFileError(f"{name} has elements of type {attributes['dataType']}: only numbers are read")
+        dtype = np.dtype(attributes["dataType"])
+        shape, chunks = _lengths(attributes["dimensions"]), _lengths(attributes["blockSize"])
+        if len(shape) != len(chunks) or min(chunks, default=1) < 1:
+            raise UnreadableFileError(f"{name}: blocks of {chunks} do not fit the shape {shape}")
+        check_chunk_size(chunks, dtype, name)
+        compression = _compression(attributes)
+        self._codec = ChunkCodec(dtype.newbyteorder(">"), _steps(compression, name))
+        info = ImageInfo(
+            "n5",
+            shape,
+            dtype,
+            default_axes(len(shape)),
+            _voxel_size(attributes),
+            chunks=chunks,
+            write_units=chunks,
+            codec=str(compression.get("type", "raw")),
+            levels=_levels(store, shape),
+        )
+        self.info = info.check(name)
+
+    def verify(self) -> None:
+        """Nothing to do: each block is checked when it is read."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Read a box."""
+        assert self.info.chunks is not None
+        result = np.empty(box.shape, self.info.dtype)
+        for index, in_box, in_chunk in touched(box, self.info.chunks):
+            key = self._folder + "/".join(map(str, reversed(index)))
+            with reading(f"{self._store.root}/{key}", "an N5 block"):
+                content = self._store.get(key)
+                result[in_box] = self._missing(key) if content is None else self._block(key, content, in_chunk)
+        return result
+
+    def _missing(self, key: str) -> int:
+        if not self._fill:
+            raise UnreadableFileError(
+                f'{self._store.root}/{key} is missing; missing_chunks="fill" takes missing blocks for zeros'
+            )
+        return 0
+
+    def _block(self, key: str, content: bytes, wanted: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Decode a block, which may be cut where the volume ends."""
+        name = f"{self._store.root}/{key}"
+        mode, ndim = struct.unpack_from(">HH", content)
+        lengths = struct.unpack_from(f">{ndim}I", content, 4)
+        if mode != 0 or ndim != len(wanted):
+            raise UnreadableFileError(f"{name}: a block of mode {mode} and {ndim} axes is not read")
+        shape = tuple(reversed(lengths))
+        chunks = self.info.chunks or ()
+        if any(length > chunk for length, chunk in zip(shape, chunks, strict=True)):
+            raise UnreadableFileError(f"{name} declares {shape} voxels, more than a block of {chunks}")
+        if any(span.stop > length for span, length in zip(wanted, shape, strict=True)):
+            raise UnreadableFileError(f"{name} holds {shape} voxels, fewer than it should")
+        try:
+            return self._codec.decode(content[4 + 4 * ndim :], shape)[wanted]
+        except UnreadableFileError as error:
+            raise UnreadableFileError(f"{name}: {error}") from error
+
+
+def _lengths(values: Any) -> tuple[int, ...]:
+    """Lengths of the axes, from x, y, z to z, y, x."""
+    if any(isinstance(value, bool) or not isinstance(value, int) or value < 0 for value in values):
+        raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")
+    return tuple(reversed(values))
+
+
+def _compression(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = attributes.get("compression", attributes.get("compressionType", "raw"))
+    return found if isinstance(found, Mapping) else {"type": str(found)}
+
+
+def _steps(compression: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    kind = compression.get("type")
+    configs: dict[Any, dict[str, Any] | None] = {
+        "raw": None,
+        "gzip": {"id": "zlib" if compression.get("useZlib") else "gzip"},
+        "bzip2": {"id": "bz2"},
+        "xz": {"id": "lzma"},
+        "blosc": {"id": "blosc"},
+        "zstd": {"id": "zstd"},
+    }
+    if kind not in configs:
+        raise UnreadableFileError(
+            f"{name}: blocks compressed with {kind} are not read; {', '.join(map(str, configs))} are"
+        )
+    return codec_of(configs[kind], name)
+
+
+def _voxel_size(attributes: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    found = attributes.get("pixelResolution")
+    sizes, unit = (found.get("dimensions"), found.get("unit")) if isinstance(found, Mapping) else (found, "um")
+    if sizes is None:
+        units = attributes.get("units") or [None]
+        sizes, unit = attributes.get("resolution"), units[0]
+    factor = MICROMETRES.get(str(unit), math.nan)
+    return positive_size([float(size) * factor for size in reversed(sizes[:3])]) if sizes else None
+
+
+def _levels(store: FolderStore, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    shapes = []
+    for level in range(64):
+        document = read_json(store, f"s{level}/attributes.json")
+        if document is None or "dimensions" not in document:
+            break
+        shapes.append(_lengths(document["dimensions"]))
+    return tuple(shapes) or (shape,)

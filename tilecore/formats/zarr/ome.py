@@ -1,0 +1,197 @@
+"""The metadata of OME-Zarr images, of versions 0.4 and 0.5."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.image_info import MICROMETRES, as_axes, positive_size
+from tilecore.formats.zarr.metadata import read_json
+from tilecore.formats.zarr.stores import Store
+
+__all__ = ["OmeImage", "find_image", "multiscales_document"]
+
+_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """A multiscale image.
+
+    Attributes
+    ----------
+    version : str
+    folder : str
+        Of the image in its store, ending in ``/``, or empty.
+    axes : str
+    units : tuple of str
+        Of the axes; empty where the file does not say.
+    paths : tuple of str
+        Of the levels, from the finest.
+    scales : tuple of tuple of float
+        Of the levels, per axis.
+    channel_names : tuple of str
+    """
+
+    version: str
+    folder: str
+    axes: str
+    units: tuple[str, ...]
+    paths: tuple[str, ...]
+    scales: tuple[tuple[float, ...], ...]
+    channel_names: tuple[str, ...] = ()
+
+    def folder_of(self, level: int) -> str:
+        """Folder of a level's array in the store."""
+        if not 0 <= level < len(self.paths):
+            raise ParameterError.of("level", level, f"the image has {len(self.paths)}")
+        return f"{self.folder}{self.paths[level]}/"
+
+    def voxel_size_um(self, level: int) -> tuple[float, float, float] | None:
+        """Along z, y, x; None if an axis has no unit of length."""
+        sizes = {
+            axis: scale * MICROMETRES.get(unit, math.nan)
+            for axis, scale, unit in zip(self.axes, self.scales[level], self.units, strict=True)
+        }
+        flat = 1.0 if "Z" not in self.axes else math.nan
+        return positive_size([sizes.get("Z", flat), sizes.get("Y", math.nan), sizes.get("X", math.nan)])
+
+
+def find_image(store: Store, series: int | None) -> OmeImage:
+    """Find the image of a store, or the one of the given number where there are several.
+
+    Raises
+    ------
+    UnreadableFileError
+        If there is none, or it is of an unknown version.
+    ParameterError
+        If there is none of this number.
+    """
+    attributes = _attributes(store, "")
+    if "bioformats2raw.layout" in attributes or "bioformats2raw.layout" in attributes.get("ome", {}):
+        return _image(store, f"{series or 0}/", 0)
+    if "plate" in attributes or "plate" in attributes.get("ome", {}):
+        raise UnreadableFileError(f"{store.root} is a plate: open one of its images, such as {store.root}/A/1/0")
+    return _image(store, "", series or 0)
+
+
+def multiscales_document(
+    name: str,
+    axes: str,
+    voxel_size_um: tuple[float, float, float] | None,
+    factors: Sequence[Sequence[int]],
+    channel_names: Sequence[str],
+    dtype: np.dtype[Any],
+    version: Literal["0.5", "0.4"],
+) -> dict[str, Any]:
+    """What an image's group says of it.
+
+    Parameters
+    ----------
+    name : str
+    axes : str
+    voxel_size_um : tuple of 3 floats, or None
+    factors : sequence of sequence of int
+        For each level, voxels of the finest one that make one of its voxels, per axis.
+    channel_names : sequence of str
+    dtype : dtype
+    version : {"0.5", "0.4"}
+    """
+    sizes = dict(zip("zyx", voxel_size_um or (), strict=False))
+    letters = axes.lower()
+    described = [
+        {"name": axis, "type": _TYPES[axis], **({"unit": "micrometer"} if axis in sizes else {})} for axis in letters
+    ]
+    scale = [sizes.get(axis, 1.0) for axis in letters]
+    multiscale: dict[str, Any] = {
+        "name": name,
+        "axes": described,
+        "datasets": [
+            {"path": str(number), "coordinateTransformations": _transformations(scale, factor)}
+            for number, factor in enumerate(factors)
+        ],
+        "type": "mean",
+    }
+    if version == "0.4":
+        multiscale["version"] = "0.4"
+    document: dict[str, Any] = {"multiscales": [multiscale]}
+    if channel_names and "c" in letters:
+        document["omero"] = {"channels": [_channel(each, dtype) for each in channel_names]}
+    return document if version == "0.4" else {"ome": {"version": "0.5", **document}}
+
+
+def _transformations(scale: Sequence[float], factors: Sequence[int]) -> list[dict[str, Any]]:
+    """Size of a level's voxels, and where the centre of the first lies between those of the finest level."""
+    sizes = [size * factor for size, factor in zip(scale, factors, strict=True)]
+    centre = [size * (factor - 1) / 2 for size, factor in zip(scale, factors, strict=True)]
+    transformations: list[dict[str, Any]] = [{"type": "scale", "scale": sizes}]
+    return [*transformations, {"type": "translation", "translation": centre}] if any(centre) else transformations
+
+
+def _channel(name: str, dtype: np.dtype[Any]) -> dict[str, Any]:
+    low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.kind in "iu" else (0, 1)
+    window = {"start": int(low), "end": int(high), "min": int(low), "max": int(high)}
+    return {"label": name, "color": "FFFFFF", "active": True, "window": window}
+
+
+def _attributes(store: Store, folder: str) -> dict[str, Any]:
+    document = read_json(store, folder + "zarr.json")
+    attributes = read_json(store, folder + ".zattrs") if document is None else document.get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _image(store: Store, folder: str, number: int) -> OmeImage:
+    name = f"{store.root}/{folder}".rstrip("/")
+    attributes = _attributes(store, folder)
+    ome = attributes.get("ome", attributes)
+    images = ome.get("multiscales")
+    if not images:
+        raise UnreadableFileError(f"{name} is neither an array nor an OME-Zarr image; name the array inside it")
+    if not 0 <= number < len(images):
+        raise ParameterError.of("series", number, f"{name} has {len(images)}")
+    multiscale = images[number]
+    version = str(ome.get("version") or multiscale.get("version") or "0.4")
+    if version not in ("0.1", "0.2", "0.3", "0.4", "0.5"):
+        raise UnreadableFileError(f"{name} is OME-Zarr {version}; versions up to 0.5 are read")
+    datasets = multiscale["datasets"]
+    paths = tuple([_safe(dataset["path"], name) for dataset in datasets])
+    axes, units = _axes(multiscale.get("axes"))
+    shared = _scale(multiscale, len(axes))
+    scales = [
+        tuple([own * other for own, other in zip(_scale(dataset, len(axes)), shared, strict=True)])
+        for dataset in datasets
+    ]
+    channels = (ome.get("omero") or {}).get("channels") or ()
+    labels = tuple([str(channel.get("label", "")) for channel in channels])
+    return OmeImage(version, folder, axes, units, paths, tuple(scales), labels if all(labels) else ())
+
+
+def _axes(described: Any) -> tuple[str, tuple[str, ...]]:
+    if described is None:  # before 0.3 they were always these
+        return "TCZYX", ("",) * 5
+    letters = "".join([axis if isinstance(axis, str) else axis["name"] for axis in described])
+    units = [axis.get("unit") or "" if isinstance(axis, Mapping) else "" for axis in described]
+    return as_axes(letters, len(described)), tuple(units)
+
+
+def _scale(described: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+    for transformation in described.get("coordinateTransformations") or ():
+        if transformation["type"] == "scale":
+            scale = tuple(map(float, transformation["scale"]))
+            if len(scale) != ndim:
+                raise ValueError(f"a scale of {len(scale)} numbers does not fit {ndim} axes")
+            return scale
+    return (1.0,) * ndim
+
+
+def _safe(path: Any, name: str) -> str:
+    """Path of an array in its group; none that leads out of it."""
+    parts = str(path).split("/")
+    if not isinstance(path, str) or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise UnreadableFileError(f"{name} names the array {str(path)[:80]!r}, which does not lie in it")
+    return path

@@ -1,0 +1,181 @@
+"""zarr arrays of version 2 and 3, in folders and zip files, and the images of OME-Zarr."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.image_info import ImageInfo, default_axes, positive_size
+from tilecore.formats.reader_errors import reading
+from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
+from tilecore.formats.zarr.ome import find_image
+from tilecore.formats.zarr.shards import ABSENT, read_index
+from tilecore.formats.zarr.stores import Store, open_store
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+from tilecore.machine import spread, usable_threads
+
+__all__ = ["ZarrReader", "open_zarr"]
+
+
+def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_chunks: str = "error") -> ZarrReader:
+    """Open a zarr array, or one level of an OME-Zarr image."""
+    with reading(path, "zarr"):
+        store = open_store(path)
+        array = parse_array(store, "")
+        if array is not None:
+            if level or series:
+                raise ParameterError.of("level", level, f"{path} is a single array")
+            return ZarrReader(store, "", array, _info_of_array(array), fill=missing_chunks == "fill")
+        image = find_image(store, series)
+        folder = image.folder_of(level)
+        arrays = [parse_array(store, image.folder_of(number)) for number in range(len(image.paths))]
+        array = arrays[level]
+        if array is None:
+            raise UnreadableFileError(f"{path} lacks the array {folder} that its metadata names")
+        levels = tuple([each.shape for each in arrays if each is not None])
+        info = ImageInfo(
+            f"OME-Zarr {image.version}",
+            array.shape,
+            array.dtype.newbyteorder("="),
+            image.axes,
+            image.voxel_size_um(level),
+            image.channel_names,
+            array.chunks,
+            array.units,
+            array.codec_name,
+            levels,
+        )
+        return ZarrReader(store, folder, array, info.check(path), fill=missing_chunks == "fill")
+
+
+class ZarrReader:
+    """Chunks of one array, decoded as they are needed.
+
+    Parameters
+    ----------
+    store : Store
+    folder : str
+        Of the array in the store, ending in ``/``, or empty.
+    metadata : ArrayMetadata
+    info : ImageInfo
+    fill : bool
+        Whether units that are not there have the fill value; otherwise they are an error.
+    """
+
+    mapped = None
+
+    def __init__(self, store: Store, folder: str, metadata: ArrayMetadata, info: ImageInfo, *, fill: bool) -> None:
+        self._store, self._folder, self._metadata, self._fill = store, folder, metadata, fill
+        self.info = info
+        self.files = [store.place(folder)]
+        check_chunk_size(metadata.chunks, metadata.dtype, f"{store.root}/{folder}")
+
+    def verify(self) -> None:
+        """Nothing to do: each chunk is checked when it is read."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Read a box."""
+        if self._metadata.codec is None:
+            return self._read_by_zarr(box)
+        result = np.empty(box.shape, self.info.dtype)
+
+        def read_unit(unit: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
+            index, in_box, in_unit = unit
+            self._read_unit(self._folder + self._metadata.key(index), result[in_box], in_unit)
+
+        # Codecs let other threads run.
+        spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
+        return result
+
+    def _read_unit(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
+        with reading(f"{self._store.root}/{key}", "a chunk"):
+            if self._metadata.is_sharded:
+                self._read_shard(key, result, in_unit)
+            else:
+                content = self._store.get(key)
+                result[...] = self._missing(key) if content is None else self._decode(key, content)[in_unit]
+
+    def _read_shard(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
+        with _naming(f"{self._store.root}/{key}"):
+            index = read_index(self._store, key, self._metadata)
+        if index is None:
+            result[...] = self._missing(key)
+            return
+        box = Box.from_slices(in_unit)
+        for position, in_result, in_chunk in touched(box, self._metadata.chunks):
+            offset, length = map(int, index[position])
+            if offset == ABSENT == length:  # the index says that it holds nothing
+                result[in_result] = self._fill_value(key)
+                continue
+            content = self._store.get_range(key, offset, length)
+            if content is None or len(content) != length:
+                raise UnreadableFileError(f"{self._store.root}/{key} is cut off in chunk {position}")
+            result[in_result] = self._decode(key, content)[in_chunk]
+
+    def _decode(self, key: str, content: bytes) -> npt.NDArray[Any]:
+        assert self._metadata.codec is not None
+        with _naming(f"{self._store.root}/{key}"):
+            return self._metadata.codec.decode(content, self._metadata.chunks)
+
+    def _missing(self, key: str) -> Any:
+        if not self._fill:
+            raise UnreadableFileError(
+                f'{self._store.root}/{key} is missing; missing_chunks="fill" takes missing chunks for the fill value'
+            )
+        return self._fill_value(key)
+
+    def _fill_value(self, key: str) -> Any:
+        if self._metadata.fill is None:
+            raise UnreadableFileError(f"{self._store.root}/{key} is missing, and the array has no fill value")
+        return self._metadata.fill
+
+    def _read_by_zarr(self, box: Box) -> npt.NDArray[Any]:
+        """Let zarr decode what it alone can; it takes missing chunks for fill, so they are looked for first."""
+        import zarr
+
+        name = f"{self._store.root}/{self._folder}".rstrip("/")
+        with reading(name, "a zarr array"):
+            for key in self._keys(box):
+                if self._store.get_range(key, 0, 1) is None:
+                    self._missing(key)
+            path = self._folder.rstrip("/")
+            array = zarr.open_array(self._store.root, path=path, mode="r")
+            return np.asarray(array[box.slices])
+
+    def _keys(self, box: Box) -> Iterator[str]:
+        for index, _, _ in touched(box, self._metadata.units):
+            yield self._folder + self._metadata.key(index)
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Add the chunk's name to what is wrong with it."""
+    try:
+        yield
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"{name}: {error}") from error
+
+
+def _info_of_array(array: ArrayMetadata) -> ImageInfo:
+    ndim = len(array.shape)
+    letters = "".join(array.dimension_names).upper()
+    usable = all(len(name) == 1 for name in array.dimension_names) and len(set(letters)) == len(letters) == ndim
+    return ImageInfo(
+        "zarr",
+        array.shape,
+        array.dtype.newbyteorder("="),
+        letters if usable and letters.isalpha() else default_axes(ndim),
+        positive_size(array.attributes.get("voxel_size_um") or ()),
+        tuple(map(str, array.attributes.get("channel_names") or ())),
+        array.chunks,
+        array.units,
+        array.codec_name,
+        (array.shape,) if math.prod(array.shape) else (),
+    )

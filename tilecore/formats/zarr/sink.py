@@ -1,0 +1,234 @@
+"""zarr arrays that many processes write at once, each its own chunks or shards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
+from tilecore.formats.file_sink import FileSink
+from tilecore.formats.opening import open_source
+from tilecore.formats.sink import SinkSpec
+from tilecore.formats.source import FileSource
+from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
+from tilecore.formats.zarr.shards import join_chunks
+from tilecore.formats.zarr.stores import FolderStore
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import touched
+from tilecore.geometry.per_axis import as_integers
+from tilecore.output_file import write_in_one_piece
+
+__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "open_writer", "write_json"]
+
+# Voxels of a chunk: enough that a file is no smaller than a disk likes.
+_CHUNK_VOXELS = 2**20
+
+# Above this many files, chunks are put into shards.
+_MOST_FILES = 1024
+
+
+@dataclass(frozen=True)
+class ZarrArrayWriter:
+    """Writes whole chunks or shards of an array; pickles as a descriptor.
+
+    Attributes
+    ----------
+    root : str
+        Folder of the array.
+    metadata : ArrayMetadata
+    place : str
+        Folder of the run, around that of the array, in which chunks are written until they are whole.
+
+    Notes
+    -----
+    Process-safety: a chunk or shard is written outside the array and then moved into it,
+    so that a reader sees all of it or nothing, and nothing else is ever in the array.
+    """
+
+    root: str
+    metadata: ArrayMetadata
+    place: str
+    _folders: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis [voxel]."""
+        return self.metadata.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        return self.metadata.dtype.newbyteorder("=")
+
+    @property
+    def write_units(self) -> tuple[int, ...]:
+        """Shape of a file: what no two processes may write at once."""
+        return self.metadata.units
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        """Write a region of whole units.
+
+        Raises
+        ------
+        AlignmentError
+            If it cuts a unit, whose other voxels would be lost.
+        UnwritableFileError
+            If the array is complete by now, or was given up.
+        """
+        box = self._box(index)
+        block = np.broadcast_to(np.asarray(values), box.shape)
+        for position, in_box, in_unit in touched(box, self.write_units):
+            self._check_whole(position, in_unit, box)
+            self._write_unit(position, block[in_box])
+
+    def _box(self, index: Any) -> Box:
+        items = list(index) if isinstance(index, tuple) else [index]
+        for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
+            items[place : place + 1] = [slice(None)] * (len(self.shape) - len(items) + 1)
+        items += [slice(None)] * (len(self.shape) - len(items))
+        if not all(isinstance(item, slice) and item.step in (None, 1) for item in items):
+            raise ParameterError.of("index", index, "slices without a step are written")
+        spans = [item.indices(length) for item, length in zip(items, self.shape, strict=True)]
+        return Box([first for first, _, _ in spans], [max(first, last) for first, last, _ in spans])
+
+    def _check_whole(self, position: tuple[int, ...], in_unit: tuple[slice, ...], box: Box) -> None:
+        for number, span, unit, length in zip(position, in_unit, self.write_units, self.shape, strict=True):
+            if span.start != 0 or span.stop != min(unit, length - number * unit):
+                raise AlignmentError(
+                    f"{box} cuts a storage unit of {self.root}, whose units are {self.write_units} voxels: "
+                    "its other voxels would be lost"
+                )
+
+    def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
+        path = os.path.join(self.root, self.metadata.key(position))
+        content = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
+        try:
+            self._make_folder(os.path.dirname(path))
+            write_in_one_piece(memoryview(content).cast("B"), path, self.place)
+        except FileNotFoundError as error:
+            raise UnwritableFileError(f"{self.root} is gone: the array is complete, or was given up") from error
+
+    def _make_folder(self, folder: str) -> None:
+        """Make a folder inside that of the array, which itself is not made again if it is gone."""
+        if folder in self._folders or folder == self.root:
+            return
+        self._make_folder(os.path.dirname(folder))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        self._folders.add(folder)
+
+    def _shard(self, block: npt.NDArray[Any]) -> bytes:
+        chunks = []
+        for start in np.ndindex(self.metadata.chunks_per_unit):
+            first = [number * step for number, step in zip(start, self.metadata.chunks, strict=True)]
+            inner = block[tuple([slice(at, at + step) for at, step in zip(first, self.metadata.chunks, strict=True)])]
+            chunks.append(bytes(self._chunk(inner)))
+        return join_chunks(chunks, self.metadata.chunks_per_unit)
+
+    def _chunk(self, block: npt.NDArray[Any]) -> Any:
+        """Compress a chunk; one at the volume's end is filled up, as all have the same shape."""
+        if block.shape != self.metadata.chunks:
+            whole = np.zeros(self.metadata.chunks, self.metadata.dtype)
+            whole[tuple(map(slice, block.shape))] = block
+            block = whole
+        assert self.metadata.codec is not None
+        return self.metadata.codec.encode(block)
+
+
+class ZarrSink(FileSink):
+    """A zarr array of version 3, in shards where there would be too many files."""
+
+    kind: ClassVar[str] = "zarr"
+    codecs: ClassVar[tuple[str, ...]] = ("default", "zstd", "blosc", "gzip", "none")
+    has_chunks: ClassVar[bool] = True
+    has_shards: ClassVar[bool] = True
+
+    def __init__(self, spec: SinkSpec) -> None:
+        super().__init__(spec)
+        chunks = spec.chunks or default_chunks(spec.shards or spec.shape)
+        self.chunks = as_integers(chunks, "chunks", len(spec.shape), 1)
+        self.shards = spec.shards or self._default_shards()
+        if self.shards is not None and any(
+            shard % chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)
+        ):
+            raise ParameterError.of("shards", self.shards, f"must be a multiple of the chunks {self.chunks}")
+
+    @property
+    def write_units(self) -> tuple[int, ...]:
+        """Shape of a shard, or of a chunk where there are no shards."""
+        return self.shards or self.chunks
+
+    def _default_shards(self) -> tuple[int, ...] | None:
+        return default_shards(self.shape, self.chunks)
+
+    def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
+        """What the voxels take; half of it where they are compressed, as noise allows no more."""
+        return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec == "none" else 2)
+
+    def _make(self, dtype: np.dtype[Any]) -> ZarrArrayWriter:
+        size, names = self.spec.voxel_size_um, self.spec.channel_names
+        attributes: dict[str, Any] = {} if size is None else {"voxel_size_um": list(size)}
+        attributes |= {"channel_names": list(names)} if names else {}
+        document = array_document_v3(
+            self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.axes, attributes
+        )
+        data = self.place.data
+        data.mkdir()
+        write_json(data / "zarr.json", document)
+        return open_writer(data, data.parent)
+
+    def _reopened(self, path: str) -> ZarrArrayWriter:
+        return self._same(open_writer(Path(path), Path(path).parent))
+
+    def _same(self, writer: ZarrArrayWriter) -> ZarrArrayWriter:
+        """Refuse an array that is not as this one is to be."""
+        if (writer.shape, writer.write_units) != (self.shape, self.write_units):
+            raise UnreadableFileError(
+                f"{writer.root} has the shape {writer.shape} in units of {writer.write_units}, not {self.shape} in "
+                f"units of {self.write_units}: delete it to start over"
+            )
+        return writer
+
+    def _written(self) -> FileSource:
+        return open_source(self.place.data, missing_chunks="fill")
+
+
+def open_writer(path: Path, place: Path) -> ZarrArrayWriter:
+    """Open an array whose metadata were written, in the place of its run."""
+    metadata = parse_array(FolderStore(str(path)), "")
+    if metadata is None or metadata.codec is None:
+        raise UnreadableFileError(f"{path} has no metadata of an array that is written here")
+    return ZarrArrayWriter(str(path), metadata, str(place))
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a metadata document."""
+    path.write_text(json.dumps(document, indent=2))
+
+
+def default_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Chunks of about a million voxels in the last three axes, longer along the rows."""
+    if len(shape) < 3:
+        spatial: tuple[int, ...] = (1024,) * len(shape) if len(shape) == 2 else (_CHUNK_VOXELS,) * len(shape)
+    else:
+        spatial = (1,) * (len(shape) - 3) + (64, 128, 128)
+    return tuple([max(1, min(step, length)) for step, length in zip(spatial, shape, strict=True)])
+
+
+def default_shards(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Shards of two chunks along each of the last three axes, if chunks in files of their own would be too many."""
+    if math.prod([-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True)]) <= _MOST_FILES:
+        return None
+    doubled = [1] * (len(shape) - 3) + [2] * min(len(shape), 3)
+    return tuple(
+        [chunk * (times if length > chunk else 1) for chunk, times, length in zip(chunks, doubled, shape, strict=True)]
+    )

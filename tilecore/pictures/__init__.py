@@ -1,0 +1,1 @@
+"""Pictures of volumes: projections, with points."""
