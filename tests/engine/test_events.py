@@ -12,10 +12,10 @@ import pytest
 
 from tests.faults.harness import Once
 from tilecore import TileError, TileGrid, collect_tiles, map_tiles
-from tilecore.engine.chunks import pmap_chunks
 from tilecore.engine.events import RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
 from tilecore.engine.task_loop import TaskLoop, Tasks
 from tilecore.executors.serial import SerialExecutor
+from tilecore.stacks.pmap import pmap_chunks
 
 EXECUTORS = ["serial", "threads", "processes"]
 VOLUME = np.zeros((8, 8), dtype="u2")

@@ -21,10 +21,11 @@ from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.executors.processes import channel
 from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.processes.launcher import Launcher
-from tilecore.executors.processes.start_method import familiar_start_method, is_fork, set_mp_start_method
+from tilecore.executors.processes.start_method import familiar_start_method
 from tilecore.executors.processes.worker_handle import SupervisedWorker
 from tilecore.executors.serial import SerialExecutor
 from tilecore.executors.threads import ThreadExecutor
+from tilecore.stacks.pools import is_fork, set_mp_start_method
 
 
 class TestSerial(ExecutorContract):

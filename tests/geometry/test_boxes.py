@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilecore.errors import BoundsError, ParameterError, ParameterTypeError, TilecoreError
-from tilecore.geometry import Box, box_slice_idx, filter_points_in_box
+from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
+from tilecore.geometry import Box
 
 coordinates = st.integers(-50, 50)
 
@@ -97,33 +97,3 @@ def test_boxes_of_other_axes_are_refused() -> None:
         Box((0, 0), (1, 1)).intersection(Box((0,), (1,)))
     with pytest.raises(ParameterError, match="coordinates"):
         Box((0, 0), (1, 1)).contains((1,))
-
-
-def test_box_slice_idx_cuts_like_slices() -> None:
-    array = np.arange(60).reshape(5, 12)
-    np.testing.assert_array_equal(array[box_slice_idx(np.array([1, 2]), [3, 5])], array[1:3, 2:5])
-
-
-def test_box_slice_idx_refuses_what_numpy_would_wrap() -> None:
-    with pytest.raises(BoundsError, match="negative"):
-        box_slice_idx((-1, 0), (2, 2))
-
-
-@given(st.lists(st.tuples(*[st.floats(-5, 15)] * 3), max_size=30))
-def test_filter_points_keeps_those_inside(points: list[tuple[float, ...]]) -> None:
-    table = np.array(points, dtype=float).reshape(-1, 3)
-    box = Box((0, 2, 4), (10, 8, 9))
-    kept, rows = filter_points_in_box(table, box.start, box.stop, return_idx=True)
-    assert rows.tolist() == [row for row, point in enumerate(points) if box.contains(point)]
-    np.testing.assert_array_equal(kept, table[rows])
-    np.testing.assert_array_equal(filter_points_in_box(table, box.start, box.stop), kept)
-
-
-def test_filter_points_keeps_further_columns() -> None:
-    table = np.array([[1, 1, 1, 7.0], [9, 9, 9, 8.0]])
-    np.testing.assert_array_equal(filter_points_in_box(table, (0, 0, 0), (5, 5, 5)), table[:1])
-
-
-def test_filter_points_refuses_too_few_columns() -> None:
-    with pytest.raises(ParameterError, match="coords"):
-        filter_points_in_box(np.zeros((4, 2)), (0, 0, 0), (1, 1, 1))

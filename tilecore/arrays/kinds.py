@@ -14,8 +14,7 @@ from tilecore.arrays.bases import mapped_file, segment_mapping
 from tilecore.arrays.content import digest_of_array
 from tilecore.arrays.extents import Extent, of_files, of_object
 from tilecore.arrays.file_stamps import describe_files
-from tilecore.arrays.shared import SharedArray
-from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 
 __all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
 
@@ -119,7 +118,7 @@ class WriterAccess(Access):
 
 def as_array(array: Any) -> Any:
     """The ndarray of shared memory; anything else as it is."""
-    if isinstance(array, SharedMemory):
+    if isinstance(array, HoldsSharedArray):
         array = array.shared()
     return array.view() if isinstance(array, SharedArray) else array
 

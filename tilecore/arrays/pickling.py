@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.arrays.bases import MappedFile, bases, mapped_file, root_map, segment_mapping
-from tilecore.arrays.containers import SharedArr
-from tilecore.arrays.shared import SharedArray
-from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
@@ -176,7 +174,7 @@ def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None
 def _is_shared(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return isinstance(bases(value)[-1], Mapping)
-    return isinstance(value, (SharedArray, SharedMemory, SharedArr))
+    return isinstance(value, (SharedArray, HoldsSharedArray))
 
 
 def _import_function(module: str, name: str, shared: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from types import TracebackType
 from typing import Any, Self
@@ -197,3 +198,11 @@ def _attach(segment: Segment, shape: tuple[int, ...], dtype: np.dtype[Any], read
     shared.shape, shared.dtype = shape, dtype
     shared._segment, shared._views, shared._readonly = segment, {}, readonly
     return shared
+
+
+class HoldsSharedArray(abc.ABC):
+    """What has a `SharedArray` in it; it is told by this class, so that rooms below need not know it."""
+
+    @abc.abstractmethod
+    def shared(self) -> SharedArray:
+        """The shared array."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.arrays.padding import Boundary, as_boundary
 from tilecore.blobs.scale_space.levels import HessianLevels, Levels, voxel_range
 from tilecore.blobs.scale_space.maxima import extremes, find_maxima
 from tilecore.blobs.scale_space.scales import ScaleSpace

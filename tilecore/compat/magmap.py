@@ -1,9 +1,10 @@
 """Names of ``magmap.cv.chunking``: ``from tilecore.compat import magmap as chunking``."""
 
-from tilecore.arrays.containers import SharedArr, SharedArrsContainer, init_shared_container
-from tilecore.blobs.merging import merge_blobs
-from tilecore.engine.stacks import get_split_stack_total_shape, merge_split_stack, merge_split_stack2, stack_splitter
-from tilecore.executors.processes.start_method import get_mp_pool, is_fork, set_mp_start_method
+from tilecore.stacks.blob_merging import merge_blobs
+from tilecore.stacks.merging import get_split_stack_total_shape, merge_split_stack, merge_split_stack2
+from tilecore.stacks.pools import get_mp_pool, is_fork, set_mp_start_method
+from tilecore.stacks.shared_arrays import SharedArr, SharedArrsContainer, init_shared_container
+from tilecore.stacks.splitting import stack_splitter
 
 __all__ = [
     "SharedArr",

@@ -1,13 +1,12 @@
 """Names of ``scout.utils``: ``from tilecore.compat import scout as utils``."""
 
-from tilecore.arrays.boxed import extract_box, extract_ghosted_chunk, insert_box
-from tilecore.arrays.shared_memory import SharedMemory
-from tilecore.engine.chunks import pmap_chunks
-from tilecore.engine.progress import verbose_print
-from tilecore.formats.paths import files_in_dir, tifs_in_dir
-from tilecore.formats.voxel_size import read_voxel_size
-from tilecore.geometry.boxes import box_slice_idx, filter_points_in_box
-from tilecore.geometry.chunks import chunk_coordinates, chunk_dims, filter_ghosted_points
+from tilecore.stacks.boxes import box_slice_idx, extract_box, filter_points_in_box, insert_box
+from tilecore.stacks.chunks import chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points
+from tilecore.stacks.folders import files_in_dir, tifs_in_dir
+from tilecore.stacks.messages import verbose_print
+from tilecore.stacks.pmap import pmap_chunks
+from tilecore.stacks.shared_memory import SharedMemory
+from tilecore.stacks.voxel_size_csv import read_voxel_size
 
 __all__ = [
     "SharedMemory",

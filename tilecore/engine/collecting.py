@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from tilecore.arrays.boxed import Boundary
+from tilecore.arrays.padding import Boundary
 from tilecore.engine.jobs import CollectJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request

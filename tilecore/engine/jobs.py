@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.arrays.boxed import Boundary, read_padded
+from tilecore.arrays.padding import Boundary, read_padded
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask

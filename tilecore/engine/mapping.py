@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from tilecore.arrays.boxed import Boundary
+from tilecore.arrays.padding import Boundary
 from tilecore.engine.declared import first_given
 from tilecore.engine.jobs import MapJob
 from tilecore.engine.options import RunOptions

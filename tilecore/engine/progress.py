@@ -9,7 +9,7 @@ from typing import Any
 
 from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
 
-__all__ = ["LogProgress", "ProgressBar", "choose_progress", "verbose_print"]
+__all__ = ["LogProgress", "ProgressBar", "choose_progress"]
 
 _log = logging.getLogger("tilecore.progress")
 
@@ -116,17 +116,6 @@ class LogProgress:
             _log.info("%s: %s", self._description, text)
         elif event.time >= self._start + self._seconds:
             print(f"{self._description}: {text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def verbose_print(args: Any, msg: str) -> None:
-    """Print a message if ``args.verbose`` says so.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``.
-    """
-    if args.verbose:
-        print(msg)  # noqa: T201
 
 
 def _in_notebook() -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tilecore.arrays.boxed import Boundary, as_boundary
+from tilecore.arrays.padding import Boundary, as_boundary
 from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions

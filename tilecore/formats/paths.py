@@ -1,70 +1,12 @@
-"""What lies in a folder."""
+"""Names of files: those of a folder, those that fit a pattern, and their order."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from pathlib import Path
 
-from tilecore.errors import MissingFileError
-
-__all__ = ["files_in_dir", "is_pattern", "matching", "natural_order", "tifs_in_dir"]
-
-
-def files_in_dir(path: str | os.PathLike[str]) -> list[str]:
-    """List all files and folders in a folder.
-
-    Parameters
-    ----------
-    path : path_like
-
-    Returns
-    -------
-    list of str
-        Names, sorted; without ``.`` and ``..``.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such folder.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``.
-    """
-    if not Path(path).is_dir():
-        raise MissingFileError.of("path", str(path), "there is no such folder")
-    return sorted(os.listdir(path))
-
-
-def tifs_in_dir(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
-    """List the TIFF files in a folder, in the order of the numbers in their names.
-
-    Parameters
-    ----------
-    path : path_like
-
-    Returns
-    -------
-    tif_paths : list of str
-        Absolute paths.
-    tif_filenames : list of str
-        The same, without the folder.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such folder.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``, where ``z10.tif`` comes before ``z2.tif``.
-    """
-    names = [name for name in files_in_dir(path) if name.lower().endswith((".tif", ".tiff"))]
-    names.sort(key=natural_order)
-    folder = os.path.abspath(path)
-    return [os.path.join(folder, name) for name in names], names
+__all__ = ["is_pattern", "matching", "natural_order", "tiff_names"]
 
 
 def is_pattern(path: str) -> bool:
@@ -85,6 +27,11 @@ def _beyond_what_exists(path: str) -> tuple[str, str]:
         parent = os.path.dirname(existing.rstrip("/" + os.sep))
         existing = "" if parent == existing else parent  # a drive that is not there is its own parent
     return existing, path[len(existing) :]
+
+
+def tiff_names(folder: str | os.PathLike[str]) -> list[str]:
+    """List the names of the TIFF files in a folder, in the order of the numbers in them."""
+    return sorted([name for name in os.listdir(folder) if name.lower().endswith((".tif", ".tiff"))], key=natural_order)
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

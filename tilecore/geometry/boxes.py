@@ -6,15 +6,11 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tilecore.errors import BoundsError, ParameterError
+from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers
 
-__all__ = ["Box", "box_slice_idx", "filter_points_in_box"]
+__all__ = ["Box"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -139,75 +135,3 @@ class Box:
     def _check_axes(self, other: Box) -> None:
         if other.ndim != self.ndim:
             raise ParameterError.of("box", other, f"{self.ndim} axes are needed")
-
-
-def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
-    """Index tuple that cuts the box from `start` to `stop` out of an array.
-
-    Parameters
-    ----------
-    start, stop : sequence of int
-        First voxel, and the voxel after the last, per axis [voxel].
-
-    Returns
-    -------
-    tuple of slice
-
-    Raises
-    ------
-    ParameterError
-        If the lengths differ or an axis ends before it starts.
-    BoundsError
-        If a start is negative: an array would count it from its other end.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``.
-
-    Examples
-    --------
-    >>> box_slice_idx((0, 5), (2, 9))
-    (slice(0, 2, None), slice(5, 9, None))
-    """
-    box = Box(start, stop)
-    if any(first < 0 for first in box.start):
-        raise BoundsError.of("start", box.start, "must not be negative")
-    return box.slices
-
-
-def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_idx: bool = False) -> Any:
-    """Keep the points that lie in the box from `start` to `stop`.
-
-    Parameters
-    ----------
-    coords : array_like, shape (n_points, >= ndim)
-        The first columns are coordinates in the order of `start` [voxel].
-    start, stop : sequence of float, shape (ndim,)
-        Bounds of the box; a point on `start` is inside, one on `stop` is not [voxel].
-    return_idx : bool
-        Also return the rows kept.
-
-    Returns
-    -------
-    points : ndarray, shape (n_kept, n_columns)
-    rows : ndarray of int, shape (n_kept,)
-        Only if `return_idx`.
-
-    Raises
-    ------
-    ParameterError
-        If `coords` has too few columns for the box.
-
-    References
-    ----------
-    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
-    """
-    points = np.asarray(coords)
-    low, high = np.asarray(start), np.asarray(stop)
-    if points.ndim != 2 or low.shape != high.shape or points.shape[1] < low.size:
-        raise ParameterError.of(
-            "coords", points.shape, f"shape (n_points, at least {low.size}) is needed for the box {start} to {stop}"
-        )
-    position = points[:, : low.size]
-    rows = np.flatnonzero(((position >= low) & (position < high)).all(axis=1))
-    return (points[rows], rows) if return_idx else points[rows]

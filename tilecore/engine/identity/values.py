@@ -16,11 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from tilecore.arrays.containers import SharedArr
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.arrays.kinds import access_of
-from tilecore.arrays.shared import SharedArray
-from tilecore.arrays.shared_memory import SharedMemory
+from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 from tilecore.engine.identity import code
 from tilecore.engine.identity.describer import Describe, Describer, unknown
 from tilecore.engine.identity.installed import name_in_module, release_of
@@ -124,7 +122,7 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
 
 def _object(describe: Describer, value: Any) -> Any:
     """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
-    if isinstance(value, (SharedArray, SharedMemory, SharedArr)):
+    if isinstance(value, (SharedArray, HoldsSharedArray)):
         return describe(_voxels(value))
     access = access_of(value)
     if access.is_unknowable:
@@ -147,10 +145,8 @@ def _object(describe: Describer, value: Any) -> Any:
     return {"made by": describe(maker), "of": [describe(part) for part in parts if part is not None]}
 
 
-def _voxels(shared: SharedArray | SharedMemory | SharedArr) -> np.ndarray[Any, Any]:
-    if isinstance(shared, SharedArr):
-        return shared.as_ndarray()
-    return (shared.shared() if isinstance(shared, SharedMemory) else shared).view()
+def _voxels(shared: SharedArray | HoldsSharedArray) -> np.ndarray[Any, Any]:
+    return (shared.shared() if isinstance(shared, HoldsSharedArray) else shared).view()
 
 
 def _lock(_: Describer, value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""SCOUT's way of cutting: chunks, their first voxels, and the points they own."""
+"""SCOUT's way of cutting: chunks, their first voxels, their overlap, and the points they own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import ParameterError
+from tilecore.errors import BoundsError, ParameterError
+from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import as_halo, as_integers, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
+from tilecore.stacks.boxes import extract_box
 
-__all__ = ["chunk_coordinates", "chunk_dims", "filter_ghosted_points"]
+__all__ = ["chunk_coordinates", "chunk_dims", "extract_ghosted_chunk", "filter_ghosted_points"]
 
 
 def chunk_dims(img_shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
@@ -67,6 +69,46 @@ def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArra
     grid = TileGrid(shape, chunks)
     numbers = np.indices(grid.counts, dtype=np.intp).reshape(grid.ndim, -1).T
     return np.ascontiguousarray(numbers * np.asarray(grid.tile_shape, dtype=np.intp))
+
+
+def extract_ghosted_chunk(
+    arr: Any, start_coord: Any, chunks: Any, overlap: Any
+) -> tuple[Any, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Cut out a chunk with an overlap around it, as much of it as the array has.
+
+    Parameters
+    ----------
+    arr : array_like or SharedMemory
+    start_coord : sequence of int, shape (ndim,)
+        First voxel of the chunk [voxel].
+    chunks : sequence of int, shape (ndim,)
+        Shape of the chunk [voxel]; less is taken where the array ends.
+    overlap : int or sequence of int
+        Overlap on both sides [voxel].
+
+    Returns
+    -------
+    ghosted_chunk : ndarray
+    start_ghosted, stop_ghosted : ndarray of int, shape (ndim,)
+        Where it lies in `arr` [voxel].
+
+    Raises
+    ------
+    BoundsError
+        If the chunk starts outside the array.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``, there with one overlap for all axes.
+    """
+    volume = Box.of_shape(arr.shape)
+    start = as_integers(start_coord, "start_coord", ndim=volume.ndim)
+    if any(not 0 <= first < max(length, 1) for first, length in zip(start, volume.stop, strict=True)):
+        raise BoundsError.of("start_coord", start, f"must lie inside the array, of shape {volume.shape}")
+    stop = [first + length for first, length in zip(start, as_tile_shape(chunks, volume.ndim, "chunks"), strict=True)]
+    chunk = Box(start, tuple(stop)).clipped(volume)
+    ghosted = chunk.grown(as_halo(overlap, volume.ndim, "overlap")).clipped(volume)
+    return extract_box(arr, ghosted.start, ghosted.stop), np.array(ghosted.start), np.array(ghosted.stop)
 
 
 def filter_ghosted_points(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilecore import chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points
-from tilecore.errors import ParameterError
+from tilecore import TileGrid, chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points
+from tilecore.errors import BoundsError, ParameterError
 
 shapes = st.tuples(*[st.integers(1, 12)] * 3)
 
@@ -61,3 +61,19 @@ def test_filter_ghosted_points_refuses_other_axes() -> None:
         filter_ghosted_points((0, 0, 0), (0, 0, 0), np.zeros((3, 2)), (2, 2, 2), 1)
     with pytest.raises(ParameterError, match="start_ghosted"):
         filter_ghosted_points((0, 0), (0, 0, 0), np.zeros((3, 3)), (2, 2, 2), 1)
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 5)] * 3), st.tuples(*[st.integers(0, 4)] * 3))
+def test_ghosted_chunks_lie_where_they_say(
+    shape: tuple[int, ...], chunks: tuple[int, ...], overlap: tuple[int, ...]
+) -> None:
+    volume = np.arange(np.prod(shape)).reshape(shape)
+    for tile in TileGrid(shape, chunks, overlap):
+        ghosted, start, stop = extract_ghosted_chunk(volume, np.array(tile.write.start), chunks, overlap)
+        assert (tuple(start), tuple(stop)) == (tile.read.start, tile.read.stop)
+        np.testing.assert_array_equal(ghosted, volume[tile.read.slices])
+
+
+def test_ghosted_chunks_start_inside() -> None:
+    with pytest.raises(BoundsError, match="start_coord"):
+        extract_ghosted_chunk(np.zeros((4, 4)), (4, 0), (2, 2), 1)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.arrays.shared import SharedArray, as_shared_dtype
+from tilecore.arrays.shared import HoldsSharedArray, SharedArray, as_shared_dtype
 from tilecore.errors import SharedMemoryError
 from tilecore.memory.segments import default_backend
 
 __all__ = ["SharedMemory"]
 
 
-class SharedMemory:
+class SharedMemory(HoldsSharedArray):
     """Shared memory for an array of one shape and dtype, made in the parent and used everywhere.
 
     Parameters

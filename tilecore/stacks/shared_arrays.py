@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.arrays.shared import SharedArray
+from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 
 __all__ = ["SharedArr", "SharedArrsContainer", "init_shared_container"]
 
 
-class SharedArr:
+class SharedArr(HoldsSharedArray):
     """An array copied into shared memory, with what is needed to see it as an array again.
 
     Parameters
@@ -48,6 +48,10 @@ class SharedArr:
     def arr(self) -> npt.NDArray[Any]:
         """The shared voxels, flat."""
         return self._shared.view().reshape(-1)
+
+    def shared(self) -> SharedArray:
+        """The same memory as a `SharedArray`."""
+        return self._shared
 
     def as_ndarray(self) -> npt.NDArray[Any]:
         """The shared voxels in their original shape, without a copy."""

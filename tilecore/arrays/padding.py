@@ -1,0 +1,100 @@
+"""Blocks, padded where they reach beyond the volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise, product
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import Halo
+
+__all__ = ["Boundary", "as_boundary", "read_padded"]
+
+#: What lies beyond the volume: nothing, a mode of `numpy.pad`, or a value.
+Boundary: TypeAlias = Literal["reflect", "symmetric", "edge", "wrap", "constant"] | float | None
+
+_MODES = ("reflect", "symmetric", "edge", "wrap", "constant")
+
+
+def as_boundary(boundary: Any) -> Boundary:
+    """Accept a boundary mode, a value to pad with, or None."""
+    if boundary is None or boundary in _MODES:
+        return boundary  # type: ignore[no-any-return]
+    if isinstance(boundary, str):
+        raise ParameterError.of("boundary", boundary, f"None, a number, or one of {', '.join(_MODES)}")
+    if not isinstance(boundary, (int, float, np.number, np.bool_)):
+        raise ParameterTypeError.of("boundary", boundary, f"None, a number, or one of {', '.join(_MODES)}")
+    return boundary  # type: ignore[return-value]
+
+
+def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
+    """Read a box and the voxels that `boundary` says lie beyond the volume.
+
+    Parameters
+    ----------
+    array : array_like
+        The whole volume.
+    box : Box
+        Inside the volume.
+    pad : sequence of (int, int)
+        Voxels before and after the box, per axis, that lie outside the volume.
+    boundary : Boundary
+        None reads the box alone. Otherwise the block equals this part of the whole
+        volume padded by `numpy.pad`, bit for bit, however small the box is.
+
+    Returns
+    -------
+    ndarray
+        A view of `array` where nothing had to be padded and `array` gives views.
+    """
+    if boundary is None or not any(before or after for before, after in pad):
+        return np.asarray(array[box.slices])
+    padded = box.grown(pad)
+    if boundary == "constant" or not isinstance(boundary, str):
+        block = np.full(padded.shape, 0 if boundary == "constant" else boundary, dtype=array.dtype)
+        block[box.translated([-first for first in padded.start]).slices] = array[box.slices]
+        return block
+    return _gather(array, padded, boundary)
+
+
+def _gather(array: Any, padded: Box, mode: str) -> npt.NDArray[Any]:
+    """Fill a block that reaches beyond the volume, piece by piece: 3 pieces an axis at most."""
+    block = np.empty(padded.shape, dtype=array.dtype)
+    axes = [
+        _pieces(first, last, length, mode)
+        for first, last, length in zip(padded.start, padded.stop, array.shape, strict=True)
+    ]
+    for pieces in product(*axes):
+        source = tuple(slice(int(index.min()), int(index.max()) + 1) for _, index in pieces)
+        part = np.asarray(array[source])
+        inside = [index - span.start for (_, index), span in zip(pieces, source, strict=True)]
+        block[tuple(target for target, _ in pieces)] = part[np.ix_(*inside)]
+    return block
+
+
+def _pieces(first: int, last: int, length: int, mode: str) -> Sequence[tuple[slice, npt.NDArray[np.intp]]]:
+    """Cut an axis into the parts before, in and behind the volume, each with its source coordinates."""
+    cuts = [first, min(max(first, 0), last), max(min(last, length), first), last]
+    return [
+        (slice(low - first, high - first), _source_coordinates(np.arange(low, high), length, mode))
+        for low, high in pairwise(cuts)
+        if high > low
+    ]
+
+
+def _source_coordinates(coordinates: npt.NDArray[np.intp], length: int, mode: str) -> npt.NDArray[np.intp]:
+    """Where in the volume `numpy.pad` would take the voxel of each coordinate from."""
+    if mode == "edge" or (mode == "reflect" and length == 1):
+        return coordinates.clip(0, length - 1)
+    if mode == "wrap":
+        return coordinates % length
+    # A mirror image repeats itself after going there and back.
+    period = 2 * (length - 1) if mode == "reflect" else 2 * length
+    there = coordinates % period
+    back = period - there if mode == "reflect" else period - 1 - there
+    return np.minimum(there, back)

@@ -1,0 +1,168 @@
+"""SCOUT's boxes: cut out of arrays, put back, and the points that lie in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import BoundsError, ParameterError
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import as_integers
+from tilecore.stacks.shared_memory import SharedMemory
+
+__all__ = ["box_slice_idx", "extract_box", "filter_points_in_box", "insert_box"]
+
+
+def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
+    """Index tuple that cuts the box from `start` to `stop` out of an array.
+
+    Parameters
+    ----------
+    start, stop : sequence of int
+        First voxel, and the voxel after the last, per axis [voxel].
+
+    Returns
+    -------
+    tuple of slice
+
+    Raises
+    ------
+    ParameterError
+        If the lengths differ or an axis ends before it starts.
+    BoundsError
+        If a start is negative: an array would count it from its other end.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+
+    Examples
+    --------
+    >>> box_slice_idx((0, 5), (2, 9))
+    (slice(0, 2, None), slice(5, 9, None))
+    """
+    box = Box(start, stop)
+    if any(first < 0 for first in box.start):
+        raise BoundsError.of("start", box.start, "must not be negative")
+    return box.slices
+
+
+def extract_box(arr: Any, start: Any, stop: Any) -> Any:
+    """Cut the box from `start` to `stop` out of an array.
+
+    Parameters
+    ----------
+    arr : array_like or SharedMemory
+        Anything with a shape that can be indexed by slices.
+    start, stop : sequence of int
+        First voxel, and the voxel after the last, per axis [voxel].
+
+    Returns
+    -------
+    ndarray
+        A view where `arr` gives views.
+
+    Raises
+    ------
+    BoundsError
+        If the box does not lie inside the array.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+    """
+    slices = _inside(arr, start, stop).slices
+    if isinstance(arr, SharedMemory):
+        with arr.txn() as array:
+            return array[slices]
+    return arr[slices]
+
+
+def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
+    """Put `data` into the box from `start` to `stop` of an array.
+
+    Parameters
+    ----------
+    arr : array_like or SharedMemory
+        Written in place.
+    start, stop : sequence of int
+        First voxel, and the voxel after the last, per axis [voxel].
+    data : array_like
+        Of the box's shape, or to be broadcast to it.
+
+    Returns
+    -------
+    array_like
+        `arr`
+
+    Raises
+    ------
+    BoundsError
+        If the box does not lie inside the array.
+
+    Notes
+    -----
+    Process-safety: processes that write one zarr chunk at the same time lose data.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+    """
+    slices = _inside(arr, start, stop).slices
+    if isinstance(arr, SharedMemory):
+        with arr.txn() as array:
+            array[slices] = data
+    else:
+        arr[slices] = data
+    return arr
+
+
+def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_idx: bool = False) -> Any:
+    """Keep the points that lie in the box from `start` to `stop`.
+
+    Parameters
+    ----------
+    coords : array_like, shape (n_points, >= ndim)
+        The first columns are coordinates in the order of `start` [voxel].
+    start, stop : sequence of float, shape (ndim,)
+        Bounds of the box; a point on `start` is inside, one on `stop` is not [voxel].
+    return_idx : bool
+        Also return the rows kept.
+
+    Returns
+    -------
+    points : ndarray, shape (n_kept, n_columns)
+    rows : ndarray of int, shape (n_kept,)
+        Only if `return_idx`.
+
+    Raises
+    ------
+    ParameterError
+        If `coords` has too few columns for the box.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
+    """
+    points = np.asarray(coords)
+    low, high = np.asarray(start), np.asarray(stop)
+    if points.ndim != 2 or low.shape != high.shape or points.shape[1] < low.size:
+        raise ParameterError.of(
+            "coords", points.shape, f"shape (n_points, at least {low.size}) is needed for the box {start} to {stop}"
+        )
+    position = points[:, : low.size]
+    rows = np.flatnonzero(((position >= low) & (position < high)).all(axis=1))
+    return (points[rows], rows) if return_idx else points[rows]
+
+
+def _inside(arr: Any, start: Any, stop: Any) -> Box:
+    shape = tuple(arr.shape)
+    first, last = as_integers(start, "start"), as_integers(stop, "stop")
+    if len(first) > len(shape):
+        raise BoundsError.of("start", first, f"the array has {len(shape)} axes")
+    box = Box(first, last)
+    if not Box.of_shape(shape[: box.ndim]).contains(box) or any(low < 0 for low in first):
+        raise BoundsError(f"box from {first} to {last}: must lie inside the array, of shape {shape}")
+    return box

@@ -1,0 +1,69 @@
+"""SCOUT's lists of the files in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tilecore.errors import MissingFileError
+from tilecore.formats.paths import tiff_names
+
+__all__ = ["files_in_dir", "tifs_in_dir"]
+
+
+def files_in_dir(path: str | os.PathLike[str]) -> list[str]:
+    """List all files and folders in a folder.
+
+    Parameters
+    ----------
+    path : path_like
+
+    Returns
+    -------
+    list of str
+        Names, sorted; without ``.`` and ``..``.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such folder.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+    """
+    return sorted(os.listdir(_existing(path)))
+
+
+def tifs_in_dir(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
+    """List the TIFF files in a folder, in the order of the numbers in their names.
+
+    Parameters
+    ----------
+    path : path_like
+
+    Returns
+    -------
+    tif_paths : list of str
+        Absolute paths.
+    tif_filenames : list of str
+        The same, without the folder.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such folder.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``, where ``z10.tif`` comes before ``z2.tif``.
+    """
+    folder = os.path.abspath(_existing(path))
+    names = tiff_names(folder)
+    return [os.path.join(folder, name) for name in names], names
+
+
+def _existing(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    if not Path(path).is_dir():
+        raise MissingFileError.of("path", str(path), "there is no such folder")
+    return path

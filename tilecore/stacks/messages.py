@@ -1,0 +1,18 @@
+"""SCOUT's messages on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["verbose_print"]
+
+
+def verbose_print(args: Any, msg: str) -> None:
+    """Print a message if ``args.verbose`` says so.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``scout.utils``.
+    """
+    if args.verbose:
+        print(msg)  # noqa: T201

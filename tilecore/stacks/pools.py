@@ -1,0 +1,102 @@
+"""MagellanMapper's pools: plain ones of ``multiprocessing``, set up by tilecore's settings."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.pool import Pool
+from typing import Any
+
+from tilecore.configuration import settings
+from tilecore.executors.processes.start_method import method_in_use, platform_default, usable_start_method
+
+__all__ = ["get_mp_pool", "is_fork", "set_mp_start_method"]
+
+_log = logging.getLogger(__name__)
+
+
+def set_mp_start_method(val: str | None = None) -> str:
+    """Set the start method of Python's own ``multiprocessing`` for this process.
+
+    Parameters
+    ----------
+    val : {"fork", "forkserver", "spawn"}, optional
+        Default: what `settings` or ``TILECORE_START_METHOD`` say, else the platform's
+        default. A method that the platform lacks is replaced by its default.
+
+    Returns
+    -------
+    str
+        The method in use, which is another one than `val` if one was set before.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+    """
+    method = usable_start_method(settings.resolve_start_method() if val is None else val, platform_default())
+    try:
+        multiprocessing.set_start_method(method)
+        _log.info("start method set to %r", method)
+    except RuntimeError:
+        applied = multiprocessing.get_start_method()
+        _log.info("start method is %r already; %r not applied", applied, method)
+        return applied
+    return method
+
+
+def is_fork() -> bool:
+    """Check whether `get_mp_pool` starts processes with "fork".
+
+    Returns
+    -------
+    bool
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+    """
+    return method_in_use() == "fork"
+
+
+def get_mp_pool(
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] | None = None,
+    *,
+    processes: int | None = None,
+    start_method: str | None = None,
+    max_tasks: int | None = None,
+) -> Pool:
+    """Get a plain ``multiprocessing.Pool``, set up by tilecore's settings.
+
+    Parameters
+    ----------
+    initializer : callable, optional
+        Called in each process as it starts.
+    initargs : tuple, optional
+        Arguments of `initializer`; shared arrays among them are not copied.
+    processes : int, optional
+        Number of processes.
+    start_method : {"fork", "forkserver", "spawn"}, optional
+        How they start; default: as ``multiprocessing`` is set (see `set_mp_start_method`).
+    max_tasks : int, optional
+        Tasks after which a process is replaced.
+
+    Returns
+    -------
+    multiprocessing.pool.Pool
+
+    Notes
+    -----
+    Options not given come from `settings`, then from the environment. A plain pool hangs
+    when one of its processes is killed; `map_tiles` and `pmap_chunks` do not use it.
+
+    References
+    ----------
+    .. [1] Name and meaning from ``magmap.cv.chunking``.
+    """
+    method = method_in_use(start_method)
+    n_processes, n_tasks = settings.resolve_workers(processes), settings.resolve_max_tasks(max_tasks)
+    _log.info("pool of %d processes (%s), replaced after %s tasks", n_processes, method, n_tasks or "no number of")
+    context = multiprocessing.get_context(method)
+    return context.Pool(n_processes, initializer, initargs or (), maxtasksperchild=n_tasks)
