@@ -1,1 +1,1 @@
-"""Arrays that cross process borders: shared, remote, packed; and boxes of arrays."""
+"""How any array is reached: shared, mapped, of another process, opened again, packed."""

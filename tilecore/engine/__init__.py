@@ -1,1 +1,1 @@
-"""The engine: functions mapped over tiles, results merged, runs recorded. Knows no file format."""
+"""The engine: functions mapped over tiles, results merged, runs recorded; paths wherever it takes arrays."""

@@ -1,4 +1,4 @@
-"""What files are kept from: errors of other libraries come out as tilecore's, paths stay inside their folder."""
+"""Errors of readers: those of other libraries become tilecore's, and no path leads out of its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of blobs on the maximum projections of their volume."""
+"""Pictures of points, such as blobs, on the maximum projections of their volume."""
 
 from __future__ import annotations
 

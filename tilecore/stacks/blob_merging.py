@@ -1,4 +1,4 @@
-"""Blobs of many tiles as one table."""
+"""MagellanMapper's way of merging blobs: those of all sub-ROIs as one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The physical size of a voxel."""
+"""The physical size of a voxel, from the CSV file that SCOUT keeps it in."""
 
 from __future__ import annotations
 

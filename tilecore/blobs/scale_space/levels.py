@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from tilecore.blobs.scale_space.exact_responses import ExactResponses, as_image
 from tilecore.blobs.scale_space.responses import Singles, respond, rounding_error
 from tilecore.blobs.scale_space.scales import ScaleSpace
-from tilecore.blobs.scale_space.settling import ExactResponses, as_image
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["HessianLevels", "Level", "Levels", "voxel_range"]

@@ -1,4 +1,4 @@
-"""Exact responses at single voxels, to settle what single precision leaves open."""
+"""Exact responses at single voxels, where single precision leaves a decision open."""
 
 from __future__ import annotations
 
