@@ -57,7 +57,7 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
 
 def _file(path: str | os.PathLike[str]) -> Path:
     """The path, of a place in an HDF5 file the file's."""
-    from tilecore.formats.opening import split_place
+    from tilecore.formats.kinds import split_place
 
     return Path(split_place(os.fspath(path))[0])
 

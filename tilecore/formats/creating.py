@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.errors import MissingFileError, ParameterError
+from tilecore.errors import MissingFileError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.image_info import as_axes, default_axes, positive_size
+from tilecore.formats.kinds import kind_to_write, split_place
 from tilecore.formats.reader_errors import as_path
-from tilecore.formats.sink import SinkSpec
-from tilecore.geometry.per_axis import as_integer, as_tile_shape
+from tilecore.formats.sink import SinkOptions, SinkSpec
 from tilecore.output_file import refuse_existing
 
-__all__ = ["SINKS", "create_sink", "plan_sink"]
-
-#: Which sink is made for which suffix; the first that fits.
-SINKS = {
-    ".npy": "tilecore.formats.npy:NpySink",
-    ".tif": "tilecore.formats.tiff.sink:TiffSink",
-    ".tiff": "tilecore.formats.tiff.sink:TiffSink",
-    ".ome.zarr": "tilecore.formats.zarr.ome_sink:OmeZarrSink",
-    ".zarr": "tilecore.formats.zarr.sink:ZarrSink",
-    ".h5": "tilecore.formats.hdf5.sink:Hdf5Sink",
-    ".hdf5": "tilecore.formats.hdf5.sink:Hdf5Sink",
-}
-
-_IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5)):/?(?P<dataset>.+)", re.IGNORECASE)
+__all__ = ["create_sink", "plan_sink"]
 
 
 def create_sink(
@@ -118,76 +103,33 @@ def create_sink(
     ...     int(open_source(path)[...].sum())
     84
     """
-    options: dict[str, Any] = {
-        "axes": axes,
-        "voxel_size_um": voxel_size_um,
-        "channel_names": channel_names,
-        "chunks": chunks,
-        "shards": shards,
-        "codec": codec,
-        "pyramid": pyramid,
-        "ome_zarr_version": ome_zarr_version,
-    }
-    sink = plan_sink(path, shape, overwrite=overwrite, **options)
+    sink = plan_sink(
+        path,
+        shape,
+        axes=axes,
+        voxel_size_um=voxel_size_um,
+        channel_names=channel_names,
+        chunks=chunks,
+        shards=shards,
+        codec=codec,
+        pyramid=pyramid,
+        ome_zarr_version=ome_zarr_version,
+        overwrite=overwrite,
+    )
     refuse_existing(sink.path, overwrite=overwrite)
     return sink.create(dtype)
 
 
-def plan_sink(
-    path: str | os.PathLike[str],
-    shape: Sequence[int],
-    *,
-    axes: str | None = None,
-    voxel_size_um: Sequence[float] | None = None,
-    channel_names: Sequence[str] = (),
-    chunks: int | Sequence[int] | None = None,
-    shards: int | Sequence[int] | None = None,
-    codec: str = "default",
-    pyramid: bool = True,
-    ome_zarr_version: Literal["0.5", "0.4"] = "0.5",
-    overwrite: bool = False,
-) -> FileSink:
+def plan_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: Unpack[SinkOptions]) -> FileSink:
     """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet.
 
     Parameters are those of `create_sink`, and so are the errors, but that a file may exist under its name: whoever
     writes must ask.
     """
-    lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
-    name, dataset = _split(as_path(path))
-    if ome_zarr_version not in ("0.5", "0.4"):
-        raise ParameterError.of("ome_zarr_version", ome_zarr_version, "'0.5' or '0.4'")
-    size = None if voxel_size_um is None else positive_size(voxel_size_um)
-    if voxel_size_um is not None and size is None:
-        raise ParameterError.of("voxel_size_um", voxel_size_um, "three numbers of micrometres, z, y, x")
-    spec = SinkSpec(
-        path=Path(os.path.abspath(name)),
-        shape=lengths,
-        axes=default_axes(len(lengths)) if axes is None else as_axes(axes, len(lengths)),
-        voxel_size_um=size,
-        channel_names=tuple(channel_names),
-        chunks=None if chunks is None else as_tile_shape(chunks, len(lengths), "chunks"),
-        shards=None if shards is None else as_tile_shape(shards, len(lengths), "shards"),
-        codec=codec,
-        pyramid=pyramid,
-        ome_zarr_version=ome_zarr_version,
-        dataset=dataset,
-        overwrite=overwrite,
-    )
-    kind = _kind_of(name)
+    name, dataset = split_place(as_path(path))
+    kind = kind_to_write(name)
+    spec = SinkSpec.of(Path(os.path.abspath(name)), shape, dataset, **options)
     if not spec.path.parent.is_dir():
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; make it first")
-    return kind(spec)
-
-
-def _kind_of(name: str) -> type[FileSink]:
-    lowered = name.lower()
-    for suffix, reference in SINKS.items():
-        if lowered.endswith(suffix):
-            kind: type[FileSink] = plugins.load(reference)
-            return kind
-    raise ParameterError.of("path", name, f"files are written with the suffixes {', '.join(SINKS)}")
-
-
-def _split(path: str) -> tuple[str, str]:
-    match = _IN_HDF5.fullmatch(path)
-    return (match["file"], match["dataset"]) if match else (path, "")
+    sink: type[FileSink] = plugins.load(str(kind.sink))
+    return sink(spec)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,63 +13,13 @@ from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.descriptor import Descriptor, stamp_of
 from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.kinds import KINDS, kind_of_signature, kind_of_suffix, known_suffixes, split_place
 from tilecore.formats.paths import is_pattern
 from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
 
-__all__ = ["KINDS", "open_source", "split_place"]
-
-
-class Kind(NamedTuple):
-    """How one kind of file is opened.
-
-    Attributes
-    ----------
-    opener : str
-        Place of ``opener(path, **options)``, which gives a reader.
-    options : tuple of str
-        What it takes besides the path.
-    """
-
-    opener: str
-    options: tuple[str, ...] = ()
-
-
-_SEVERAL = ("series", "level", "missing_chunks")
-
-#: Every kind of file that is read here. Others come by the entry points ``tilecore.readers``, named by suffix.
-KINDS = {
-    "npy": Kind("tilecore.formats.npy:open_npy"),
-    "raw": Kind("tilecore.formats.raw:open_raw", ("shape", "dtype", "offset", "order")),
-    "tiff": Kind("tilecore.formats.tiff.reader:open_tiff", _SEVERAL),
-    "planes": Kind("tilecore.formats.tiff.planes:open_planes", ("missing_chunks",)),
-    "zarr": Kind("tilecore.formats.zarr.reader:open_zarr", _SEVERAL),
-    "hdf5": Kind("tilecore.formats.hdf5.reader:open_hdf5", ("dataset",)),
-    "n5": Kind("tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
-}
-
-_SUFFIXES = {
-    ".npy": "npy",
-    **dict.fromkeys([".raw", ".bin", ".dat"], "raw"),
-    **dict.fromkeys([".tif", ".tiff", ".btf", ".tf8", ".tf2"], "tiff"),
-    **dict.fromkeys([".zarr", ".zip", ".ozx"], "zarr"),
-    **dict.fromkeys([".h5", ".hdf5", ".hdf"], "hdf5"),
-    ".n5": "n5",
-}
-
-# What files begin with: a wrong suffix is told from a damaged file.
-_SIGNATURES = {
-    b"\x93NUMPY": "npy",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",
-    b"MM\0+": "tiff",
-    b"PK\3\4": "zarr",
-    b"\x89HDF": "hdf5",
-}
-
-_IN_HDF5 = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf)):/?(?P<dataset>.*)", re.IGNORECASE)
+__all__ = ["open_source"]
 
 
 def open_source(
@@ -181,25 +130,17 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     kind = "raw" if given["shape"] is not None else _kind_of(name)
     asked = {option: value for option, value in given.items() if value != _DEFAULTS.get(option)}
     if kind in KINDS:
-        opener = plugins.load(KINDS[kind].opener)
+        opener = plugins.load(KINDS[kind].reader)
         unknown = set(asked) - set(KINDS[kind].options)
         if unknown:
             raise ParameterError(f"{', '.join(sorted(unknown))}: {kind} files such as {name} have no such option")
     else:
         opener = plugins.find("tilecore.readers", kind)
         if opener is None:
-            known = ", ".join(_SUFFIXES)
+            known = ", ".join(known_suffixes())
             raise ParameterError.of("path", name, f"no kind has this suffix; known ones are {known}")
     absolute = os.path.abspath(name)
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
-
-
-def split_place(path: str) -> tuple[str, str]:
-    """The file, and the place in it if that is what ``file.h5:/path/in/file`` names."""
-    match = _IN_HDF5.fullmatch(path)
-    if match and not os.path.exists(path):
-        return match["file"], match["dataset"]
-    return path, ""
 
 
 def _kind_of(name: str) -> str:
@@ -211,16 +152,15 @@ def _kind_of(name: str) -> str:
         raise MissingFileError.of("path", name, "there is no such file")
     if path.is_dir():
         return _kind_of_folder(path)
-    suffix = path.suffix.lower()
-    kind = _SUFFIXES.get(suffix, suffix.lstrip("."))
+    kind = kind_of_suffix(name)
     with reading(name, kind), path.open("rb") as file:
         start = file.read(8)
     if not start:
         raise UnreadableFileError(f"{name} is empty: zero bytes")
-    found = next((other for signature, other in _SIGNATURES.items() if start.startswith(signature)), None)
-    if kind in _SIGNATURES.values() and found != kind:
+    if kind in KINDS and KINDS[kind].signatures and not start.startswith(KINDS[kind].signatures):
+        found = kind_of_signature(start)
         really = f"it begins like {found}" if found else "it does not begin like one"
-        raise UnreadableFileError(f"{name} is no {suffix} file: {really}")
+        raise UnreadableFileError(f"{name} is no {path.suffix.lower()} file: {really}")
     return kind
 
 
@@ -232,7 +172,7 @@ def _kind_of_folder(path: Path) -> str:
         return "n5"
     if suffix in (".zarr", ".n5"):
         raise UnreadableFileError(f"{path} has no metadata: it is no {suffix} file, or a damaged one")
-    if suffix in _SUFFIXES and suffix not in (".tif", ".tiff"):
+    if suffix in known_suffixes() and suffix not in (".tif", ".tiff"):
         raise UnreadableFileError(f"{path} is a folder, and no {suffix} file")
     return "planes"
 

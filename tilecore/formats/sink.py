@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Downsampler", "Sink", "SinkSpec"]
+from tilecore.errors import ParameterError
+from tilecore.formats.image_info import as_axes, default_axes, positive_size
+from tilecore.geometry.per_axis import as_integer, as_tile_shape
+
+__all__ = ["Downsampler", "Sink", "SinkOptions", "SinkSpec"]
 
 #: Makes one level of a pyramid from the next finer one: ``downsample(finer, coarser, factors)``.
 Downsampler: TypeAlias = Callable[[Any, Any, tuple[int, ...]], object]
@@ -39,6 +43,20 @@ class Sink(Protocol):
 
     def discard(self) -> None:
         """Remove what was written."""
+
+
+class SinkOptions(TypedDict, total=False):
+    """What a caller may say of a sink: see `create_sink`."""
+
+    axes: str | None
+    voxel_size_um: Sequence[float] | None
+    channel_names: Sequence[str]
+    chunks: int | Sequence[int] | None
+    shards: int | Sequence[int] | None
+    codec: str
+    pyramid: bool
+    ome_zarr_version: Literal["0.5", "0.4"]
+    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -73,3 +91,29 @@ class SinkSpec:
     ome_zarr_version: Literal["0.5", "0.4"] = "0.5"
     dataset: str = ""
     overwrite: bool = False
+
+    @classmethod
+    def of(cls, path: Path, shape: Sequence[int], dataset: str = "", **options: Unpack[SinkOptions]) -> Self:
+        """Build from what a caller said.
+
+        Raises
+        ------
+        ParameterError, ParameterTypeError
+            If an option has a value that is not allowed.
+        """
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
+        spec = cls(path, lengths, default_axes(len(lengths)), dataset=dataset)
+        if "axes" in given:
+            given["axes"] = as_axes(given["axes"], len(lengths))
+        if "channel_names" in given:
+            given["channel_names"] = tuple(given["channel_names"])
+        if "voxel_size_um" in given and (size := positive_size(given["voxel_size_um"])) is None:
+            raise ParameterError.of("voxel_size_um", given["voxel_size_um"], "three numbers of micrometres, z, y, x")
+        if "voxel_size_um" in given:
+            given["voxel_size_um"] = size
+        for name in {"chunks", "shards"} & set(given):
+            given[name] = as_tile_shape(given[name], len(lengths), name)
+        if given.get("ome_zarr_version", "0.5") not in ("0.5", "0.4"):
+            raise ParameterError.of("ome_zarr_version", given["ome_zarr_version"], "'0.5' or '0.4'")
+        return replace(spec, **given)

@@ -1,0 +1,118 @@
+"""The kinds of files: how each is told, read and written. A new kind is one row here, and a module beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tilecore.errors import ParameterError
+
+__all__ = ["KINDS", "Kind", "kind_of_signature", "kind_of_suffix", "kind_to_write", "known_suffixes", "split_place"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        In lower case; of several kinds that fit a name, the first has it.
+    reader : str
+        Place of ``open(path, **options)``, which gives a `Reader`.
+    options : tuple of str
+        Those of `open_source` that the reader takes.
+    signatures : tuple of bytes
+        What such a file begins with: a wrong suffix is told from a damaged file.
+    sink : str, optional
+        Place of the `FileSink` that writes it.
+    written : tuple of str, optional
+        The suffixes with which it is written. Default: all.
+    """
+
+    suffixes: tuple[str, ...]
+    reader: str
+    options: tuple[str, ...] = ()
+    signatures: tuple[bytes, ...] = ()
+    sink: str | None = None
+    written: tuple[str, ...] | None = None
+
+
+_SEVERAL = ("series", "level", "missing_chunks")
+_ZARR = "tilecore.formats.zarr.reader:open_zarr"
+
+#: By their names. Others come by the entry points ``tilecore.readers``, named by suffix.
+KINDS = {
+    "npy": Kind(
+        (".npy",), "tilecore.formats.npy:open_npy", signatures=(b"\x93NUMPY",), sink="tilecore.formats.npy:NpySink"
+    ),
+    "raw": Kind((".raw", ".bin", ".dat"), "tilecore.formats.raw:open_raw", ("shape", "dtype", "offset", "order")),
+    "tiff": Kind(
+        (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
+        "tilecore.formats.tiff.reader:open_tiff",
+        _SEVERAL,
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "tilecore.formats.tiff.sink:TiffSink",
+        (".tif", ".tiff"),
+    ),
+    "planes": Kind((), "tilecore.formats.tiff.planes:open_planes", ("missing_chunks",)),
+    "ome-zarr": Kind((".ome.zarr",), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.ome_sink:OmeZarrSink"),
+    "zarr": Kind(
+        (".zarr", ".zip", ".ozx"), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.sink:ZarrSink", (".zarr",)
+    ),
+    "hdf5": Kind(
+        (".h5", ".hdf5", ".hdf"),
+        "tilecore.formats.hdf5.reader:open_hdf5",
+        ("dataset",),
+        (b"\x89HDF",),
+        "tilecore.formats.hdf5.sink:Hdf5Sink",
+        (".h5", ".hdf5"),
+    ),
+    "n5": Kind((".n5",), "tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
+}
+
+_OF_HDF5 = "|".join(map(re.escape, KINDS["hdf5"].suffixes))
+_IN_HDF5 = re.compile(rf"(?P<file>.+(?:{_OF_HDF5})):/?(?P<dataset>.*)", re.IGNORECASE)
+
+
+def known_suffixes() -> list[str]:
+    """List the suffixes of files that can be read."""
+    return [suffix for kind in KINDS.values() for suffix in kind.suffixes]
+
+
+def kind_of_suffix(name: str) -> str:
+    """The kind that a file's suffix names; of an unknown one the suffix itself, without the dot."""
+    known = ((kind, suffix) for kind, row in KINDS.items() for suffix in row.suffixes)
+    return _first_that_fits(name, known) or os.path.splitext(name)[1].lower().lstrip(".")
+
+
+def kind_of_signature(start: bytes) -> str | None:
+    """The kind whose files begin like this."""
+    return next((name for name, kind in KINDS.items() if kind.signatures and start.startswith(kind.signatures)), None)
+
+
+def kind_to_write(name: str) -> Kind:
+    """The kind of file that is to be written under a name.
+
+    Raises
+    ------
+    ParameterError
+        If none has this suffix.
+    """
+    known = [(kind, suffix) for kind, row in KINDS.items() if row.sink for suffix in row.written or row.suffixes]
+    if (found := _first_that_fits(name, known)) is None:
+        suffixes = ", ".join(suffix for _, suffix in known)
+        raise ParameterError.of("path", name, f"files are written with the suffixes {suffixes}")
+    return KINDS[found]
+
+
+def split_place(path: str) -> tuple[str, str]:
+    """The file, and the place in it if that is what ``file.h5:/path/in/file`` names."""
+    match = _IN_HDF5.fullmatch(path)
+    return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
+
+
+def _first_that_fits(name: str, known: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str | None:
+    return next((kind for kind, suffix in known if name.lower().endswith(suffix)), None)
