@@ -118,12 +118,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run."""
     group = parser.add_argument_group("run")
     add_plan_arguments(group)
-    group.add_argument("--executor", choices=["processes", "threads", "serial"], default="processes")
+    group.add_argument("--executor", choices=["processes", "threads", "serial"])
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
     group.add_argument(
         "--tile-shape", type=int, nargs="+", metavar="N", help="voxels a tile owns, per axis (default: chosen)"
     )
-    group.add_argument("--retries", type=int, default=2, metavar="N", help="times a failed tile is tried again")
+    group.add_argument("--retries", type=int, metavar="N", help="times a failed tile is tried again")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="seconds a tile may take")
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 
@@ -171,9 +171,9 @@ def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:
-    """What was given for the options of a run, as keyword arguments of the verbs."""
+    """What was given for the options of a run, as keyword arguments of the verbs; the rest is as the verbs have it."""
     shape = options.tile_shape
-    return {
+    given = {
         "workers": options.workers,
         "executor": options.executor,
         "start_method": options.start_method,
@@ -183,3 +183,4 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "timeout": options.timeout,
         "progress": False if options.quiet else None,
     }
+    return {name: value for name, value in given.items() if value is not None}

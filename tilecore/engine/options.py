@@ -12,7 +12,7 @@ from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
 from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
-from tilecore.engine.task_loop import OnError
+from tilecore.engine.task_loop import DEFAULT_RETRIES, OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.geometry.per_axis import as_integer
@@ -98,7 +98,7 @@ class Options:
     workers: int | None = None
     start_method: str | None = None
     threads_per_worker: int = 1
-    retries: int = 2
+    retries: int = DEFAULT_RETRIES
     timeout: float | None = None
     on_error: OnError = "raise"
     max_memory: int | str | None = None
