@@ -16,8 +16,7 @@ from tilecore.engine.outputs import Outputs
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
 from tilecore.engine.write_units import check_alignment
-from tilecore.formats.pyramids import mean_of_voxels
-from tilecore.formats.sink import Downsampler
+from tilecore.formats.pyramids import Level, mean_of_voxels
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.placement import Placement
 
@@ -147,15 +146,16 @@ def map_tiles(
             pass  # written already
         if not outputs.are_made:  # no voxel, no tile, no result
             outputs.make_empty(np.dtype(inputs.arrays[0].dtype))
-        return one.finish(_downsampler(run))
+        return one.finish(_level_maker(run))
 
 
-def _downsampler(run: RunOptions) -> Downsampler:
+def _level_maker(run: RunOptions) -> Callable[[Level], object]:
     """What makes a level of a pyramid from the next finer one, by the same workers as the run."""
     options: Any = {name: value for name, value in run.items() if name not in _NOT_FOR_LEVELS}
 
-    def downsample(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
+    def make(level: Level) -> None:
+        finer, coarser, factors = level
         scale = [Fraction(1, factor) for factor in factors]
         map_tiles(mean_of_voxels, finer, out=coarser, scale=scale, kwargs={"factors": factors}, **options)
 
-    return downsample
+    return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tilecore.arrays.kinds import access_of, as_array
 from tilecore.bytesize import format_bytes
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.sink import Downsampler
+from tilecore.formats.pyramids import Level
 from tilecore.machine import available_memory
 from tilecore.output_file import refuse_existing
 
@@ -83,8 +84,12 @@ class Output:
     def flush(self) -> None:
         """See to it that what was written outlives this process."""
 
-    def complete(self, downsample: Downsampler | None) -> None:
-        """Do what remains when all voxels are written."""
+    def levels(self) -> Iterator[Level]:
+        """The coarser levels of a pyramid, to be made when all voxels are written."""
+        yield from ()
+
+    def complete(self) -> None:
+        """Close what was written; the levels are made."""
 
     def commit(self) -> Any:
         """Make it what the caller gets, and return that."""
@@ -183,10 +188,14 @@ class FileOutput(Output):
         """Give what was written to the system."""
         self.sink.flush()
 
-    def complete(self, downsample: Downsampler | None) -> None:
-        """Make the levels, and close the file."""
+    def levels(self) -> Iterator[Level]:
+        """Those of the file."""
+        return self.sink.levels()
+
+    def complete(self) -> None:
+        """Close the file."""
         self.array = None  # a map of the file under its other name
-        self.sink.complete(downsample)
+        self.sink.complete()
 
     def commit(self) -> Any:
         """Give the file its name; return it as an array."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import plan_sink
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo
-from tilecore.formats.sink import Downsampler
+from tilecore.formats.pyramids import Level
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
 
@@ -222,16 +222,18 @@ class Outputs:
         for output in self._outputs:
             output.flush()
 
-    def commit(self, downsample: Downsampler | None = None) -> Any:
+    def commit(self, make_level: Callable[[Level], object]) -> Any:
         """Give files their names; return what the caller gets.
 
         Parameters
         ----------
-        downsample : callable, optional
-            Makes the coarser levels of files that have some.
+        make_level : callable
+            Makes a coarser level of a file that has some.
         """
         for output in self._outputs:
-            output.complete(downsample)
+            for level in output.levels():
+                make_level(level)
+            output.complete()
         self.refuse_existing()  # of several files all get their names, or none
         results = [output.commit() for output in self._outputs]
         return tuple(results) if self._several else results[0]

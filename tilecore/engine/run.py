@@ -149,8 +149,8 @@ class Run:
             if journal is not None and result.finished:
                 self._write_down(journal, result, checksums)
 
-    def finish(self, downsample: Any = None) -> Any:
-        """Give the outputs their names; return what the caller gets.
+    def finish(self, make_level: Any = None) -> Any:
+        """Have the levels of pyramids made, and give the outputs their names; return what the caller gets.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Run:
             self._journal.release()
         if self._outputs is None:
             return None
-        result = self._outputs.commit(downsample)
+        result = self._outputs.commit(make_level)
         if self._journal is not None:
             if self._record.run is not None and not self._journal.is_unknown:
                 self._outputs.mark_finished(self._record.run)

@@ -18,8 +18,9 @@ from tilecore.bytesize import format_bytes
 from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
 from tilecore.formats.access import SinkAccess
 from tilecore.formats.opening import open_source
+from tilecore.formats.pyramids import Level, make_here
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.sink import Downsampler, SinkSpec
+from tilecore.formats.sink import SinkSpec
 from tilecore.machine import free_space
 from tilecore.output_file import Place, new_token
 
@@ -134,8 +135,7 @@ class FileSink:
         ParameterError
             If the kind of file does not hold such numbers.
         """
-        kind = np.dtype(dtype)
-        if kind.kind not in "biufc":
+        if (kind := np.dtype(dtype)).kind not in "biufc":
             raise ParameterError.of("dtype", kind, "only numbers are written")
         self.discard()
         self._is_complete = False
@@ -191,13 +191,8 @@ class FileSink:
     def flush(self) -> None:
         """Give what was written to the system, where it outlives this process; most kinds do so at once."""
 
-    def commit(self, downsample: Downsampler | None = None) -> None:
+    def commit(self) -> None:
         """Give the file its name: it is complete.
-
-        Parameters
-        ----------
-        downsample : callable, optional
-            Makes the levels of a pyramid. Default: here, in this process.
 
         Raises
         ------
@@ -211,15 +206,21 @@ class FileSink:
         The system writes the last voxels to the disk in its own time, as after ``cp``.
         """
         place = self.place
-        self.complete(downsample)
+        for level in self.levels():
+            make_here(level)
+        self.complete()
         place.commit(overwrite=self.spec.overwrite)
         self._forget()
         self._is_complete = True
 
-    def complete(self, downsample: Downsampler | None = None) -> None:
-        """Do what remains when all voxels are written; the file has its name only after `commit`."""
+    def levels(self) -> Iterator[Level]:
+        """Offer the coarser levels of a pyramid, the finest first, to be made when all voxels are written."""
+        yield from ()
+
+    def complete(self) -> None:
+        """Close the file, of which all voxels and levels are written; it has its name only after `commit`."""
         if self._target is not None:
-            self._complete(downsample)
+            self._check()
             self._close()
 
     def result(self) -> Any:
@@ -288,8 +289,8 @@ class FileSink:
     def _reopened(self, path: str) -> Any:
         """Open the begun file for writing."""
 
-    def _complete(self, downsample: Downsampler | None) -> None:
-        """Do what remains when all voxels are written."""
+    def _check(self) -> None:
+        """Refuse to complete a file that has lost something."""
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
         needed, free = self._needed_bytes(dtype), free_space(self.path.parent)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.geometry.boxes import Box
 
-__all__ = ["downsample_here", "mean_of_voxels", "plan_levels"]
+__all__ = ["make_here", "mean_of_voxels", "plan_levels"]
 
 # A level is the last if its planes fit on a screen.
 _SMALLEST_LENGTH = 256
@@ -98,8 +98,27 @@ def _mean(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
     return mean if block.dtype.kind in "fc" else np.rint(mean)
 
 
-def downsample_here(finer: Any, coarser: Any, factors: tuple[int, ...]) -> None:
+class Level(NamedTuple):
+    """A level of a pyramid that is to be made.
+
+    Attributes
+    ----------
+    finer : array_like
+        The next finer level, to be read.
+    coarser : array_like
+        The level itself, to be written.
+    factors : tuple of int
+        Voxels of the finer one that make one voxel, along each axis.
+    """
+
+    finer: Any
+    coarser: Any
+    factors: tuple[int, ...]
+
+
+def make_here(level: Level) -> None:
     """Make a level in this process, one write unit at a time."""
+    finer, coarser, factors = level
     units = coarser.write_units
     for index in np.ndindex(*[-(-length // unit) for length, unit in zip(coarser.shape, units, strict=True)]):
         start = [number * unit for number, unit in zip(index, units, strict=True)]

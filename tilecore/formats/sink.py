@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
 
@@ -13,10 +13,7 @@ from tilecore.errors import ParameterError
 from tilecore.formats.image_info import as_axes, default_axes, positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
-__all__ = ["Downsampler", "Sink", "SinkOptions", "SinkSpec"]
-
-#: Makes one level of a pyramid from the next finer one: ``downsample(finer, coarser, factors)``.
-Downsampler: TypeAlias = Callable[[Any, Any, tuple[int, ...]], object]
+__all__ = ["Sink", "SinkOptions", "SinkSpec"]
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from tilecore.errors import UnreadableFileError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5.reader import import_h5py
 from tilecore.formats.opening import open_source
-from tilecore.formats.sink import Downsampler, SinkSpec
+from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.sink import default_chunks
 
 __all__ = ["Hdf5Sink"]
@@ -97,7 +97,7 @@ class Hdf5Sink(FileSink):
             return False
         return True
 
-    def _complete(self, downsample: Downsampler | None) -> None:
+    def _check(self) -> None:
         dataset = self.target
         expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
         if dataset.chunks and dataset.id.get_num_chunks() < expected:

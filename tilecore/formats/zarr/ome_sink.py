@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.opening import open_source
-from tilecore.formats.pyramids import downsample_here, plan_levels
-from tilecore.formats.sink import Downsampler, SinkSpec
+from tilecore.formats.pyramids import Level, plan_levels
+from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.metadata import array_document_v2, array_document_v3
 from tilecore.formats.zarr.ome import multiscales_document
 from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, default_shards, open_writer, write_json
@@ -89,9 +90,9 @@ class OmeZarrSink(ZarrSink):
             raise UnreadableFileError(f"{path} has fewer levels than this image needs: delete it to start over")
         return self._same(open_writer(image / "0", image.parent))
 
-    def _complete(self, downsample: Downsampler | None) -> None:
+    def levels(self) -> Iterator[Level]:
+        """Offer the levels below the one that was written."""
         data = self.place.data
-        for level in range(1, len(self._factors)):
+        for level in range(1, len(self._factors) if self._target is not None else 0):
             with open_source(data / str(level - 1)) as finer:
-                coarser = open_writer(data / str(level), data.parent)
-                (downsample or downsample_here)(finer, coarser, self._factors[level])
+                yield Level(finer, open_writer(data / str(level), data.parent), self._factors[level])
