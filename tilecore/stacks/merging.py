@@ -52,6 +52,7 @@ def merge_split_stack(
 
     Examples
     --------
+    >>> from tilecore import merge_split_stack, stack_splitter
     >>> stack = np.arange(24).reshape(2, 3, 4)
     >>> slices, _ = stack_splitter(stack.shape, (2, 2, 2), 1)
     >>> sub_rois = np.empty_like(slices)
