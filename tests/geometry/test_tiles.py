@@ -75,14 +75,6 @@ def test_a_grid_is_a_sequence(grid: TileGrid) -> None:
             grid[number]
 
 
-@given(grids(), st.data())
-def test_tiles_touching_are_those_that_share_a_voxel(grid: TileGrid, data: st.DataObject) -> None:
-    start = data.draw(st.tuples(*[st.integers(-3, 40)] * grid.ndim))
-    lengths = data.draw(st.tuples(*[st.integers(0, 12)] * grid.ndim))
-    box = Box(start, [first + length for first, length in zip(start, lengths, strict=True)])
-    assert list(grid.tiles_touching(box)) == [tile for tile in grid if tile.write.intersection(box).size]
-
-
 @given(grids())
 def test_balanced_tiles_differ_by_one_voxel(grid: TileGrid) -> None:
     balanced = TileGrid(grid.shape, grid.tile_shape, grid.halo, ragged="balance")
@@ -112,8 +104,6 @@ def test_a_billion_tiles_cost_nothing() -> None:
     assert grid[-1].index == (999, 999, 999)
     assert grid[123_456_789].write.start == (123, 456, 789)
     assert next(iter(grid)).number == 0
-    touching = grid.tiles_touching(Box((5, 5, 5), (7, 7, 7)))
-    assert len(list(touching)) == 8
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
 

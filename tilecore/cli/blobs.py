@@ -42,6 +42,24 @@ _READ = {
 }
 _READ_BY_OTHERS = {"param", "halo"}
 
+#: Options that are arguments of detect_blobs by the same name.
+_SOUGHT = (
+    "detector",
+    "min_sigma",
+    "max_sigma",
+    "num_sigma",
+    "sigma_ratio",
+    "diameter_um",
+    "threshold",
+    "threshold_rel",
+    "overlap",
+    "log_scale",
+    "exclude_border",
+    "mask",
+    "voxel_size_um",
+    "halo",
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -130,6 +148,15 @@ def _run(options: argparse.Namespace) -> None:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     """What is sought, as keyword arguments of detect_blobs."""
+    _refuse_what_is_not_read(options)
+    search = {name: getattr(options, name) for name in _SOUGHT}
+    search |= {name: default for name, default in _DEFAULTS.items() if search[name] is None}
+    alone = {name: value[0] for name, value in search.items() if isinstance(value, list) and len(value) == 1}
+    return search | alone | {"params": dict(map(_parameter, options.param))}
+
+
+def _refuse_what_is_not_read(options: argparse.Namespace) -> None:
+    """Refuse options that say nothing to the detector, and sigmas beside the diameter that they follow from."""
     from tilecore.errors import ParameterError
 
     read = _READ.get(options.detector, _READ_BY_OTHERS)
@@ -139,15 +166,6 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
             raise ParameterError.of(name, value, f"detector {options.detector!r} does not read it: leave it out")
         if options.diameter_um is not None and value is not None and name in ("min_sigma", "max_sigma"):
             raise ParameterError.of(name, value, "the sigmas follow from diameter_um: give one or the other")
-    names = "detector num_sigma sigma_ratio threshold threshold_rel overlap log_scale exclude_border mask"
-    search = {name: getattr(options, name) for name in names.split()}
-    for name in ("min_sigma", "max_sigma", "diameter_um", "voxel_size_um", "halo"):
-        search[name] = getattr(options, name)
-    search |= {name: default for name, default in _DEFAULTS.items() if search[name] is None}
-    search = {
-        name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in search.items()
-    }
-    return search | {"params": dict(map(_parameter, options.param))}
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -185,19 +185,6 @@ class TileGrid(Sequence[Tile]):
             raise BoundsError.of("index", tuple(index), f"the grid has {self.counts} tiles along its axes")
         return self._tile(position)
 
-    def tiles_touching(self, box: Box) -> Iterator[Tile]:
-        """Tiles whose write boxes share a voxel with `box`, in the grid's order.
-
-        Only the tiles asked for are visited, however large the grid.
-        """
-        inside = box.clipped(self.volume)
-        if inside.size == 0:
-            return iter(())
-        first = [self._axis_index(axis, start) for axis, start in enumerate(inside.start)]
-        last = [self._axis_index(axis, stop - 1) for axis, stop in enumerate(inside.stop)]
-        ranges = [range(low, high + 1) for low, high in zip(first, last, strict=True)]
-        return (self._tile(index) for index in product(*ranges))
-
     def part(self, tile: Tile, write: Box) -> Tile:
         """A part of a tile as a tile of its own: it owns `write`, with the grid's halo around it.
 

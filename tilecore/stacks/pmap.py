@@ -14,11 +14,12 @@ from tilecore.arrays.bases import root_map
 from tilecore.arrays.kinds import is_reachable
 from tilecore.arrays.shared import SharedArray
 from tilecore.configuration import settings
+from tilecore.engine.events import Observer
 from tilecore.engine.jobs import is_forbidden_write
 from tilecore.engine.progress import ProgressBar
-from tilecore.engine.task_loop import TaskLoop, Tasks
+from tilecore.engine.task_loop import Result, TaskLoop, Tasks
 from tilecore.errors import TileError
-from tilecore.executors.base import create_executor
+from tilecore.executors.base import Executor, create_executor
 from tilecore.executors.processes.start_method import familiar_start_method
 from tilecore.geometry.per_axis import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
@@ -107,22 +108,12 @@ def pmap_chunks(
     workers = 1 if nb_workers is not None and nb_workers < 1 else settings.resolve_workers(nb_workers)
     name = "processes" if workers > 1 and grid.size else "serial"
     executor = create_executor(name, workers=min(workers, max(grid.size, 1)), start_method=familiar_start_method())
-    tasks = Tasks(tasks=range(grid.size), tile_of=grid.__getitem__, grid=grid, name="chunks")
-    announce = ProgressBar("chunks") if use_imap else None
     # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
     ordinary = type(arr) is np.ndarray and not is_reachable(arr)
     shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
     protected = ordinary or (isinstance(arr, np.ndarray) and root_map(arr) is not None)
     job = _ChunkJob(f, arr if shared is None else shared, grid, chunks, use_imap, protected)
-    with ThreadPoolExecutor(1) as copier:
-        filled = None if shared is None else copier.submit(shared.fill, arr)  # while the workers start
-        with executor.start(job) as crew:
-            if filled is not None:
-                filled.result()
-            try:
-                results = list(TaskLoop(tasks, crew, announce=announce).results())
-            except TileError as error:
-                raise _original(error) from error.__cause__
+    results = _run(executor, job, shared, arr, ProgressBar("chunks") if use_imap else None)
     if not unordered:
         results.sort(key=lambda result: result.task)
     return [result.value for result in results]
@@ -158,6 +149,22 @@ class _ChunkJob:
     def _call(self, array: Any, start: Any) -> Any:
         arguments = (array, start, self.chunks)
         return self.function(arguments) if self.as_tuple else self.function(*arguments)
+
+
+def _run(
+    executor: Executor, job: _ChunkJob, shared: SharedArray | None, arr: Any, announce: Observer | None
+) -> list[Result]:
+    """Run the job for all chunks; the array is copied into shared memory, if need be, while the workers start."""
+    tasks = Tasks(tasks=range(job.grid.size), tile_of=job.grid.__getitem__, grid=job.grid, name="chunks")
+    with ThreadPoolExecutor(1) as copier:
+        filled = None if shared is None else copier.submit(shared.fill, arr)
+        with executor.start(job) as crew:
+            if filled is not None:
+                filled.result()
+            try:
+                return list(TaskLoop(tasks, crew, announce=announce).results())
+            except TileError as error:
+                raise _original(error) from error.__cause__
 
 
 def _readonly(array: Any) -> npt.NDArray[Any]:

@@ -147,14 +147,8 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
         If a number is missing, or a name is not like the others. Numbers may go in steps: of
         planes kept, or of micrometres.
     """
-    texts, numbers = _parts(names[0])[0], []
-    for name in names:
-        parts, own = _parts(name)
-        if parts != texts:
-            raise UnreadableFileError(f"{path}: {name} is not named like {names[0]}; choose planes by a pattern with *")
-        numbers.append(own)
+    texts, numbers = _alike(names, path)
     running = [field for field in range(len(numbers[0])) if len({each[field] for each in numbers}) > 1]
-    values = [sorted({each[field] for each in numbers}) for field in running]
     letters = [_letter(texts[field]) for field in running]
     if len(running) == 1:
         letters = [letters[0] or "Z"]
@@ -162,18 +156,36 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
         raise UnreadableFileError(
             f"{path}: names such as {names[0]} number planes in several ways; choose by a pattern"
         )
-    for field, each in zip(running, values, strict=True):
-        if (number := _missing(each)) is not None:
-            raise UnreadableFileError(f"{path}: plane {texts[field]}{_padded(number, names, field)} is missing")
-    present = {tuple(own[field] for field in running) for own in numbers}
-    for position in product(*values):
-        if position not in present:
-            lost = [f"{texts[field]}{_padded(at, names, field)}" for field, at in zip(running, position, strict=True)]
-            raise UnreadableFileError(f"{path}: plane {''.join(lost)} is missing")
+    positions = [tuple(own[field] for field in running) for own in numbers]
+    values = [sorted(set(each)) for each in zip(*positions, strict=True)]
+    if (lost := _lost(values, set(positions))) is not None:
+        parts = [
+            f"{texts[field]}{_padded(at, names, field)}" for field, at in zip(running, lost, strict=True) if at >= 0
+        ]
+        raise UnreadableFileError(f"{path}: plane {''.join(parts)} is missing")
     counts = tuple([len(each) for each in values]) or (1,)
     if math.prod(counts) != len(names):
         raise UnreadableFileError(f"{path}: two planes have the same numbers")
     return "".join(filter(None, letters)) or "Z", counts
+
+
+def _alike(names: Sequence[str], path: str) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """The texts that all names have in common, and the numbers between them."""
+    texts, numbers = _parts(names[0])[0], []
+    for name in names:
+        parts, own = _parts(name)
+        if parts != texts:
+            raise UnreadableFileError(f"{path}: {name} is not named like {names[0]}; choose planes by a pattern with *")
+        numbers.append(own)
+    return texts, numbers
+
+
+def _lost(values: Sequence[Sequence[int]], present: set[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """The first position that no plane has; -1 where it does not matter; None if all are there."""
+    for axis, each in enumerate(values):
+        if (number := _missing(each)) is not None:
+            return tuple(number if other == axis else -1 for other in range(len(values)))
+    return next((position for position in product(*values) if position not in present), None)
 
 
 def _missing(numbers: Sequence[int]) -> int | None:
