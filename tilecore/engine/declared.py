@@ -78,15 +78,22 @@ class Declared:
         return cls(**told)
 
 
-def declare(**declared: Any) -> Callable[[Function], Function]:
+def declare(
+    *,
+    halo: Any = None,
+    boundary: Any = None,
+    dtype: Any = None,
+    scale: Any = None,
+    columns: Any = None,
+    name: Any = None,
+) -> Callable[[Function], Function]:
     """Say what a function needs, so that no caller has to: a decorator.
+
+    Each is a value, or a function that gets the arguments of a run (``kwargs``, ``params``) and
+    gives the value. What a caller gives himself comes first.
 
     Parameters
     ----------
-    **declared
-        Any of those below: a value, or a function that gets the arguments of a run (``kwargs``,
-        ``params``) and gives the value. They become attributes of the function, and can as well be
-        set by hand. What a caller gives himself comes first.
     halo : int, sequence of int, or sequence of (int, int)
         Context around a tile [voxel].
     boundary : {"reflect", "symmetric", "edge", "wrap", "constant"} or number
@@ -108,7 +115,7 @@ def declare(**declared: Any) -> Callable[[Function], Function]:
     Raises
     ------
     ParameterTypeError
-        If there is nothing of that name to declare, or what is decorated has no attributes.
+        If what is decorated can have no attributes.
 
     Notes
     -----
@@ -125,9 +132,8 @@ def declare(**declared: Any) -> Callable[[Function], Function]:
     >>> map_tiles(smooth, np.ones((9, 9)), kwargs={"sigma": 0.5}, tile_shape=4, executor="serial").dtype
     dtype('float32')
     """
-    known = [field.name for field in fields(Declared)]
-    if unknown := sorted(set(declared) - set(known)):
-        raise ParameterTypeError(f"a function cannot declare {unknown[0]!r}, but {', '.join(known)}")
+    given = vars(Declared(halo, boundary, dtype, scale, columns, name))
+    declared = {name: value for name, value in given.items() if value is not None}
 
     def decorate(function: Function) -> Function:
         try:
@@ -177,4 +183,5 @@ def _value(value: Any, layer: Any, name: str, arguments: Mapping[str, Any]) -> A
     try:
         return value(*owner, **arguments)
     except Exception as error:
-        raise ParameterError(f"what {layer!r} declares as its {name} is not known for {arguments}: {error}") from error
+        called = getattr(layer, "__qualname__", None) or repr(layer)
+        raise ParameterError(f"the {name} that {called} declares is not known for {arguments}: {error}") from error
