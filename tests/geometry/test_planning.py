@@ -190,3 +190,12 @@ def test_a_plan_tells_how_long_the_run_takes() -> None:
     costs = TileCosts(bytes_per_voxel=8, seconds_per_voxel=1e-6, seconds_per_row=0)
     plan = plan_tiles((64, 512, 512), "f4", max_memory="4GB", workers=2, costs=costs)
     assert plan.seconds == pytest.approx(64 * 512 * 512 * 1e-6 / 2, rel=0.2)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("seconds_per_tile", [0.5e-3, 0.6e-3, 0.8e-3])
+def test_voxels_that_are_only_moved_lie_in_one_piece(workers: int, seconds_per_tile: float) -> None:
+    """One long copy is faster than several short ones."""
+    costs = TileCosts(bytes_per_voxel=6, seconds_per_voxel=1e-9, seconds_per_tile=seconds_per_tile)
+    plan = plan_tiles((512, 1024, 1024), "u2", max_memory="12GB", workers=workers, costs=costs)
+    assert plan.grid.tile_shape[1:] == (1024, 1024)

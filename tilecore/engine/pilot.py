@@ -263,8 +263,8 @@ class Planner:
             unclear = findings.memory_is_unclear
             if last.seconds > max(_QUICK_SECONDS, self._run_seconds(findings, plan) * _PART_OF_RUN) and not unclear:
                 return None
-            boxes.append(plan.grid[plan.grid.size // 2].write)
-            most = min(most, self._n_read(boxes[-1]))
+            boxes.insert(0, plan.grid[plan.grid.size // 2].write)  # before others of its size
+            most = min(most, self._n_read(boxes[0]))
             again = unclear or findings.first_tells_nothing
         sizes = {box: size for box in boxes if last.n_voxels * _LEAST_GROWTH <= (size := self._n_read(box)) <= most}
         return max(sizes, key=lambda box: sizes[box], default=self.box(self.first_voxels) if again else None)

@@ -27,6 +27,10 @@ _COLUMN_VOXELS = 128
 _COLUMN_PENALTY = 0.03
 _PAGE_VOXELS = 2**10
 
+# How much longer it takes to move a voxel where a tile is not one piece of memory: long copies go past the
+# processor's caches, and need not read what they overwrite.
+_SCATTERED_SECONDS = 0.25e-9
+
 # Reading and decompressing one voxel of a chunked source.
 _DECODING_SECONDS = 4e-9
 
@@ -134,6 +138,7 @@ class TileShapes:
         if math.prod([axis.length for axis in self._axes[1:]]) >= _PAGE_VOXELS:
             seconds = seconds * (1 + _COLUMN_PENALTY * _doublings(self._lengths[0], _COLUMN_VOXELS))
         seconds = seconds + _rows(self._counts, self._reads) * costs.seconds_per_row
+        seconds = seconds + _product(self._reads) * _SCATTERED_SECONDS * (_product(self._counts[1:]) > 1)
         if any(axis.chunk > 1 for axis in self._axes):
             seconds = seconds + _product(self._table("total_decoded")) * _DECODING_SECONDS
         seconds = seconds + n_tiles * costs.seconds_per_tile
