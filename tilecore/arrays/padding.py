@@ -12,8 +12,9 @@ import numpy.typing as npt
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
+from tilecore.geometry.tiles import Tile
 
-__all__ = ["Boundary", "as_boundary", "read_padded"]
+__all__ = ["Boundary", "as_boundary", "block_box", "read_padded"]
 
 #: What lies beyond the volume: nothing, a mode of `numpy.pad`, or a value.
 Boundary: TypeAlias = Literal["reflect", "symmetric", "edge", "wrap", "constant"] | float | None
@@ -30,6 +31,11 @@ def as_boundary(boundary: Any) -> Boundary:
     if not isinstance(boundary, (int, float, np.number, np.bool_)):
         raise ParameterTypeError.of("boundary", boundary, f"None, a number, or one of {', '.join(_MODES)}")
     return boundary  # type: ignore[return-value]
+
+
+def block_box(tile: Tile, boundary: Boundary) -> Box:
+    """The box of a tile's block: what is read, with the pad if that is filled."""
+    return tile.read if boundary is None else tile.read.grown(tile.pad)
 
 
 def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
@@ -57,7 +63,7 @@ def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDAr
     padded = box.grown(pad)
     if boundary == "constant" or not isinstance(boundary, str):
         block = np.full(padded.shape, 0 if boundary == "constant" else boundary, dtype=array.dtype)
-        block[box.translated([-first for first in padded.start]).slices] = array[box.slices]
+        block[box.relative_to(padded.start).slices] = array[box.slices]
         return block
     return _gather(array, padded, boundary)
 

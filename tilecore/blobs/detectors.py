@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.arrays.padding import Boundary, as_boundary
+from tilecore.arrays.padding import Boundary, as_boundary, block_box
 from tilecore.blobs.scale_space.levels import HessianLevels, Levels, voxel_range
 from tilecore.blobs.scale_space.maxima import extremes, find_maxima
 from tilecore.blobs.scale_space.scales import ScaleSpace
 from tilecore.engine.declared import Declared, declare, first_given
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
@@ -118,7 +117,7 @@ class OwnDetector:
         if len(rows) == 0:
             return rows
         ndim = len(tile.read.start)
-        rows[:, :ndim] += _block_box(self, tile).start
+        rows[:, :ndim] += block_box(tile, self.boundary).start
         nearest = np.floor(rows[:, :ndim] + 0.5)
         own = (nearest >= tile.write.start) & (nearest < np.array(tile.write.stop))
         return rows[own.all(axis=1)]
@@ -138,7 +137,7 @@ class OwnDetector:
         return [f"column_{number}" for number in range(n_columns)]
 
     def _checked(self, result: Any, tile: Tile) -> Rows:
-        shape = np.array(_block_box(self, tile).shape)
+        shape = np.array(block_box(tile, self.boundary).shape)
         try:
             rows = np.array(result, dtype=np.float64)
         except (TypeError, ValueError):
@@ -200,10 +199,6 @@ def _found(detector: str | Callable[..., Any]) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _block_box(detector: Detector, tile: Tile) -> Box:
-    return tile.read if detector.boundary is None else tile.padded
-
-
 # What needs context is the detector; it says how much.
 _as_detector = declare(
     halo=lambda detector: detector.halo, boundary=lambda detector: detector.boundary, name="detect_blobs"
@@ -221,7 +216,7 @@ def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile
     """
     low, high = voxel_range(block)
     found = {"low": float(low), "high": float(high)}
-    own = tile.write.translated([-first for first in _block_box(detector, tile).start])
+    own = tile.write.relative_to(block_box(tile, detector.boundary).start)
     mask = masks[0][own.slices] if masks else None
     if mask is not None and not mask.any():
         return {**found, "rows": None}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.arrays.padding import Boundary, read_padded
+from tilecore.arrays.padding import Boundary, block_box, read_padded
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
@@ -134,10 +134,6 @@ class TileJob:
         """Do with the function's result what this kind of job does; return what the parent gets."""
         raise NotImplementedError
 
-    def block_box(self, tile: Tile) -> Box:
-        """The box of a tile's block: what is read, with what is padded."""
-        return tile.read if self.boundary is None else tile.padded
-
     def read(self, source: Any, tile: Tile) -> npt.NDArray[Any]:
         """Read a tile's block from a source that can be reached here."""
         ndim = tile.read.ndim
@@ -150,7 +146,7 @@ class TileJob:
 
     def _measured(self, write: Box, setup: Setup) -> Measurement:
         tile = setup.grid.around(write)
-        return measured(lambda: self._apply(tile, -1, setup), self.block_box(tile).size)
+        return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size)
 
     def _apply(self, tile: Tile, slot: int, setup: Setup) -> Any:
         blocks = [self._block(source, tile, slot) for source in setup.sources]
@@ -167,7 +163,7 @@ class TileJob:
 
     def _block(self, source: Any, tile: Tile, slot: int) -> npt.NDArray[Any]:
         if isinstance(source, SlotArray):
-            box = self.block_box(tile)
+            box = block_box(tile, self.boundary)
             block = source.block(slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
         else:
             block = self.read(source, tile)
@@ -226,7 +222,7 @@ class MapJob(TileJob):
         if result is None or isinstance(result, np.ma.MaskedArray):
             raise ParameterError(f"the function returned {type(result).__name__} for {tile}; an ndarray is needed")
         array = np.asarray(result)
-        return array[self.placement.inner(tile, self.block_box(tile), array.shape)]
+        return array[self.placement.inner(tile, block_box(tile, self.boundary), array.shape)]
 
 
 def checksums_of(arrays: Iterable[npt.NDArray[Any]]) -> tuple[int, ...]:

@@ -119,6 +119,10 @@ class Box:
             tuple([last + step for last, step in zip(self.stop, steps, strict=True)]),
         )
 
+    def relative_to(self, origin: Sequence[int]) -> Box:
+        """The same box in coordinates that begin at `origin`, such as the start of another box."""
+        return self.translated([-first for first in origin])
+
     def contains(self, other: Box | Sequence[float]) -> bool:
         """Whether a point, or every voxel of another box, lies in this box."""
         if isinstance(other, Box):

@@ -57,12 +57,7 @@ class Tile:
     @property
     def inner(self) -> Box:
         """The write box in coordinates of the read box: cuts the halo off a result."""
-        return self.write.translated([-first for first in self.read.start])
-
-    @property
-    def padded(self) -> Box:
-        """The read box and its pad: the write box with all of its halo."""
-        return self.read.grown(self.pad)
+        return self.write.relative_to(self.read.start)
 
     def __str__(self) -> str:
         return f"tile {self.index} (write {_span(self.write)}, read {_span(self.read)})"

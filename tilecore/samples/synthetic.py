@@ -86,12 +86,12 @@ class SyntheticNuclei:
         )
         photons = self._photons(cells)
         for cell in _cells(cells):
-            part = photons[cell.translated([-first for first in cells.start]).slices]
+            part = photons[cell.relative_to(cells.start).slices]
             noise = self._random(
                 [first // step for first, step in zip(cell.start, _NOISE_CELL, strict=True)], _NOISE_STREAM
             )
             part[...] = noise.poisson(part) + noise.normal(0.0, self.read_noise, part.shape)
-        inner = box.translated([-first for first in cells.start])
+        inner = box.relative_to(cells.start)
         return np.rint(photons[inner.slices]).clip(0, 2**16 - 1).astype(np.uint16)
 
     def nuclei(self, box: Box | None = None) -> npt.NDArray[np.float64]:
@@ -115,9 +115,7 @@ class SyntheticNuclei:
             high = np.ceil(center + radii + _EDGE_REACH).astype(int) + 1
             part = Box(low.tolist(), high.tolist()).clipped(box)
             if part.size:
-                photons[part.translated([-first for first in box.start]).slices] += brightness * _nucleus(
-                    part, center, radii
-                )
+                photons[part.relative_to(box.start).slices] += brightness * _nucleus(part, center, radii)
         return photons
 
     def _background(self, box: Box) -> npt.NDArray[np.float64]:

@@ -79,8 +79,8 @@ class ExactResponses:
     def everywhere(self, scale: Scale, box: Box) -> npt.NDArray[Any]:
         """Response in a box, of the dtype in which scikit-image keeps it; not finite where a voxel in reach is not."""
         reach = box.grown(scale.radii).clipped(self._shape)
-        block = self._block[reach.translated([-first for first in self._origin]).slices]
-        inner = box.translated([-first for first in reach.start]).slices
+        block = self._block[reach.relative_to(self._origin).slices]
+        inner = box.relative_to(reach.start).slices
         return scale.dense(as_image(block, scale.space.dtype))[inner]
 
     @staticmethod

@@ -131,12 +131,12 @@ class Levels:
     @cached_property
     def _core(self) -> tuple[slice, ...]:
         """The part of the target that lies in the volume."""
-        return self.target.clipped(self._shape).translated([-first for first in self.target.start]).slices
+        return self.target.clipped(self._shape).relative_to(self.target.start).slices
 
     @cached_property
     def _inner(self) -> tuple[slice, ...]:
         """The same in the block."""
-        return self.target.clipped(self._shape).translated([-first for first in self._origin]).slices
+        return self.target.clipped(self._shape).relative_to(self._origin).slices
 
     def _blank(self, response: npt.NDArray[Any], reach: tuple[int, ...]) -> None:
         """Let no voxel outside the volume, nor one that what is not finite has reached, be a rival."""
