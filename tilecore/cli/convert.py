@@ -49,8 +49,8 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
     from tilecore.formats.creating import plan_sink
 
-    replaces = options.overwrite or options.resume  # to be continued, one that is there must be this run's own
-    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=replaces)
+    may_exist = options.overwrite or options.resume
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     source = open_input(options)
     if options.crop:
         source = source.cropped(_box(options.crop, source.shape))

@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
 
-    replaces = options.overwrite or options.resume  # to be continued, one that is there must be this run's own
-    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=replaces)
+    may_exist = options.overwrite or options.resume
+    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     map_tiles(
         load_function(options.function),
         open_input(options),

@@ -24,7 +24,8 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
     outputs, inputs : mapping of str to path, or None
         By the names of their arguments; an input may be a pattern, and a place in an HDF5 file.
     overwrite : bool
-        Whether other files than the inputs may be replaced.
+        Whether other files than the inputs may be there: to be replaced, or continued, where the run tells
+        whether they are its own.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tilecore.errors import ParameterError
@@ -114,5 +114,5 @@ def split_place(path: str) -> tuple[str, str]:
     return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
 
 
-def _first_that_fits(name: str, known: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> str | None:
+def _first_that_fits(name: str, known: Iterable[tuple[str, str]]) -> str | None:
     return next((kind for kind, suffix in known if name.lower().endswith(suffix)), None)

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 
-__all__ = ["is_pattern", "matching", "natural_order", "tiff_names"]
+__all__ = ["is_pattern", "matching", "natural_order", "tiffs_in"]
 
 
 def is_pattern(path: str) -> bool:
@@ -29,9 +29,10 @@ def _beyond_what_exists(path: str) -> tuple[str, str]:
     return existing, path[len(existing) :]
 
 
-def tiff_names(folder: str | os.PathLike[str]) -> list[str]:
-    """List the names of the TIFF files in a folder, in the order of the numbers in them."""
-    return sorted([name for name in os.listdir(folder) if name.lower().endswith((".tif", ".tiff"))], key=natural_order)
+def tiffs_in(folder: str | os.PathLike[str]) -> list[str]:
+    """List the absolute paths of the TIFF files in a folder, in the order of the numbers in their names."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith((".tif", ".tiff"))]
+    return [os.path.join(os.path.abspath(folder), name) for name in sorted(names, key=natural_order)]
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

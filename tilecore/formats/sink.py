@@ -105,12 +105,13 @@ class SinkSpec:
             given["axes"] = as_axes(given["axes"], len(lengths))
         if "channel_names" in given:
             given["channel_names"] = tuple(given["channel_names"])
-        if "voxel_size_um" in given and (size := positive_size(given["voxel_size_um"])) is None:
-            raise ParameterError.of("voxel_size_um", given["voxel_size_um"], "three numbers of micrometres, z, y, x")
-        if "voxel_size_um" in given:
-            given["voxel_size_um"] = size
-        for name in {"chunks", "shards"} & set(given):
-            given[name] = as_tile_shape(given[name], len(lengths), name)
+        if (size := given.get("voxel_size_um")) is not None:
+            given["voxel_size_um"] = positive_size(size)
+            if given["voxel_size_um"] is None:
+                raise ParameterError.of("voxel_size_um", size, "three numbers of micrometres, z, y, x")
+        for name in ("chunks", "shards"):
+            if name in given:
+                given[name] = as_tile_shape(given[name], len(lengths), name)
         if given.get("ome_zarr_version", "0.5") not in ("0.5", "0.4"):
             raise ParameterError.of("ome_zarr_version", given["ome_zarr_version"], "'0.5' or '0.4'")
         return replace(spec, **given)

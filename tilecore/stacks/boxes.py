@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.arrays.kinds import as_array
 from tilecore.errors import BoundsError, ParameterError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import as_integers
-from tilecore.stacks.shared_memory import SharedMemory
 
 __all__ = ["box_slice_idx", "extract_box", "filter_points_in_box", "insert_box"]
 
@@ -73,11 +73,7 @@ def extract_box(arr: Any, start: Any, stop: Any) -> Any:
     ----------
     .. [1] Name and meaning from ``scout.utils``.
     """
-    slices = _inside(arr, start, stop).slices
-    if isinstance(arr, SharedMemory):
-        with arr.txn() as array:
-            return array[slices]
-    return arr[slices]
+    return as_array(arr)[_inside(arr, start, stop).slices]
 
 
 def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
@@ -110,12 +106,7 @@ def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
     ----------
     .. [1] Name and meaning from ``scout.utils``.
     """
-    slices = _inside(arr, start, stop).slices
-    if isinstance(arr, SharedMemory):
-        with arr.txn() as array:
-            array[slices] = data
-    else:
-        arr[slices] = data
+    as_array(arr)[_inside(arr, start, stop).slices] = data
     return arr
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tilecore.errors import MissingFileError
-from tilecore.formats.paths import tiff_names
+from tilecore.formats.paths import tiffs_in
 
 __all__ = ["files_in_dir", "tifs_in_dir"]
 
@@ -58,9 +58,8 @@ def tifs_in_dir(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
     ----------
     .. [1] Name and meaning from ``scout.utils``, where ``z10.tif`` comes before ``z2.tif``.
     """
-    folder = os.path.abspath(_existing(path))
-    names = tiff_names(folder)
-    return [os.path.join(folder, name) for name in names], names
+    paths = tiffs_in(_existing(path))
+    return paths, [os.path.basename(each) for each in paths]
 
 
 def _existing(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tilecore.arrays.content import digest_of_bytes
-from tilecore.arrays.kinds import access_of
+from tilecore.arrays.kinds import access_of, as_array
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 from tilecore.engine.identity import code
 from tilecore.engine.identity.describer import Describe, Describer, unknown
@@ -123,7 +123,7 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
 def _object(describe: Describer, value: Any) -> Any:
     """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
     if isinstance(value, (SharedArray, HoldsSharedArray)):
-        return describe(_voxels(value))
+        return describe(as_array(value))
     access = access_of(value)
     if access.is_unknowable:
         return unknown(value)
@@ -143,10 +143,6 @@ def _object(describe: Describer, value: Any) -> Any:
     maker, *parts = reduced
     parts = [list(part) if isinstance(part, Iterator) else part for part in parts]
     return {"made by": describe(maker), "of": [describe(part) for part in parts if part is not None]}
-
-
-def _voxels(shared: SharedArray | HoldsSharedArray) -> np.ndarray[Any, Any]:
-    return (shared.shared() if isinstance(shared, HoldsSharedArray) else shared).view()
 
 
 def _lock(_: Describer, value: Any) -> dict[str, Any]:

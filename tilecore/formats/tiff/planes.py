@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tilecore.errors import MissingFileError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo
-from tilecore.formats.paths import matching, tiff_names
+from tilecore.formats.paths import matching, tiffs_in
 from tilecore.formats.reader_errors import inside, reading
 from tilecore.formats.tiff.metadata import physical
 from tilecore.formats.tiff.pages import TiffSegments
@@ -32,11 +32,7 @@ class _Plane(NamedTuple):
 
 def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
     """Open the TIFF files of a folder, or those that a pattern with ``*`` matches, as planes of one volume."""
-    paths = (
-        [inside(path, os.path.join(os.path.abspath(path), name)) for name in tiff_names(path)]
-        if os.path.isdir(path)
-        else matching(path)
-    )
+    paths = [inside(path, each) for each in tiffs_in(path)] if os.path.isdir(path) else matching(path)
     if not paths:
         raise MissingFileError.of("path", path, "there is no TIFF file")
     return PlanesReader(path, paths, fill=missing_chunks == "fill")
