@@ -139,7 +139,9 @@ def declare(
         try:
             setattr(function, _KEPT, {**(_attribute(function, _KEPT) or {}), **declared})
         except AttributeError as error:
-            raise ParameterTypeError.of("function", function, f"what is declared cannot be kept: {error}") from error
+            raise ParameterTypeError.of(
+                "function", function, f"what is declared cannot be kept ({error}); wrap it in a function of your own"
+            ) from error
         return function
 
     return decorate
@@ -184,4 +186,7 @@ def _value(value: Any, layer: Any, name: str, arguments: Mapping[str, Any]) -> A
         return value(*owner, **arguments)
     except Exception as error:
         called = getattr(layer, "__qualname__", None) or repr(layer)
-        raise ParameterError(f"the {name} that {called} declares is not known for {arguments}: {error}") from error
+        raise ParameterError(
+            f"the {name} that {called} declares is not known for {arguments} ({error}): give the arguments that it "
+            f"asks for, or say the {name} yourself"
+        ) from error
