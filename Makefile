@@ -6,7 +6,7 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: help demo test test-all fuzz lint bench clean
+.PHONY: help demo test test-all fuzz lint docs bench clean
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -14,6 +14,7 @@ help:
 	@echo "               '--hypothesis-profile=search' for other examples than the usual ones)"
 	@echo "make fuzz      look for wrong results with cases that nobody has thought of, for SECONDS=60 (NAME='engine resume' for some)"
 	@echo "make lint      ruff and mypy"
+	@echo "make docs      the pages, in docs/_build/html; a warning is an error"
 	@echo "make bench     the benchmarks (NAME='pmap merge' for some, QUICK=1 for small ones; AGAINST=commit compares"
 	@echo "               CPU seconds with tilecore at that commit, and fails where they are over 1.05x)"
 	@echo "make clean     remove the environments and the demo"
@@ -47,9 +48,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/installed
+	$(PIP) install -e .[docs]
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "The pages are docs/_build/html/index.html"
+
 bench: $(VENV)/installed
 	$(PIP) install -e .[bench]
 	$(BIN)/python -m benchmarks $(NAME) $(if $(QUICK),--quick) $(if $(AGAINST),--against $(AGAINST))
 
 clean:
-	rm -rf .venv-* demo build dist *.egg-info
+	rm -rf .venv-* demo build dist docs/_build docs/reference/generated *.egg-info

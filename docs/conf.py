@@ -1,0 +1,33 @@
+"""How the pages are built: ``make docs``."""
+
+from __future__ import annotations
+
+import tilecore
+
+project = "tilecore"
+author = "The tilecore developers"
+project_copyright = author
+version = release = tilecore.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
+]
+exclude_patterns = ["_build"]
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+# Figures are drawn by the build: ".. plot:: figures/NAME.py".
+plot_basedir = "."
+plot_formats = ["svg", "png"]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "tilecore"
+html_show_sourcelink = False
