@@ -19,7 +19,7 @@ import zarr
 
 from benchmarks.measuring import Benchmark
 from tilecore import create_sink, map_tiles, open_source
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 
 CHUNKS, SHARDS = (64, 128, 128), (64, 512, 512)
 
@@ -55,7 +55,7 @@ class Convert(Benchmark):
     def convert(self, name: str, **options: Any) -> None:
         path = self.folder / name
         source = open_source(self.planes)
-        sink = plan_sink(path, source.shape, overwrite=True, **options)
+        sink = prepare_sink(path, source.shape, overwrite=True, **options)
         map_tiles(same, source, out=sink, dtype=source.dtype, workers=2, progress=False)
 
 

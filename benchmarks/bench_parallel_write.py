@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.measuring import Benchmark
 from tilecore import AlignmentError, map_tiles
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "chunks": {"chunks": (16, 32, 32)},
@@ -41,13 +41,13 @@ class ParallelWrite(Benchmark):
         shutil.rmtree(self.folder)
 
     def write(self, turn: int, layout: str) -> None:
-        sink = plan_sink(self.folder / f"{layout}.zarr", self.volume.shape, overwrite=True, **LAYOUTS[layout])
+        sink = prepare_sink(self.folder / f"{layout}.zarr", self.volume.shape, overwrite=True, **LAYOUTS[layout])
         tile_shape = None if turn % 2 else (16, 32, 32)
         found = map_tiles(same, self.volume, out=sink, tile_shape=tile_shape, workers=2, progress=False)
         self.n_runs += 1
         self.n_wrong += int((found[...] != self.volume).sum())
         try:
-            sink = plan_sink(self.folder / f"{layout}.zarr", self.volume.shape, overwrite=True, **LAYOUTS[layout])
+            sink = prepare_sink(self.folder / f"{layout}.zarr", self.volume.shape, overwrite=True, **LAYOUTS[layout])
             map_tiles(same, self.volume, out=sink, tile_shape=(16, 40, 32), workers=2, progress=False)
         except AlignmentError:
             self.n_refused += 1

@@ -28,7 +28,7 @@ from tilecore import (
 )
 from tilecore.engine.events import TileDone
 from tilecore.formats import file_sink
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 
 SHAPE = (10, 33, 41)
 
@@ -215,7 +215,7 @@ class SinkContract:
         np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
 
     def plan(self, folder: Path) -> Any:
-        return plan_sink(self.target(folder), SHAPE, **self.options)
+        return prepare_sink(self.target(folder), SHAPE, **self.options)
 
     def tiles(self, folder: Path) -> tuple[int, ...]:
         return tuple(self.plan(folder).write_units or (5, 11, 41))
@@ -278,7 +278,7 @@ class SinkContract:
     def test_a_wrong_number_of_lengths(self, tmp_path: Path, lengths: Any) -> None:
         for name in ("chunks", "shards"):
             with pytest.raises(ParameterError, match=name):
-                plan_sink(self.target(tmp_path), SHAPE, **{name: lengths})
+                prepare_sink(self.target(tmp_path), SHAPE, **{name: lengths})
 
     def test_numbers_only(self, tmp_path: Path) -> None:
         with pytest.raises(ParameterError, match="only numbers"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilecore import map_tiles, open_source
-from tilecore.formats.pyramids import plan_levels
+from tilecore.formats.pyramids import level_factors
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from tilecore.formats.pyramids import plan_levels
     ],
 )
 def test_an_axis_of_one_voxel_keeps_no_other_waiting(shape: tuple[int, ...], factors: list[tuple[int, ...]]) -> None:
-    assert plan_levels(shape, "YX", None) == factors
+    assert level_factors(shape, "YX", None) == factors
 
 
 @given(st.tuples(*[st.integers(1, 10**6)] * 3), st.tuples(*[st.floats(1e-3, 1e3)] * 3))
 def test_levels_come_to_an_end(shape: tuple[int, int, int], voxel_size_um: tuple[float, float, float]) -> None:
-    levels = plan_levels(shape, "ZYX", voxel_size_um)
+    levels = level_factors(shape, "ZYX", voxel_size_um)
     assert len(levels) <= 1 + sum(math.ceil(math.log2(length)) for length in shape)
     assert all(max(factors) == 2 for factors in levels[1:])
 

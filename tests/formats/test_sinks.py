@@ -15,7 +15,7 @@ import zarr
 
 from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
 from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 
 
 class TestNpy(SinkContract):
@@ -160,7 +160,7 @@ def test_tiff_keeps_names_of_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(), (7,), (0, 40, 40), (3, 0)], ids=str)
 def test_tiff_without_a_plane(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(ParameterError, match=r"shape=.*two axes or more.*\.npy"):
-        plan_sink(tmp_path / "v.tif", shape)
+        prepare_sink(tmp_path / "v.tif", shape)
 
 
 @pytest.mark.parametrize(("dtype", "other"), [("?", "uint8"), (np.longdouble, "float64")], ids=str)

@@ -94,8 +94,8 @@ def collected(block, **named):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run computes, as far as it decides on the result."""
+class Computation:
+    """What a run computes: all that decides on the result."""
 
     shape: tuple[int, ...]
     source_dtype: str
@@ -145,35 +145,37 @@ class Plan:
         return int(np.prod([-(-n // step) for n, step in zip(self.shape, self.tile_shape, strict=True)]))
 
 
-def changed(plan: Plan, change: str, random: randomness.Random) -> Plan:
-    """A plan in which something is another."""
-    halo = tuple([(before + random.randint(0, 1), after + 1) for before, after in plan.halo])
+def changed(computation: Computation, change: str, random: randomness.Random) -> Computation:
+    """Return the computation with that change made in it."""
+    halo = tuple([(before + random.randint(0, 1), after + 1) for before, after in computation.halo])
     others = {
         "remark": {"remark": "another remark\n\n    # of two lines"},
-        "constant": {"factor": plan.factor + 1},
-        "helper": {"least": plan.least + 7},
-        "offset": {"offset": plan.offset + 1},
-        "dtype": {"dtype": "<i8" if plan.dtype else "<f8"},
+        "constant": {"factor": computation.factor + 1},
+        "helper": {"least": computation.least + 7},
+        "offset": {"offset": computation.offset + 1},
+        "dtype": {"dtype": "<i8" if computation.dtype else "<f8"},
         "halo": {"halo": halo},
-        "boundary": {"boundary": random.choice(["reflect", "wrap"] if plan.boundary != "reflect" else ["edge", None])},
-        "tiles": {"tile_shape": tuple([step + (axis == 0) for axis, step in enumerate(plan.tile_shape)])},
+        "boundary": {
+            "boundary": random.choice(["reflect", "wrap"] if computation.boundary != "reflect" else ["edge", None])
+        },
+        "tiles": {"tile_shape": tuple([step + (axis == 0) for axis, step in enumerate(computation.tile_shape)])},
         "source dtype": {"source_dtype": "<i4"},
     }
-    return replace(plan, **others.get(change, {}))  # type: ignore[arg-type]
+    return replace(computation, **others.get(change, {}))  # type: ignore[arg-type]
 
 
 class Input:
     """A source of a kind that lies in a folder, and may be changed."""
 
-    def __init__(self, kind: str, plan: Plan, seed: int, folder: Path) -> None:
+    def __init__(self, kind: str, computation: Computation, seed: int, folder: Path) -> None:
         self.kind, self._folder = kind, folder
-        self.values = voxels(seed, plan.shape, plan.source_dtype)
+        self.values = voxels(seed, computation.shape, computation.source_dtype)
         self._write()
 
-    def change(self, change: str, plan: Plan, random: randomness.Random) -> None:
+    def change(self, change: str, computation: Computation, random: randomness.Random) -> None:
         """Change a voxel, by writing all anew or in place, or the dtype."""
         if change == "source dtype":
-            self.values = self.values.astype(plan.source_dtype)
+            self.values = self.values.astype(computation.source_dtype)
             self._write()
         if not change.startswith("voxel"):
             return
@@ -240,30 +242,30 @@ class Output:
         suffix = {"map": ".npy", "sink": ".npy", "raw map": ".raw"}.get(self.kind, self.kind.removeprefix("path "))
         return self._folder / f"out{suffix if suffix.startswith('.') else '.zarr'}"
 
-    def given(self, plan: Plan, *, anew: bool) -> Any:
+    def given(self, computation: Computation, *, anew: bool) -> Any:
         """What a run is given; made anew, or as the last run left it."""
         if self.is_path:
             return self.path
-        dtype = plan.dtype or "<i8"
+        dtype = computation.dtype or "<i8"
         if self.kind == "sink":
-            return create_sink(self.path, plan.shape, dtype, overwrite=True)
+            return create_sink(self.path, computation.shape, dtype, overwrite=True)
         if self.kind == "raw map":
-            mode: Any = "w+" if anew or not self._is_made(plan) else "r+"
-            return np.memmap(self.path, dtype, mode, shape=plan.shape)
+            mode: Any = "w+" if anew or not self._is_made(computation) else "r+"
+            return np.memmap(self.path, dtype, mode, shape=computation.shape)
         if self.kind == "map":
-            if anew or not self._is_made(plan):
-                return np.lib.format.open_memmap(self.path, "w+", dtype, plan.shape)
+            if anew or not self._is_made(computation):
+                return np.lib.format.open_memmap(self.path, "w+", dtype, computation.shape)
             return np.load(self.path, mmap_mode="r+")
-        if anew or not self._is_made(plan):
-            tiles = plan.tile_shape
-            return zarr.create_array(self.path, shape=plan.shape, chunks=tiles, dtype=dtype, overwrite=True)
+        if anew or not self._is_made(computation):
+            tiles = computation.tile_shape
+            return zarr.create_array(self.path, shape=computation.shape, chunks=tiles, dtype=dtype, overwrite=True)
         return zarr.open_array(self.path, mode="r+")
 
-    def _is_made(self, plan: Plan) -> bool:
+    def _is_made(self, computation: Computation) -> bool:
         """Whether it is there, and whoever made it was not killed meanwhile."""
         if self.kind == "zarr":
             return (self.path / "zarr.json").exists()
-        return self.path.exists() and self.path.stat().st_size >= 8 * math.prod(plan.shape)
+        return self.path.exists() and self.path.stat().st_size >= 8 * math.prod(computation.shape)
 
     def remove(self) -> None:
         """Remove all that runs have written, but journals."""

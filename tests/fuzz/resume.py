@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.faults.harness import Session
 from tests.fuzz.collecting import assert_alike
-from tests.fuzz.journaled import CHANGES, HARMLESS, OUTPUTS, SOURCES, Input, Output, Plan, changed
+from tests.fuzz.journaled import CHANGES, HARMLESS, OUTPUTS, SOURCES, Computation, Input, Output, changed
 from tests.fuzz.runs import draw_boundary, draw_run
 from tests.fuzz.voxels import assert_same
 from tilecore import TilecoreError, collect_tiles, map_tiles
@@ -25,7 +25,7 @@ class Case:
     """A run that stops, and what is changed before it is continued."""
 
     verb: str
-    plan: Plan
+    computation: Computation
     source: str
     output: str
     journal: str
@@ -49,7 +49,9 @@ def draw(random: randomness.Random) -> Case:
     change = random.choice(CHANGES)
     return Case(
         verb=verb,
-        plan=Plan(shape, "<i2", halo, draw_boundary(random, "<i2"), tile_shape, random.choice([None, None, "<f8"])),
+        computation=Computation(
+            shape, "<i2", halo, draw_boundary(random, "<i2"), tile_shape, random.choice([None, None, "<f8"])
+        ),
         source=random.choice(SOURCES),
         output=output if verb == "map" else "none",
         journal=random.choice(["beside", "elsewhere"]) if output.startswith("path") and verb == "map" else "elsewhere",
@@ -72,7 +74,7 @@ class _Check:
         self.case, self.folder, self.random = case, folder, randomness.Random(case.detail)
         self.place = folder / "place"
         self.place.mkdir()
-        self.input = Input(case.source, case.plan, case.detail, folder)
+        self.input = Input(case.source, case.computation, case.detail, folder)
         self.output = Output(case.output, folder / "out")
         beside = self.output.path.with_name(self.output.path.name + ".journal")
         self.journal = beside if case.journal == "beside" else folder / "journal"
@@ -80,55 +82,55 @@ class _Check:
 
     def run(self) -> None:
         case = self.case
-        self._note(case.plan)
+        self._note(case.computation)
         self._stop()
         calls = self._n_calls()
-        plan = changed(case.plan, case.change, self.random)
-        self.input.change(case.change, plan, self.random)
-        anew = self._disturb(plan)
-        self._note(plan)
+        computation = changed(case.computation, case.change, self.random)
+        self.input.change(case.change, computation, self.random)
+        anew = self._disturb(computation)
+        self._note(computation)
         try:
-            self._go(plan, case.second, resume=True, anew=anew)
+            self._go(computation, case.second, resume=True, anew=anew)
         except TilecoreError as error:
             must = case.change in HARMLESS and case.output != "sink"
             assert not must, f"not continued, though nothing has changed: {type(error).__name__}: {error}"
             self._assert_no_wrong_file()
             if case.change == "flipped journal":
                 self.journal.unlink()  # as the error says: it may be anything, and is not overwritten
-            self._go(plan, case.second, resume=False, anew=True)
+            self._go(computation, case.second, resume=False, anew=True)
             return
         if case.change == "nothing" and case.stop == "raise" and case.first["executor"] == "serial":
             again = self._n_calls() - calls
-            most = case.plan.n_tiles - max(calls - 1, 0)
+            most = case.computation.n_tiles - max(calls - 1, 0)
             assert again <= most or case.output == "sink", f"{again} tiles were done again, {most} were missing"
 
-    def _note(self, plan: Plan) -> None:
+    def _note(self, computation: Computation) -> None:
         """Note what a finished file may hold."""
         if self.case.verb == "map":
-            self.right.append(plan.whole(self.input.values))
+            self.right.append(computation.whole(self.input.values))
 
     def _stop(self) -> None:
         """Run, and stop in the middle."""
         case = self.case
         if case.stop == "kill":
             (self.place / "slow").touch()
-            session = Session(lambda: self._go(case.plan, case.first, resume=False, anew=True))
-            seconds = self.random.uniform(0, 0.05 + 0.006 * case.plan.n_tiles)
+            session = Session(lambda: self._go(case.computation, case.first, resume=False, anew=True))
+            seconds = self.random.uniform(0, 0.05 + 0.006 * case.computation.n_tiles)
             time.sleep(seconds)
             session.kill(signal.SIGKILL, group=False)
             session.wait()
             (self.place / "slow").unlink()
             return
-        stop = self.place / f"stop {self.random.randrange(case.plan.n_tiles)}"
+        stop = self.place / f"stop {self.random.randrange(case.computation.n_tiles)}"
         if case.stop == "raise":
             stop.touch()
         try:
-            self._go(case.plan, case.first, resume=False, anew=True, retries=0)
+            self._go(case.computation, case.first, resume=False, anew=True, retries=0)
         except TilecoreError as error:
             assert case.stop == "raise" and "stopped here" in str(error), f"the first run: {error}"
         stop.unlink(missing_ok=True)
 
-    def _disturb(self, plan: Plan) -> bool:
+    def _disturb(self, computation: Computation) -> bool:
         """Change files of the run; return whether an output is to be made anew."""
         change, has_journal = self.case.change, self.journal.exists()
         if change == "no output":
@@ -144,7 +146,7 @@ class _Check:
                 text[self.random.randrange(len(text))] ^= 1 << self.random.randrange(8)
             self.journal.write_bytes(text)
         if change == "other run" and self.case.verb == "map":
-            other = changed(plan, "offset", self.random)
+            other = changed(computation, "offset", self.random)
             self._note(other)
             self._go(other, {"executor": "serial", "progress": False}, resume=False, anew=False, journal=False)
         return change == "new output"
@@ -153,13 +155,13 @@ class _Check:
         calls = self.place / "calls"
         return len(calls.read_text().splitlines()) if calls.exists() else 0
 
-    def _go(self, plan: Plan, run: dict[str, Any], *, resume: bool, anew: bool, **others: Any) -> None:
+    def _go(self, computation: Computation, run: dict[str, Any], *, resume: bool, anew: bool, **others: Any) -> None:
         """Run to the end, and fail if the result is wrong."""
         chosen: dict[str, Any] = {
-            "tile_shape": plan.tile_shape,
-            "halo": plan.halo,
-            "boundary": plan.boundary,
-            "kwargs": {"offset": plan.offset, "place": str(self.place)},
+            "tile_shape": computation.tile_shape,
+            "halo": computation.halo,
+            "boundary": computation.boundary,
+            "kwargs": {"offset": computation.offset, "place": str(self.place)},
             "pass_tile": True,
             "resume": resume,
             "journal": None if self.case.journal == "beside" else self.journal,
@@ -167,23 +169,23 @@ class _Check:
             **others,
         }
         if self.case.verb == "collect":
-            found = collect_tiles(plan.functions()["collected"], self.input.given(), **chosen)
-            assert_alike(found, plan.collected(self.input.values))
+            found = collect_tiles(computation.functions()["collected"], self.input.given(), **chosen)
+            assert_alike(found, computation.collected(self.input.values))
             return
-        out = self.output.given(plan, anew=anew)
+        out = self.output.given(computation, anew=anew)
         if self.output.is_path:
-            chosen |= {"overwrite": True, "dtype": plan.dtype}
+            chosen |= {"overwrite": True, "dtype": computation.dtype}
         try:
-            map_tiles(plan.functions()["function"], self.input.given(), out=out, **chosen)
+            map_tiles(computation.functions()["function"], self.input.given(), out=out, **chosen)
         except BaseException:
             if self.output.kind == "sink":
                 out.discard()
             raise
         if self.output.kind == "sink":
             out.commit()
-        found = self.output.read(plan.dtype or "<i8")
+        found = self.output.read(computation.dtype or "<i8")
         assert found is not None, "there is no output"
-        expected = plan.whole(self.input.values)
+        expected = computation.whole(self.input.values)
         if not self.output.is_path:
             expected = expected.astype(found.dtype)  # it has the dtype that it was made with
         assert_same(found.reshape(expected.shape), expected, "the output")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.arrays.padding import Boundary, as_boundary, block_box
-from tilecore.blobs.scale_space.levels import HessianLevels, Levels, voxel_range
 from tilecore.blobs.scale_space.maxima import extremes, find_maxima
 from tilecore.blobs.scale_space.scales import ScaleSpace
+from tilecore.blobs.scale_space.tile_scale_space import HessianTileScaleSpace, TileScaleSpace, voxel_range
 from tilecore.engine.declared import Declared, declare, first_given
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.per_axis import HaloLike
@@ -61,20 +61,20 @@ class ScaleSpaceDetector:
 
     def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
         """The blobs that a tile owns: position in the volume, number of the scale, response."""
-        levels = self._levels(block, tile)
-        if levels.is_empty:
+        tile_space = self._tile_space(block, tile)
+        if tile_space.is_empty:
             return np.empty((0, len(self.shape) + 2))
-        maxima = find_maxima(levels, self.threshold)
+        maxima = find_maxima(tile_space, self.threshold)
         inside = (maxima.positions >= self.border) & (maxima.positions < np.subtract(self.shape, self.border))
         return np.column_stack([maxima.positions, maxima.scales, maxima.responses])[inside.all(axis=1)]
 
     def extremes(self, block: npt.NDArray[Any], tile: Tile) -> tuple[float, float]:
         """Smallest and largest response in what a tile owns."""
-        levels = self._levels(block, tile)
-        return (np.inf, -np.inf) if levels.is_empty else extremes(levels)
+        tile_space = self._tile_space(block, tile)
+        return (np.inf, -np.inf) if tile_space.is_empty else extremes(tile_space)
 
-    def _levels(self, block: npt.NDArray[Any], tile: Tile) -> Levels:
-        kind = HessianLevels if self.space.kind == "doh" else Levels
+    def _tile_space(self, block: npt.NDArray[Any], tile: Tile) -> TileScaleSpace:
+        kind = HessianTileScaleSpace if self.space.kind == "doh" else TileScaleSpace
         return kind(block, tile, self.shape, self.space)
 
 

@@ -47,14 +47,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
-    from tilecore.formats.creating import plan_sink
+    from tilecore.formats.creating import prepare_sink
 
     may_exist = options.overwrite or options.resume
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     source = open_input(options)
     if options.crop:
         source = source.cropped(_box(options.crop, source.shape))
-    sink = plan_sink(
+    sink = prepare_sink(
         options.output,
         source.shape,
         axes=source.axes,

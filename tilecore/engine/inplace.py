@@ -14,7 +14,7 @@ from tilecore.arrays.kinds import access_of
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
 from tilecore.errors import ParameterError
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 
 __all__ = ["kept_apart"]
 
@@ -97,7 +97,7 @@ class _ThroughTemporary(Output):
         shape, stamps = tuple(given.array.shape), access_of(given.array).stamps()
         self._temporary: Output = NewOutput(shape, given.asked)
         if stamps is not None and given.array.dtype.kind in "biufc":  # never named so: removed in the end
-            self._temporary = FileOutput(plan_sink(f"{stamps['path']}.npy", shape, overwrite=True), given.asked)
+            self._temporary = FileOutput(prepare_sink(f"{stamps['path']}.npy", shape, overwrite=True), given.asked)
 
     @property
     def extents(self) -> tuple[Extent, ...]:

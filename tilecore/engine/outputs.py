@@ -19,7 +19,7 @@ from tilecore.engine.jobs import checksums_of
 from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
 from tilecore.engine.write_units import common_units
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.formats.creating import plan_sink
+from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.pyramids import Level
@@ -74,7 +74,7 @@ class Outputs:
         if out is None:
             return NewOutput(self._shape, dtype)
         if isinstance(out, (str, os.PathLike)):
-            return FileOutput(plan_sink(out, self._shape, **described), dtype)
+            return FileOutput(prepare_sink(out, self._shape, **described), dtype)
         if isinstance(out, FileSink) and not out.is_created:
             return FileOutput(out, dtype)
         return GivenOutput(out, self._shape)

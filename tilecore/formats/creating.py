@@ -17,7 +17,7 @@ from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 from tilecore.output_file import refuse_existing
 
-__all__ = ["create_sink", "plan_sink"]
+__all__ = ["create_sink", "prepare_sink"]
 
 
 def create_sink(
@@ -103,7 +103,7 @@ def create_sink(
     ...     int(open_source(path)[...].sum())
     84
     """
-    sink = plan_sink(
+    sink = prepare_sink(
         path,
         shape,
         axes=axes,
@@ -120,7 +120,7 @@ def create_sink(
     return sink.create(dtype)
 
 
-def plan_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: Unpack[SinkOptions]) -> FileSink:
+def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: Unpack[SinkOptions]) -> FileSink:
     """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet.
 
     Parameters are those of `create_sink`, and so are the errors, but that a file may exist under its name: whoever

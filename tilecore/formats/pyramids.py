@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tilecore.geometry.boxes import Box
 
-__all__ = ["make_here", "mean_of_voxels", "plan_levels"]
+__all__ = ["make_here", "mean_of_voxels", "level_factors"]
 
 # A level is the last if its planes fit on a screen.
 _SMALLEST_LENGTH = 256
@@ -21,7 +21,7 @@ _SMALLEST_LENGTH = 256
 _SLAB_VOXELS = 2**20
 
 
-def plan_levels(
+def level_factors(
     shape: tuple[int, ...], axes: str, voxel_size_um: tuple[float, float, float] | None
 ) -> list[tuple[int, ...]]:
     """Choose the levels of a pyramid.

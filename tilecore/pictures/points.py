@@ -297,13 +297,13 @@ def _draw_scale_bar(axes: Any, extent: float, voxel: float, unit: str) -> None:
     length = max(step * power for step in (1, 2, 5) if step * power <= rough)
     left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
     height = abs(axes.get_ylim()[0] - axes.get_ylim()[1])
-    start, level = left + 0.03 * extent, bottom - 0.03 * height
+    start, y = left + 0.03 * extent, bottom - 0.03 * height
     outline = {"color": "black", "linewidth": 6, "solid_capstyle": "butt"}
-    axes.plot([start, start + length], [level, level], **outline)
-    axes.plot([start, start + length], [level, level], **{**outline, "color": "white", "linewidth": 3.5})
+    axes.plot([start, start + length], [y, y], **outline)
+    axes.plot([start, start + length], [y, y], **{**outline, "color": "white", "linewidth": 3.5})
     axes.annotate(
         f"{length:g} {unit}",
-        (start + length / 2, level),
+        (start + length / 2, y),
         xytext=(0, 5),
         textcoords="offset points",
         color="white",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.blobs.scale_space.levels import Level, Levels
+from tilecore.blobs.scale_space.tile_scale_space import ScaleResponse, TileScaleSpace
 
 __all__ = ["Maxima", "extremes", "find_maxima"]
 
@@ -38,12 +38,12 @@ class Maxima(NamedTuple):
     responses: npt.NDArray[np.float64]
 
 
-def find_maxima(levels: Levels, threshold: float) -> Maxima:
+def find_maxima(tile_space: TileScaleSpace, threshold: float) -> Maxima:
     """Find the voxels of a tile whose response exceeds the threshold and that of no neighbour exceeds theirs.
 
     Parameters
     ----------
-    levels : Levels
+    tile_space : TileScaleSpace
     threshold : float
 
     Returns
@@ -58,52 +58,52 @@ def find_maxima(levels: Levels, threshold: float) -> Maxima:
     responses, so that the result depends neither on the tile nor on the library that
     multiplies matrices.
     """
-    n_scales = len(levels.space)
+    n_scales = len(tile_space.space)
     found = []
-    window: list[Level | None] = [None, levels.level(0)]
+    window: list[ScaleResponse | None] = [None, tile_space.at_scale(0)]
     for number in range(n_scales):
-        window = [*window[-2:], levels.level(number + 1) if number + 1 < n_scales else None]
-        found.append(_maxima_at(levels, window, number, threshold))
+        window = [*window[-2:], tile_space.at_scale(number + 1) if number + 1 < n_scales else None]
+        found.append(_maxima_at(tile_space, window, number, threshold))
     return Maxima(*[np.concatenate(each) for each in zip(*found, strict=True)])
 
 
-def extremes(levels: Levels) -> tuple[float, float]:
+def extremes(tile_space: TileScaleSpace) -> tuple[float, float]:
     """Smallest and largest response in a tile's write box, exactly; (inf, -inf) if there is none."""
-    ends = [_extremes_at(levels, number) for number in range(len(levels.space))]
+    ends = [_extremes_at(tile_space, number) for number in range(len(tile_space.space))]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def _maxima_at(levels: Levels, window: list[Level | None], number: int, threshold: float) -> Maxima:
+def _maxima_at(tile_space: TileScaleSpace, window: list[ScaleResponse | None], number: int, threshold: float) -> Maxima:
     """Maxima at one scale, the second of the window's."""
-    settled = _settled(levels, window, number, threshold)
+    settled = _settled(tile_space, window, number, threshold)
     if settled is None:  # so much is open that whole scales are settled sooner
         steps = zip((-1, 0, 1), window, strict=True)
-        window = [None if each is None else levels.exact_level(number + step) for step, each in steps]
-        possible = _possible(window, np.dtype(levels.space.dtype).type(threshold))
+        window = [None if each is None else tile_space.exact_at_scale(number + step) for step, each in steps]
+        possible = _possible(window, np.dtype(tile_space.space.dtype).type(threshold))
         settled = possible, _present(window[1]).response.ravel()[possible].astype(np.float64)
     indices, responses = settled
-    return Maxima(levels.positions(indices), np.full(len(indices), number), _rounded(responses))
+    return Maxima(tile_space.positions(indices), np.full(len(indices), number), _rounded(responses))
 
 
-def _possible(window: list[Level | None], floor: float) -> Indices:
+def _possible(window: list[ScaleResponse | None], floor: float) -> Indices:
     """Where there may be a maximum, as indices into the flat response: the few left by cheap comparisons."""
-    level = _present(window[1])
-    indices = _above_those_beside(level, floor)
-    values = level.response.ravel()[indices].astype(np.float64)  # offsets may need more than single precision
+    layer = _present(window[1])
+    indices = _above_those_beside(layer, floor)
+    values = layer.response.ravel()[indices].astype(np.float64)  # offsets may need more than single precision
     for other in window:
         if other is None:
             continue
         responses = other.response.ravel()
-        slack = level.error + other.error + level.offset - other.offset
-        for step in _steps(level.response.shape):
+        slack = layer.error + other.error + layer.offset - other.offset
+        for step in _steps(layer.response.shape):
             keep = values + slack >= responses[indices + step]
             indices, values = indices[keep], values[keep]
     return indices
 
 
-def _above_those_beside(level: Level, floor: float) -> Indices:
+def _above_those_beside(layer: ScaleResponse, floor: float) -> Indices:
     """Voxels above the floor and not below their four neighbours in the plane."""
-    shape, responses = level.response.shape, level.response.ravel()
+    shape, responses = layer.response.shape, layer.response.ravel()
     rows = shape[-1]
     edge = sum(_strides(shape))  # the first voxel that has neighbours on all sides
     found = [np.empty(0, dtype=np.intp)]
@@ -112,7 +112,7 @@ def _above_those_beside(level: Level, floor: float) -> Indices:
         here = responses[first:last]
         keep = here > floor
         if keep.any():
-            upper = here + 2 * level.error
+            upper = here + 2 * layer.error
             for step in (-1, 1, -rows, rows):
                 keep &= responses[first + step : last + step] <= upper
             found.append(np.flatnonzero(keep) + first)
@@ -122,48 +122,48 @@ def _above_those_beside(level: Level, floor: float) -> Indices:
 
 
 def _settled(
-    levels: Levels, window: list[Level | None], number: int, threshold: float
+    tile_space: TileScaleSpace, window: list[ScaleResponse | None], number: int, threshold: float
 ) -> tuple[Indices, npt.NDArray[np.float64]] | None:
     """Maxima and their responses; what is open is settled with exact ones. None where that would take too long."""
-    level = _present(window[1])
-    if level.error == 0:
+    layer = _present(window[1])
+    if layer.error == 0:
         return None
-    scale = levels.space.scales[number]
-    floor = (threshold - levels.middle * scale.constant) / levels.unit
-    possible = _possible(window, floor - level.error)
-    values = level.response.ravel()[possible].astype(np.float64)
-    responses = values * levels.unit + levels.middle * scale.constant
-    margin = level.error * levels.unit
-    is_open = (values <= floor + level.error) | (_rounded(responses - margin) != _rounded(responses + margin))
+    scale = tile_space.space.scales[number]
+    floor = (threshold - tile_space.middle * scale.constant) / tile_space.unit
+    possible = _possible(window, floor - layer.error)
+    values = layer.response.ravel()[possible].astype(np.float64)
+    responses = values * tile_space.unit + tile_space.middle * scale.constant
+    margin = layer.error * tile_space.unit
+    is_open = (values <= floor + layer.error) | (_rounded(responses - margin) != _rounded(responses + margin))
     pairs = []
     for step, other in zip((-1, 0, 1), window, strict=True):
         if other is not None:
-            candidates, rivals = _open_pairs(level, other, possible)
+            candidates, rivals = _open_pairs(layer, other, possible)
             is_open[candidates] = True
             pairs.append((step, candidates, rivals))
     n_open = int(is_open.sum()) + sum(len(candidates) for _, candidates, _ in pairs)
-    if not levels.exact.pays(scale, n_open, level.response.size):
+    if not tile_space.exact.pays(scale, n_open, layer.response.size):
         return None
-    responses[is_open] = levels.exact.at(scale, levels.positions(possible[is_open]))
-    keep = ~is_open | (responses.astype(levels.space.dtype) > np.dtype(levels.space.dtype).type(threshold))
+    responses[is_open] = tile_space.exact.at(scale, tile_space.positions(possible[is_open]))
+    keep = ~is_open | (responses.astype(tile_space.space.dtype) > np.dtype(tile_space.space.dtype).type(threshold))
     for step, candidates, rivals in pairs:
         due = keep[candidates]
         points, where = np.unique(rivals[due], return_inverse=True)
-        exact = levels.exact.at(levels.space.scales[number + step], levels.positions(points))
+        exact = tile_space.exact.at(tile_space.space.scales[number + step], tile_space.positions(points))
         beaten = exact[where] > responses[candidates[due]]
         keep[candidates[due][beaten]] = False
     return possible[keep], responses[keep]
 
 
-def _open_pairs(level: Level, other: Level, possible: Indices) -> tuple[Indices, Indices]:
+def _open_pairs(layer: ScaleResponse, other: ScaleResponse, possible: Indices) -> tuple[Indices, Indices]:
     """Candidates, by their number, and the neighbours that may exceed them, by their index."""
-    steps = _steps(level.response.shape, itself=other is not level)
-    slack = level.error + other.error + other.offset - level.offset
+    steps = _steps(layer.response.shape, itself=other is not layer)
+    slack = layer.error + other.error + other.offset - layer.offset
     responses = other.response.ravel()
     candidates, rivals = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     for first in range(0, len(possible), _BATCH):
         batch = possible[first : first + _BATCH, None]
-        near = responses[batch + steps] >= level.response.ravel()[batch].astype(np.float64) - slack
+        near = responses[batch + steps] >= layer.response.ravel()[batch].astype(np.float64) - slack
         rows, columns = np.nonzero(near)
         candidates.append(rows + first)
         rivals.append(batch[rows, 0] + steps[columns])
@@ -181,18 +181,20 @@ def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([math.prod(shape[axis + 1 :]) for axis in range(len(shape))])
 
 
-def _extremes_at(levels: Levels, number: int) -> tuple[float, float]:
-    level = levels.level(number)
-    core = level.response[(slice(1, -1),) * level.response.ndim]
+def _extremes_at(tile_space: TileScaleSpace, number: int) -> tuple[float, float]:
+    layer = tile_space.at_scale(number)
+    core = layer.response[(slice(1, -1),) * layer.response.ndim]
     known = np.isfinite(core)
     if not known.any():
         return np.inf, -np.inf
     low, high = core[known].min(), core[known].max()
-    extreme = known & ((core <= low + 2 * level.error) | (core >= high - 2 * level.error))
-    if level.error > 0 and levels.exact.pays(scale := levels.space.scales[number], int(extreme.sum()), core.size):
-        exact = levels.exact.at(scale, np.argwhere(extreme) + np.add(levels.target.start, 1))
+    extreme = known & ((core <= low + 2 * layer.error) | (core >= high - 2 * layer.error))
+    if layer.error > 0 and tile_space.exact.pays(
+        scale := tile_space.space.scales[number], int(extreme.sum()), core.size
+    ):
+        exact = tile_space.exact.at(scale, np.argwhere(extreme) + np.add(tile_space.target.start, 1))
     else:
-        core = levels.exact_level(number).response[(slice(1, -1),) * core.ndim]
+        core = tile_space.exact_at_scale(number).response[(slice(1, -1),) * core.ndim]
         exact = core[np.isfinite(core)]
     return float(exact.min()), float(exact.max())
 
@@ -204,6 +206,6 @@ def _rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return rounded
 
 
-def _present(level: Level | None) -> Level:
-    assert level is not None
-    return level
+def _present(layer: ScaleResponse | None) -> ScaleResponse:
+    assert layer is not None
+    return layer

@@ -68,7 +68,7 @@ def respond(image: Singles, origin: tuple[int, ...], target: Box, shape: tuple[i
     return _across_planes(both, axes[0], scale, target.shape)
 
 
-#: Per chunk of outputs: the outputs, the inputs (both counted from the first), a matrix for each kernel.
+#: For each piece of the axis: the outputs, the inputs (both counted from the first), a matrix for each kernel.
 _Bands: TypeAlias = list[tuple[slice, slice, list[Singles]]]
 
 
@@ -88,13 +88,13 @@ class _Axis(NamedTuple):
         return slice(first - self.origin, last - self.origin)
 
     def bands(self, *kernels: npt.NDArray[np.float64]) -> _Bands:
-        """Cut the axis into chunks, and write the kernels as matrices for each."""
-        # The band is a parallelogram in its matrix: short chunks waste fewer products, long ones multiply faster.
-        chunk = 16 * (2 + self.radius // 20)
+        """Cut the axis into pieces, and write the kernels as matrices for each."""
+        # The band is a parallelogram in its matrix: short pieces waste fewer products, long ones multiply faster.
+        step = 16 * (2 + self.radius // 20)
         first = max(self.start - self.radius, 0)
         found = []
-        for start in range(self.start, self.stop, chunk):
-            wanted = np.arange(start, min(start + chunk, self.stop)).clip(0, self.length - 1)
+        for start in range(self.start, self.stop, step):
+            wanted = np.arange(start, min(start + step, self.stop)).clip(0, self.length - 1)
             taps = folded(wanted[:, None] + np.arange(-self.radius, self.radius + 1), self.length) - first
             low, high = int(taps.min()), int(taps.max()) + 1
             matrices = []

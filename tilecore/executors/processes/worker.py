@@ -59,7 +59,7 @@ class Tools:
         Where the worker notes what it does, in line `place`, for the parent to read after its death.
     place : int
     crash_log : Segment
-        Where the interpreter writes its stacks if it crashes.
+        Where the interpreter writes its tracebacks if it crashes.
     parent : Descriptor or None
         Readable when the parent has ended (Linux).
     lifeline : Descriptor or None

@@ -115,7 +115,7 @@ class SupervisedWorker:
         return None if code is None else int(code)
 
     def death(self, why: str | None) -> Failure:
-        """Describe its death, with the stacks it left behind if it crashed."""
+        """Describe its death, with the tracebacks it wrote if it crashed."""
         code = self.exitcode()
         text = os.pread(self._crash_log.fileno(), 2**16, 0).strip(b"\0").decode(errors="replace")
         return Failure(why or _describe_exit(code), text, exitcode=code, timed_out=why is not None)

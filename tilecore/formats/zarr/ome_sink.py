@@ -10,7 +10,7 @@ import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.opening import open_source
-from tilecore.formats.pyramids import Level, plan_levels
+from tilecore.formats.pyramids import Level, level_factors
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.metadata import array_document_v2, array_document_v3
 from tilecore.formats.zarr.ome import multiscales_document
@@ -40,7 +40,7 @@ class OmeZarrSink(ZarrSink):
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has none")
         one = (1,) * len(spec.shape)
-        self._factors = plan_levels(spec.shape, spec.axes, spec.voxel_size_um) if spec.pyramid else [one]
+        self._factors = level_factors(spec.shape, spec.axes, spec.voxel_size_um) if spec.pyramid else [one]
 
     def _default_shards(self) -> tuple[int, ...] | None:
         return None if self.spec.ome_zarr_version == "0.4" else super()._default_shards()

@@ -14,13 +14,13 @@ from tilecore.blobs.scale_space.responses import Singles, respond, rounding_erro
 from tilecore.blobs.scale_space.scales import ScaleSpace
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["HessianLevels", "Level", "Levels", "voxel_range"]
+__all__ = ["HessianTileScaleSpace", "ScaleResponse", "TileScaleSpace", "voxel_range"]
 
 # Planes converted to single precision together [voxel].
 _SLAB_VOXELS = 2**18
 
 
-class Level(NamedTuple):
+class ScaleResponse(NamedTuple):
     """Responses at one scale, in units of the tile.
 
     Attributes
@@ -38,7 +38,7 @@ class Level(NamedTuple):
     offset: float
 
 
-class Levels:
+class TileScaleSpace:
     """The scales of a tile.
 
     Parameters
@@ -70,10 +70,10 @@ class Levels:
         low, high = (0.0, 0.0) if self.is_empty else as_image(extremes, "float64").tolist()
         self.middle = low / 2 + high / 2
         self.unit = (high / 2 - low / 2) or 1.0
-        self._exact_levels: dict[int, Level] = {}
+        self._exact_responses: dict[int, ScaleResponse] = {}
         self._largest = max(abs(low), abs(high)) / self.unit
 
-    def level(self, number: int) -> Level:
+    def at_scale(self, number: int) -> ScaleResponse:
         """Compute a scale in single precision."""
         scale = self.space.scales[number]
         response = respond(self._singles, self._origin, self.target, self._shape, scale)
@@ -81,18 +81,18 @@ class Levels:
         taps = 8.0 if self.space.dtype == "float32" else 4.0 + 2 * max(scale.radii)
         own_error = taps * scale.gain * self._largest * np.finfo(self.space.dtype).eps
         self._blank(response, scale.radii)
-        return Level(response, rounding_error(scale) + own_error, scale.constant * self.middle / self.unit)
+        return ScaleResponse(response, rounding_error(scale) + own_error, scale.constant * self.middle / self.unit)
 
-    def exact_level(self, number: int) -> Level:
+    def exact_at_scale(self, number: int) -> ScaleResponse:
         """Compute a scale as scikit-image does, in units of its own; the last three are kept."""
-        if number not in self._exact_levels:
+        if number not in self._exact_responses:
             scale = self.space.scales[number]
             response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
             response[self._core] = self.exact.everywhere(scale, self.target.clipped(self._shape))
             response[~np.isfinite(response)] = -np.inf
-            self._exact_levels.pop(number - 3, None)
-            self._exact_levels[number] = Level(response, 0.0, 0.0)
-        return self._exact_levels[number]
+            self._exact_responses.pop(number - 3, None)
+            self._exact_responses[number] = ScaleResponse(response, 0.0, 0.0)
+        return self._exact_responses[number]
 
     def positions(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Positions in the volume, shape (n, ndim), of indices into a flat response."""
@@ -148,14 +148,14 @@ class Levels:
             response[self._core][_dilated(self._unknown, reach)[self._inner]] = -np.inf
 
 
-class HessianLevels(Levels):
+class HessianTileScaleSpace(TileScaleSpace):
     """The scales of the determinant of the Hessian, exact at once.
 
     Its sums run from the image's first pixel, and so does their rounding: the block has to be
     the whole image.
     """
 
-    def level(self, number: int) -> Level:
+    def at_scale(self, number: int) -> ScaleResponse:
         """Compute a scale as scikit-image does."""
         from skimage.feature import hessian_matrix_det  # loads much that the other detectors do without
 
@@ -166,9 +166,9 @@ class HessianLevels(Levels):
         response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
         response[self._core] = hessian_matrix_det(image, sigma)[self._inner]  # type: ignore[no-untyped-call]
         self._blank(response, (int(3 * sigma) // 2 + 2,) * 2)
-        return Level(response, 0.0, 0.0)
+        return ScaleResponse(response, 0.0, 0.0)
 
-    exact_level = level
+    exact_at_scale = at_scale
 
 
 def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
