@@ -7,9 +7,22 @@ from .blobs.scale_space.scales import halo_for
 from .blobs.table import Blobs
 from .blobs.writing import write_blobs
 from .configuration import Settings, settings
+from .engine.cancelling import Cancel
 from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles
 from .engine.declared import declare
+from .engine.events import (
+    Event,
+    Observer,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    RunWaits,
+    TileDone,
+    TileFailed,
+    TileRetried,
+)
 from .engine.mapping import map_tiles
+from .engine.options import RunOptions
 from .errors import (
     AlignmentError,
     BoundsError,
@@ -32,10 +45,16 @@ from .errors import (
     UnwritableFileError,
     WorkerError,
 )
+from .executors.base import Executor
+from .executors.processes.executor import ProcessExecutor
+from .executors.serial import SerialExecutor
+from .executors.threads import ThreadExecutor
 from .formats.creating import create_sink
+from .formats.file_sink import FileSink
 from .formats.opening import open_source
+from .formats.reader import Reader
 from .formats.sink import Sink
-from .formats.source import Source
+from .formats.source import FileSource, Source
 from .geometry.boxes import Box
 from .geometry.costs import TileCosts
 from .geometry.planning import TilePlan, plan_tiles

@@ -318,7 +318,7 @@ def test_a_single_voxel_and_no_axis() -> None:
         ({"max_memory": "huge"}, ParameterError, "max_memory"),
         ({"scale": 0.7}, ParameterError, "scale"),
         ({"resume": True}, ParameterError, "resume"),
-        ({"wrokers": 2}, ParameterTypeError, "unknown option 'wrokers'"),
+        ({"wrokers": 2}, ParameterTypeError, "no parameter 'wrokers'; did you mean workers"),
     ],
 )
 def test_wrong_parameters_are_named(arguments: dict[str, Any], error: type[Exception], text: str) -> None:

@@ -35,6 +35,7 @@ from tilecore.blobs.table import Blobs
 from tilecore.configuration import settings
 from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
+from tilecore.engine.verbs import takes_run_options
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.geometry.costs import TileCosts
@@ -51,6 +52,7 @@ _BYTES_PER_VOXEL = 32.0
 _ENOUGH_BYTES = 2**31
 
 
+@takes_run_options
 def detect_blobs(
     source: Any,
     *,
@@ -127,7 +129,7 @@ def detect_blobs(
     tile_shape : int or sequence of int, optional
         As of `map_tiles`.
     **run
-        Who runs the tiles, and what happens when one fails: see `RunOptions`.
+        Who runs the tiles, and what happens when one fails: see Other Parameters.
 
     Returns
     -------

@@ -11,6 +11,7 @@ from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
+from tilecore.engine.verbs import takes_run_options
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
@@ -20,6 +21,7 @@ __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
 _LARGEST_LEAD = 1024
 
 
+@takes_run_options
 def iter_tiles(
     function: Callable[..., Any],
     source: Any,
@@ -72,6 +74,7 @@ def iter_tiles(
     return ((task.tile(one.grid), result) for task, result in _results(one))
 
 
+@takes_run_options
 def collect_tiles(
     function: Callable[..., Any],
     source: Any,
@@ -113,6 +116,7 @@ def collect_tiles(
     return [results[number] for number in range(one.grid.size)]
 
 
+@takes_run_options
 def reduce_tiles(
     function: Callable[..., Any],
     combine: Callable[[Any, Any], Any],

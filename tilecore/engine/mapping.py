@@ -15,6 +15,7 @@ from tilecore.engine.options import RunOptions
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
+from tilecore.engine.verbs import takes_run_options
 from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import Level, mean_of_voxels
 from tilecore.geometry.per_axis import HaloLike
@@ -26,6 +27,7 @@ __all__ = ["map_tiles"]
 _NOT_FOR_LEVELS = ("journal", "resume", "durable", "callbacks", "on_error", "copy")
 
 
+@takes_run_options
 def map_tiles(
     function: Callable[..., Any],
     source: Any,
@@ -96,7 +98,7 @@ def map_tiles(
         written once, by this process; otherwise the results take the place of the source when all are there.
         Such a run has no journal: what it has overwritten cannot be computed again.
     **run
-        Who runs the tiles, and what happens when one fails: see `RunOptions`.
+        Who runs the tiles, and what happens when one fails: see Other Parameters.
 
     Returns
     -------
