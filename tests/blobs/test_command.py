@@ -155,13 +155,14 @@ def test_detectors_in_the_current_folder(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_nothing_found_says_what_was_sought(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_plainly("-o", "none.csv", "--threshold", 0.7) == 0
+    scales = ["--min-sigma", 2, "--max-sigma", 3]
+    assert run_plainly("-o", "none.csv", "--threshold", 0.7, *scales) == 0
     error = capsys.readouterr().err
     assert "0 blobs in 12 x 40 x 44 voxels" in error
     assert "threshold=0.7; integers are scaled to 0..1 as skimage.util.img_as_float does" in error
     np.save("volume.npy", np.zeros((4, 8, 8), dtype=np.float32))
-    assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 0.5) == 0
-    assert "threshold=0.02 and threshold_rel=0.5; float32 voxels are taken" in capsys.readouterr().err
+    assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 0.5, *scales) == 0
+    assert "threshold=0.2 and threshold_rel=0.5; float32 voxels are taken" in capsys.readouterr().err
 
 
 def test_summary_counts_channels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,8 +175,20 @@ def test_summary_counts_channels(folder: Path, capsys: pytest.CaptureFixture[str
 def test_help_shows_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_plainly("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
-    for default in ("(default: 2)", "(default: 6)", "(default: 5)", "(default: 1.6)", "(default: 0.02)"):
+    for default in ("(default: 10)", "(default: 1.6)", "(default: 0.2, of dog 0.5, of doh 0.01)", "(default: 0.5)"):
         assert default in text
+
+
+@pytest.mark.parametrize("given", [[], ["--min-sigma", 2], ["--max-sigma", 6], ["--detector", "dog", "--max-sigma", 6]])
+def test_the_size_of_what_is_sought_is_not_guessed(
+    folder: Path, capsys: pytest.CaptureFixture[str], given: list[Any]
+) -> None:
+    assert run_plainly("-o", "blobs.csv", *given) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--diameter-um 6 10" in error
+    assert "--min-sigma 2 --max-sigma 5" in error
+    assert [path.name for path in folder.iterdir()] == ["volume.npy"]
 
 
 @pytest.mark.parametrize("detector", ["unheard-of", "numpy:pi"])

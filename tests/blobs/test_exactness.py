@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.feature import blob_dog, blob_doh, blob_log
 
 from tests.blobs.volumes import assert_same, of_scikit_image, of_tilecore, textured
 from tilecore import detect_blobs
+from tilecore.blobs.defaults import LARGEST_SIGMA, THRESHOLD
 
 DTYPES = [np.uint8, np.uint16, np.int16, np.uint32, np.float16, np.float32, np.float64]
 
@@ -233,3 +236,25 @@ def test_no_warning_and_no_blob_in_nothing() -> None:
     blobs = detect_blobs(np.empty((0, 5, 5)), executor="serial")
     assert len(blobs) == 0
     assert {"z", "sigma", "radius", "response", "channel", "tile_z"} < set(blobs.columns)
+
+
+@pytest.mark.parametrize("detector", ["log", "dog", "doh"])
+def test_defaults_are_those_of_scikit_image(detector: str) -> None:
+    """The defaults of a scikit-image detector and those of tilecore find the same blobs, before they are pruned."""
+    function = {"log": blob_log, "dog": blob_dog, "doh": blob_doh}[detector]
+    theirs = inspect.signature(function).parameters
+    ours = inspect.signature(detect_blobs).parameters
+    for name in ("min_sigma", "num_sigma", "sigma_ratio", "overlap", "log_scale", "exclude_border", "threshold_rel"):
+        if name in theirs:
+            assert ours[name].default == theirs[name].default, name
+    assert (LARGEST_SIGMA[detector], THRESHOLD[detector]) == (theirs["max_sigma"].default, theirs["threshold"].default)
+    image = np.zeros((120, 130))
+    rows, columns = np.indices(image.shape)
+    for row, column, sigma in ((30, 40, 3), (80, 30, 6), (60, 95, 11)):
+        image += 4 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2))
+    found = detect_blobs(
+        image, detector=detector, overlap=1, executor="serial"
+    )  # which of two close ones stays differs
+    expected = function(image, overlap=2)
+    assert len(expected)
+    np.testing.assert_array_equal(np.asarray(found)[np.lexsort(np.asarray(found).T)], expected[np.lexsort(expected.T)])

@@ -15,6 +15,8 @@ from tests.cli.commands import one_line_of, run
 from tilecore.cli.main import SUBCOMMANDS
 from tilecore.samples.synthetic import SyntheticNuclei
 
+SIZES = ["--min-sigma", "2", "--max-sigma", "4"]
+
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
@@ -73,7 +75,7 @@ def test_blobs_and_picture(tmp_path: Path, volume: Path, capsys: pytest.CaptureF
 def test_outputs_are_refused_or_replaced(tmp_path: Path, volume: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "blobs.csv"
     table.write_text("precious")
-    common = ["blobs", volume, "-o", table, "--max-sigma", 3, "-q", "--executor", "serial"]
+    common = ["blobs", volume, "-o", table, *SIZES, "-q", "--executor", "serial"]
     one_line_of(capsys, run(*common), "blobs.csv", "overwrite")
     assert table.read_text() == "precious"
     assert run(*common, "--overwrite") == 0
@@ -83,16 +85,16 @@ def test_outputs_are_refused_or_replaced(tmp_path: Path, volume: Path, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["blobs", "{tmp}/nowhere.tif", "-o", "{tmp}/b.csv"], ["nowhere.tif", "no such file"]),
+        (["blobs", "{tmp}/nowhere.tif", "-o", "{tmp}/b.csv", *SIZES], ["nowhere.tif", "no such file"]),
         (["blobs", "{volume}", "-o", "{tmp}/nowhere/b.csv"], ["nowhere", "folder"]),
-        (["blobs", "{tmp}/image.jpg", "-o", "{tmp}/b.csv"], ["image.jpg"]),
-        (["blobs", "{tmp}/damaged.tif", "-o", "{tmp}/b.csv"], ["damaged.tif"]),
-        (["blobs", "{tmp}/damaged.npy", "-o", "{tmp}/b.csv"], ["damaged.npy"]),
-        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "--min-sigma", "9"], ["min_sigma", "9"]),
-        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "-j", "0"], ["workers", "0"]),
-        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "--max-memory", "lots"], ["max_memory", "lots"]),
-        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "--tile-shape", "8", "8"], ["tile_shape", "8"]),
-        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "--tile-shape", "0"], ["tile_shape", "0"]),
+        (["blobs", "{tmp}/image.jpg", "-o", "{tmp}/b.csv", *SIZES], ["image.jpg"]),
+        (["blobs", "{tmp}/damaged.tif", "-o", "{tmp}/b.csv", *SIZES], ["damaged.tif"]),
+        (["blobs", "{tmp}/damaged.npy", "-o", "{tmp}/b.csv", *SIZES], ["damaged.npy"]),
+        (["blobs", "{volume}", "-o", "{tmp}/b.csv", "--min-sigma", "9", "--max-sigma", "6"], ["min_sigma", "9"]),
+        (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "-j", "0"], ["workers", "0"]),
+        (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--max-memory", "lots"], ["max_memory", "lots"]),
+        (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--tile-shape", "8", "8"], ["tile_shape", "8"]),
+        (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--tile-shape", "0"], ["tile_shape", "0"]),
         (["sample", "synthetic", "--shape", "8", "-8", "8", "-o", "{tmp}/s.npy"], ["shape", "-8"]),
     ],
 )
@@ -130,7 +132,9 @@ def test_help_needs_no_numpy(subcommand: list[str]) -> None:
 
 def test_the_installed_command_shows_a_bar_and_no_noise(tmp_path: Path, volume: Path) -> None:
     command = [str(Path(sys.executable).with_name("tilecore")), "blobs", str(volume), "-o", str(tmp_path / "blobs.csv")]
-    result = subprocess.run([*command, "--max-sigma", "3", "-j", "2"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "--min-sigma", "2", "--max-sigma", "3", "-j", "2"], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     assert "blobs in" in result.stderr

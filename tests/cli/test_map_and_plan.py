@@ -161,7 +161,7 @@ def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.M
         ["map", "volume.npy", "--function", "functions_of_mine:smooth", "-o", "mapped.npy", *alone],
         ["convert", "volume.npy", "converted.npy", *alone],
         ["sample", "synthetic", "--shape", 24, 48, 48, "-o", "sample.npy", *alone],
-        ["blobs", "volume.npy", "-o", "blobs.csv", *alone],
+        ["blobs", "volume.npy", "-o", "blobs.csv", "--min-sigma", 1, "--max-sigma", 2, *alone],
     ):
         plans.clear()
         assert run(*command, *common) == 0

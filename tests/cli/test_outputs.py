@@ -96,7 +96,19 @@ def test_folders_must_be_writable(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 def test_a_table_may_lie_beside_the_planes_in_their_folder() -> None:
-    arguments = ["blobs", "planes", "-o", "planes/b.csv", "-q", "--executor", "serial", "--max-sigma", "3"]
+    arguments = [
+        "blobs",
+        "planes",
+        "-o",
+        "planes/b.csv",
+        "-q",
+        "--executor",
+        "serial",
+        "--min-sigma",
+        "2",
+        "--max-sigma",
+        "3",
+    ]
     assert run(*arguments) == 0
     assert run(*arguments, "--overwrite") == 0
 

@@ -80,7 +80,5 @@ def test_verbs_pickle_by_name(verb: Callable[..., Any]) -> None:
 
 
 def test_what_users_name_in_types_is_to_be_had_from_the_package() -> None:
-    names = (
-        "RunOptions Executor SerialExecutor ThreadExecutor ProcessExecutor FileSource FileSink Reader TileDone"
-    )
+    names = "RunOptions Executor SerialExecutor ThreadExecutor ProcessExecutor FileSource FileSink Reader TileDone"
     assert all(hasattr(tilecore, name) for name in names.split())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.channels import channels_of
+from tilecore.blobs.defaults import LARGEST_SIGMA, NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.blobs.detectors import (
     Detector,
     OwnDetector,
@@ -58,12 +59,12 @@ def detect_blobs(
     *,
     detector: str | Callable[..., Any] = "log",
     min_sigma: Sigma = 1,
-    max_sigma: Sigma = 50,
-    num_sigma: int = 10,
-    sigma_ratio: float = 1.6,
-    threshold: float | None = 0.2,
+    max_sigma: Sigma | None = None,
+    num_sigma: int = NUM_SIGMA,
+    sigma_ratio: float = SIGMA_RATIO,
+    threshold: float | Literal["default"] | None = "default",
     threshold_rel: float | None = None,
-    overlap: float = 0.5,
+    overlap: float = OVERLAP,
     log_scale: bool = False,
     exclude_border: int | tuple[int, ...] | bool = False,
     voxel_size_um: float | Sequence[float] | None = None,
@@ -91,13 +92,14 @@ def detect_blobs(
         more): positions in the block, then other columns. tilecore moves the positions
         to the volume, drops what lies outside a tile's own voxels, merges and prunes.
     min_sigma, max_sigma : float or sequence of float
-        Scales of the smallest and the largest blobs sought, or one for each axis [voxel].
+        Scales of the smallest and the largest blobs sought, or one for each axis [voxel]. Default: 1 to 50;
+        of ``"doh"`` 1 to 30.
     num_sigma : int
         Number of scales between them; not of ``"dog"``.
     sigma_ratio : float
         From one scale of ``"dog"`` to the next.
     threshold : float or None
-        Blobs have a larger response. None: `threshold_rel` alone.
+        Blobs have a larger response. Default: 0.2; of ``"dog"`` 0.5, of ``"doh"`` 0.01. None: `threshold_rel` alone.
     threshold_rel : float, optional
         The same as a part of the largest response in the whole volume, which a first pass
         finds; the larger threshold counts.
@@ -160,7 +162,7 @@ def detect_blobs(
 
     References
     ----------
-    .. [1] Parameters and meaning from `skimage.feature.blob_log`.
+    .. [1] Parameters, defaults and meaning from `skimage.feature.blob_log`, `blob_dog` and `blob_doh`.
 
     Examples
     --------
@@ -181,6 +183,7 @@ def detect_blobs(
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
+    threshold = THRESHOLD.get(str(detector)) if threshold == "default" else threshold
     masks = [] if mask is None else [as_mask(mask, shape)]
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
@@ -193,7 +196,7 @@ def detect_blobs(
                 np.dtype(volume.dtype),
                 len(shape),
                 min_sigma=min_sigma,
-                max_sigma=max_sigma,
+                max_sigma=LARGEST_SIGMA[str(detector)] if max_sigma is None else max_sigma,
                 num_sigma=num_sigma,
                 sigma_ratio=sigma_ratio,
                 log_scale=log_scale,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tilecore.blobs.defaults import NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.cli.arguments import (
     add_output_arguments,
     add_resume_argument,
@@ -21,16 +22,6 @@ from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
-
-#: What is sought unless something else is asked for.
-_DEFAULTS: dict[str, Any] = {
-    "min_sigma": [2],
-    "max_sigma": [6],
-    "num_sigma": 5,
-    "sigma_ratio": 1.6,
-    "threshold": 0.02,
-    "exclude_border": 0,
-}
 
 _OF_ALL_SCALES = {"diameter_um", "min_sigma", "max_sigma", "threshold", "threshold_rel", "exclude_border"}
 
@@ -79,33 +70,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_search_arguments(group: Any) -> None:
     """Add what is sought: without defaults, so that what was given is told from what was not."""
-    defaults = {name: value[0] if isinstance(value, list) else value for name, value in _DEFAULTS.items()}
     group.add_argument(
         "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
     )
-    for name, metavar, kind, several, what in (
-        ("min_sigma", "S", float, True, "smallest scale [voxel]"),
-        ("max_sigma", "S", float, True, "largest scale [voxel]"),
-        ("num_sigma", "N", int, False, "number of scales, of log and doh"),
-        ("sigma_ratio", "R", float, False, "from one scale to the next, of dog"),
-        ("threshold", "T", float, False, "smallest response; integers are scaled to 0..1"),
+    group.add_argument("--min-sigma", type=float, nargs="+", metavar="S", help="smallest scale [voxel]")
+    group.add_argument("--max-sigma", type=float, nargs="+", metavar="S", help="largest scale [voxel]")
+    for name, metavar, kind, what in (
+        ("num-sigma", "N", int, f"number of scales, of log and doh (default: {NUM_SIGMA})"),
+        ("sigma-ratio", "R", float, f"from one scale to the next, of dog (default: {SIGMA_RATIO})"),
+        ("threshold", "T", float, f"smallest response; integers are scaled to 0..1 (default: {_thresholds()})"),
+        ("overlap", "F", float, f"largest overlap of two blobs (default: {OVERLAP})"),
     ):
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=kind,
-            nargs="+" if several else None,
-            metavar=metavar,
-            help=f"{what} (default: {defaults[name]})",
-        )
+        group.add_argument(f"--{name}", type=kind, metavar=metavar, help=what)
     group.add_argument("--threshold-rel", type=float, metavar="T", help="the same, as a part of the largest response")
     group.add_argument("--log-scale", action="store_true", help="space the scales by their logarithm, of log and doh")
-    group.add_argument("--overlap", type=float, default=0.5, metavar="F", help="largest overlap of two blobs")
     group.add_argument("--exclude-border", type=int, metavar="N", help="width of the border left out [voxel]")
     group.add_argument("--detector", default="log", metavar="NAME", help="log, dog, doh, module:name or an entry point")
     group.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="for other detectors")
     group.add_argument("--halo", type=int, nargs="+", metavar="N", help="context that other detectors need [voxel]")
     group.add_argument("--voxel-size-um", type=float, nargs="+", metavar="S", help="z, y, x (default: the file's)")
     group.add_argument("--mask", type=Path, metavar="FILE", help="image file; blobs count where it is not zero")
+
+
+def _thresholds() -> str:
+    first, *others = THRESHOLD.items()
+    return f"{first[1]}, {', '.join(f'of {name} {value}' for name, value in others)}"
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -149,8 +138,8 @@ def _run(options: argparse.Namespace) -> None:
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     """What is sought, as keyword arguments of detect_blobs."""
     _refuse_what_is_not_read(options)
-    search = {name: getattr(options, name) for name in _SOUGHT}
-    search |= {name: default for name, default in _DEFAULTS.items() if search[name] is None}
+    _refuse_unknown_size(options)
+    search = {name: value for name in _SOUGHT if (value := getattr(options, name)) is not None}
     alone = {name: value[0] for name, value in search.items() if isinstance(value, list) and len(value) == 1}
     return search | alone | {"params": dict(map(_parameter, options.param))}
 
@@ -168,6 +157,17 @@ def _refuse_what_is_not_read(options: argparse.Namespace) -> None:
             raise ParameterError.of(name, value, "the sigmas follow from diameter_um: give one or the other")
 
 
+def _refuse_unknown_size(options: argparse.Namespace) -> None:
+    """Ask how large the blobs are: a guess would find others, and take long."""
+    from tilecore.errors import ParameterError
+
+    if options.detector in _READ and options.diameter_um is None and None in (options.min_sigma, options.max_sigma):
+        raise ParameterError(
+            "how large are the blobs? Give their diameters in um, as in --diameter-um 6 10, "
+            "or the smallest and the largest sigma in voxels, as in --min-sigma 2 --max-sigma 5"
+        )
+
+
 def _parameter(text: str) -> tuple[str, Any]:
     from tilecore.errors import ParameterError
 
@@ -183,9 +183,10 @@ def _parameter(text: str) -> tuple[str, Any]:
 def _hint(search: dict[str, Any], dtype: Any) -> str:
     """What to look at where nothing was found: mostly it is the threshold."""
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
+    threshold = search.get("threshold", THRESHOLD[search["detector"]])
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
-    relative = "" if search["threshold_rel"] is None else f" and threshold_rel={search['threshold_rel']:g}"
-    return f"blobs have a response above threshold={search['threshold']:g}{relative}; {scaled}: try a lower one"
+    relative = f" and threshold_rel={search['threshold_rel']:g}" if "threshold_rel" in search else ""
+    return f"blobs have a response above threshold={threshold:g}{relative}; {scaled}: try a lower one"
 
 
 def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
