@@ -29,6 +29,13 @@ def test_benchmark_runs(name: str) -> None:
     assert name in table(result)
 
 
+def test_blobs_tells_memory_and_accuracy() -> None:
+    pytest.importorskip("dask")
+    remarks = "\n".join(measure(find()["blobs"](quick=True))["remarks"])
+    assert "peak memory" in remarks
+    assert "F1" in remarks
+
+
 class _Alternating(Benchmark):
     name = "alternating"
     goal = "none"

@@ -15,20 +15,12 @@ import pytest
 import tifffile
 import zarr
 
+from tests.cli.commands import run
 from tests.contracts.source_contract import volume
 from tests.faults.harness import places, tiles_in_journal
 from tilecore import create_sink, open_source
-from tilecore.cli.main import main
 
 VOLUME = volume()
-
-
-def run(*arguments: Any) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
 
 
 @pytest.fixture
