@@ -18,7 +18,7 @@ from tilecore.engine.jobs import CastError, Setup, TileJob, Written, checksums_o
 from tilecore.engine.journal import Journal
 from tilecore.engine.output_locks import locked
 from tilecore.engine.outputs import Outputs
-from tilecore.engine.pilot import Findings, try_out
+from tilecore.engine.pilot import Findings, Planner, try_out
 from tilecore.engine.progress import choose_progress
 from tilecore.engine.request import Request
 from tilecore.engine.slot_feeder import Feeder
@@ -82,7 +82,6 @@ class Run:
         self._stamps: list[Any] = []
         self._dtypes: tuple[np.dtype[Any], ...] = ()  # of results, as the pilot saw them
         self._most_workers = self._executor.workers
-        self._planner = request.planner(self._most_workers, self._units, self._whole_axes)
         self._record = open_record(job, request, outputs)
         self._journal = self._record.journal
         checks = self._journal is not None and outputs is not None and bool(outputs.given)
@@ -95,18 +94,17 @@ class Run:
 
     def plan(self) -> TileGrid:
         """Decide on the tiles: as the journal has them, or as asked for, or by trying the function on small blocks."""
-        check_cancel(self._request.options.cancel)
+        request = self._request
+        check_cancel(request.options.cancel)
         if self._outputs is not None:
             self._locks.enter_context(locked(self._outputs.given))
-        self._stamps = self._request.inputs.stamps()
+        self._stamps = request.inputs.stamps()
         if self.is_finished:
             return self.grid
         if self._journal is not None and self._journal.continues:
-            self._know(grid=self._journal.begin(self.grid, planned=self._request.planned))
-        elif self._request.planned and self.grid.size:
-            findings = self._pilot()
-            self._dtypes = () if findings is None else findings.dtypes
-            self._know(grid=self._planned(findings))
+            self._know(grid=self._journal.begin(self.grid, planned=request.planned))
+        elif request.planned and self.grid.size:
+            self._know(grid=self._planned(request.planner(self._most_workers, self._units, self._whole_axes)))
         return self.grid
 
     def begin(self) -> None:
@@ -305,16 +303,18 @@ class Run:
     def _prepare(self, task: TileTask) -> TileTask | None:
         return task if self._may_start is None or self._may_start(task) else None
 
-    def _planned(self, findings: Findings | None) -> TileGrid:
-        plan = self._planner.plan(findings)
+    def _planned(self, planner: Planner) -> TileGrid:
+        findings = self._pilot(planner)
+        self._dtypes = () if findings is None else findings.dtypes
+        plan = planner.plan(findings)
         self._most_workers = plan.workers
         if self._crew is not None:
             self._crew.restrict(plan.workers)
         _log.info("plan:\n%s", plan)
         return plan.grid
 
-    def _pilot(self) -> Findings | None:
+    def _pilot(self, planner: Planner) -> Findings | None:
         """Call the function on a few blocks in a worker, to learn what it needs."""
         if self._is_stranded:
             return None  # slots are made for tiles whose shape is known
-        return try_out(self._start(), self._planner, self._request.options.cancel)
+        return try_out(self._start(), planner, self._request.options.cancel)

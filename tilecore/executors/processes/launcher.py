@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
@@ -148,6 +149,7 @@ def _open_lifeline() -> tuple[Descriptor | None, Descriptor | None]:
     return Descriptor(far), Descriptor(near)
 
 
+@functools.cache  # the server takes them when it starts, and no others later
 def _modules_to_preload() -> list[str]:
     public = (name for name in sys.modules if name.partition(".")[0] in _PRELOADED and "._" not in name)
     return [*sorted(public), run_worker.__module__, "tilecore.executors.processes.fork_server_preload"]
