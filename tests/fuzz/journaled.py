@@ -6,6 +6,7 @@ import itertools
 import math
 import random as randomness
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import tifffile
 import zarr
 
+from tests.faults.harness import HANGS
 from tests.fuzz.functions import Pairs, padded
 from tests.fuzz.targets import reader_of
 from tests.fuzz.voxels import voxels
@@ -214,7 +216,7 @@ class Input:
         if self.kind == "tif":
             tifffile.imwrite(self._path(".tif"), self.values, photometric="minisblack")
         if self.kind == "h5":
-            with h5py.File(self._path(".h5"), "w") as file:
+            with _begun_anew(self._path(".h5")) as file:
                 file["values"] = self.values
         if self.kind.startswith("zarr"):
             shape = self.values.shape
@@ -223,6 +225,18 @@ class Input:
             options: Any = {"config": {"write_empty_chunks": True}, "overwrite": True}
             array = zarr.create_array(path, shape=shape, chunks=chunks, dtype=self.values.dtype, **options)
             array[...] = self.values
+
+
+def _begun_anew(path: Path) -> h5py.File:
+    """Open an HDF5 file, which workers of a killed run still lock until the last of their files is closed."""
+    end = time.monotonic() + HANGS
+    while True:
+        try:
+            return h5py.File(path, "w")
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.001)
 
 
 class Output:
