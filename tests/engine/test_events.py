@@ -168,7 +168,7 @@ def test_observers_hear_that_a_run_goes_on_while_no_tile_ends(monkeypatch: pytes
     tasks = Tasks(tasks=range(1), tile_of=grid.__getitem__, grid=grid)
     with SerialExecutor().start(lambda task, known: task) as crew:
         slow: Any = _SlowCrew(crew, monkeypatch)
-        assert [result.value for result in TaskLoop(tasks, slow, announce=events.append).results()] == [0]
+        assert [result.value for result in TaskLoop(tasks, slow, retries=0, announce=events.append).results()] == [0]
     assert [type(event) for event in events] == [RunStarted, RunWaits, RunWaits, RunWaits, TileDone, RunEnded]
 
 

@@ -12,12 +12,15 @@ from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
 from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
-from tilecore.engine.task_loop import DEFAULT_RETRIES, OnError
+from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.geometry.per_axis import as_integer
 
-__all__ = ["Options", "RunOptions"]
+__all__ = ["DEFAULT_RETRIES", "Options", "RunOptions"]
+
+#: How often a tile is tried again.
+DEFAULT_RETRIES = 2
 
 
 class RunOptions(TypedDict, total=False):

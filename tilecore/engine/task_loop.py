@@ -17,13 +17,10 @@ from tilecore.executors.base import Crew, Failure, Outcome
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.machine import out_of_memory_kills
 
-__all__ = ["DEFAULT_RETRIES", "OnError", "Result", "TaskLoop", "Tasks"]
+__all__ = ["OnError", "Result", "TaskLoop", "Tasks"]
 
 #: What to do when a tile has failed for good: end the run, or finish the other tiles first.
 OnError: TypeAlias = Literal["raise", "finish"]
-
-#: How often a task is tried again.
-DEFAULT_RETRIES = 2
 
 # Observers hear at least so often that the run goes on.
 _SILENCE_SECONDS = 10.0
@@ -119,7 +116,7 @@ class TaskLoop:
         tasks: Tasks,
         crew: Crew,
         *,
-        retries: int = DEFAULT_RETRIES,
+        retries: int,
         on_error: OnError = "raise",
         announce: Observer | None,
         cancel: Cancel | None = None,

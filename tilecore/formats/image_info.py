@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.axes import AXES, as_axes, default_axes, known_axes
 
-__all__ = ["MICROMETRES", "ImageInfo", "as_axes", "default_axes", "positive_size"]
-
-#: Letters of the axes, in the order in which they usually come.
-AXES = "TCZYX"
+__all__ = ["MICROMETRES", "ImageInfo", "positive_size"]
 
 #: Micrometres in each unit of length, under the names that files give them.
 MICROMETRES = {
@@ -127,37 +125,6 @@ class ImageInfo:
         if any(len(each) != len(self.shape) for each in (self.axes, *self.levels)):
             raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shapes {self.shape}, {self.levels}")
         return self
-
-
-def as_axes(axes: str, ndim: int, name: str = "axes") -> str:
-    """Accept a letter per axis, in upper or lower case.
-
-    Raises
-    ------
-    ParameterError
-        If there are too few or too many, or one comes twice.
-    """
-    letters = axes.upper() if isinstance(axes, str) else ""
-    if len(letters) != ndim or len(set(letters)) != ndim or not (letters.isalpha() or ndim == 0):
-        raise ParameterError.of(name, axes, f"{ndim} different letters are needed, such as {default_axes(ndim)!r}")
-    return letters
-
-
-def default_axes(ndim: int) -> str:
-    """Axes of an array that has no names for them: the last ones of ``TCZYX``."""
-    return ("ABDEFGHIJKLM" + AXES)[-ndim:] if ndim else ""
-
-
-def known_axes(axes: str) -> str:
-    """Take samples for channels, and axes without a known name for the ones of ``TCZYX`` that stand there."""
-    letters = list(axes.upper())
-    if "S" in letters and "C" not in letters:
-        letters[letters.index("S")] = "C"
-    free = [letter for letter in reversed(AXES) if letter not in letters]
-    for position in reversed(range(len(letters))):
-        if letters[position] in "QI" and free:
-            letters[position] = free.pop(0)
-    return "".join(letters)
 
 
 def positive_size(values: Sequence[Any]) -> tuple[float, float, float] | None:

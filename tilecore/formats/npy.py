@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.image_info import ImageInfo, default_axes
+from tilecore.formats.axes import default_axes
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.reader import MappedReader
 from tilecore.formats.reader_errors import reading

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from tilecore.errors import ParameterError, ParameterTypeError, UnreadableFileError
-from tilecore.formats.image_info import ImageInfo, default_axes
+from tilecore.formats.axes import default_axes
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import MappedReader
 from tilecore.formats.reader_errors import reading
 

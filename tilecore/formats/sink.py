@@ -10,7 +10,8 @@ from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, runtime_chec
 import numpy as np
 
 from tilecore.errors import ParameterError
-from tilecore.formats.image_info import as_axes, default_axes, positive_size
+from tilecore.formats.axes import as_axes, default_axes
+from tilecore.formats.image_info import positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
 __all__ = ["Sink", "SinkOptions", "SinkSpec"]

@@ -16,6 +16,7 @@ from tilecore.arrays.shared import SharedArray
 from tilecore.configuration import settings
 from tilecore.engine.events import Observer
 from tilecore.engine.jobs import is_forbidden_write
+from tilecore.engine.options import DEFAULT_RETRIES
 from tilecore.engine.progress import ProgressBar
 from tilecore.engine.task_loop import Result, TaskLoop, Tasks
 from tilecore.errors import TileError
@@ -162,7 +163,7 @@ def _run(
             if filled is not None:
                 filled.result()
             try:
-                return list(TaskLoop(tasks, crew, announce=announce).results())
+                return list(TaskLoop(tasks, crew, retries=DEFAULT_RETRIES, announce=announce).results())
             except TileError as error:
                 raise _original(error) from error.__cause__
 

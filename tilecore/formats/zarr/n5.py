@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import MICROMETRES, ImageInfo, default_axes, positive_size
+from tilecore.formats.axes import default_axes
+from tilecore.formats.image_info import MICROMETRES, ImageInfo, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
 from tilecore.formats.zarr.metadata import read_json

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import MICROMETRES, as_axes, positive_size
+from tilecore.formats.axes import as_axes
+from tilecore.formats.image_info import MICROMETRES, positive_size
 from tilecore.formats.zarr.metadata import read_json
 from tilecore.formats.zarr.stores import Store
 
