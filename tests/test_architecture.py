@@ -18,6 +18,7 @@ PACKAGE = Path(tilecore.__file__).parent
 #: A module imports only from folders of a lower rank, or from its own folder.
 RANKS = {
     "errors": 0,
+    "array_types": 1,  # types alone: no code that runs
     "bytesize": 1,
     "locked_file": 1,
     "machine": 1,
