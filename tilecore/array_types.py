@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import EllipsisType
 from typing import Any, Protocol, SupportsIndex, TypeAlias
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 __all__ = [
     "ArrayIndex",
     "BoxIndex",
+    "DTypesLike",
     "Index",
     "Json",
     "OneOutput",
@@ -78,6 +79,9 @@ OneOutput: TypeAlias = WritableArray | SharesMemory | str | os.PathLike[str] | N
 #: What a caller may give as output: one place for results, or a list of several.
 OutputLike: TypeAlias = OneOutput | Sequence[OneOutput]
 
+#: What a caller may write for the dtypes of outputs: one for all, or a list with one for each.
+DTypesLike: TypeAlias = npt.DTypeLike | Sequence[npt.DTypeLike | None] | None
+
 #: What cuts a region out of an array, as numpy takes it: integers and slices, one for each axis.
 Index: TypeAlias = SupportsIndex | slice | EllipsisType | tuple[SupportsIndex | slice | EllipsisType, ...]
 #: What cuts a box out of an array: the result has all its axes.
@@ -89,4 +93,4 @@ _OfAxis: TypeAlias = (
 ArrayIndex: TypeAlias = _OfAxis | tuple[_OfAxis, ...] | str
 
 #: A value that can be written as JSON.
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
