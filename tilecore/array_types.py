@@ -65,6 +65,16 @@ class WritableArray(Protocol):
 class SharesMemory(Protocol):
     """What has a shared array in it, such as `SharedMemory`."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis [voxel]."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        ...
+
     def shared(self) -> ReadableArray:
         """The shared array."""
         ...

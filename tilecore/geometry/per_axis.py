@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["Halo", "HaloLike", "as_halo", "as_integer", "as_integers", "as_shape", "as_tile_shape"]
+__all__ = ["Coordinates", "Halo", "HaloLike", "as_halo", "as_integer", "as_integers", "as_shape", "as_tile_shape"]
 
+#: A place in a volume, or a shape: a whole number for each axis [voxel].
+Coordinates: TypeAlias = Sequence[int] | npt.NDArray[Any]
 #: Context before and after a tile, per axis [voxel].
 Halo: TypeAlias = tuple[tuple[int, int], ...]
 #: What a caller may write for a halo: one number, one per axis, or a pair per axis.
