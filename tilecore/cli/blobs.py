@@ -7,7 +7,7 @@ import ast
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import (
     add_output_arguments,
@@ -19,6 +19,11 @@ from tilecore.cli.arguments import (
 )
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tilecore.blobs.table import Blobs
 
 __all__ = ["configure"]
 
@@ -77,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _add_search_arguments(group: Any) -> None:
+def _add_search_arguments(group: argparse._ActionsContainer) -> None:
     """Add what is sought: without defaults, so that what was given is told from what was not."""
     defaults = {name: value[0] if isinstance(value, list) else value for name, value in _DEFAULTS.items()}
     group.add_argument(
@@ -180,7 +185,7 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _hint(search: dict[str, Any], dtype: Any) -> str:
+def _hint(search: dict[str, Any], dtype: np.dtype[Any]) -> str:
     """What to look at where nothing was found: mostly it is the threshold."""
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
@@ -188,10 +193,10 @@ def _hint(search: dict[str, Any], dtype: Any) -> str:
     return f"blobs have a response above threshold={search['threshold']:g}{relative}; {scaled}: try a lower one"
 
 
-def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
+def _summary(blobs: Blobs, n_channels: int, seconds: float) -> str:
     import numpy as np
 
-    shape = " x ".join(map(str, blobs.shape))
+    shape = " x ".join(map(str, blobs.shape or ()))
     where = shape if n_channels == 1 else f"{n_channels} channels of {shape}"
     text = f"{len(blobs)} blobs in {where} voxels, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
@@ -201,7 +206,7 @@ def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
     return text
 
 
-def _tolerance(given: float | None, blobs: Any) -> float:
+def _tolerance(given: float | None, blobs: Blobs) -> float:
     import numpy as np
 
     radius = "radius_um" if "radius_um" in blobs.columns else "radius"
@@ -223,7 +228,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
+def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path) -> None:
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 
