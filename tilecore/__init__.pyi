@@ -1,3 +1,4 @@
+from .array_types import OutputLike, ReadableArray, SourceLike, WritableArray
 from .arrays.shared import SharedArray
 from .blobs.detection import detect_blobs
 from .blobs.matching import Matching, colocalize, match_blobs
@@ -38,6 +39,7 @@ from .formats.sink import Sink
 from .formats.source import Source
 from .geometry.boxes import Box
 from .geometry.costs import TileCosts
+from .geometry.per_axis import HaloLike
 from .geometry.planning import TilePlan, plan_tiles
 from .geometry.tiles import Tile, TileGrid
 from .stacks.blob_merging import merge_blobs
@@ -53,3 +55,84 @@ from .stacks.splitting import stack_splitter
 from .stacks.voxel_size_csv import read_voxel_size
 
 __version__: str
+
+# A type checker takes of a stub only what is named here.
+__all__ = [
+    "AlignmentError",
+    "Blobs",
+    "BoundsError",
+    "Box",
+    "box_slice_idx",
+    "chunk_coordinates",
+    "chunk_dims",
+    "collect_tiles",
+    "colocalize",
+    "create_sink",
+    "declare",
+    "detect_blobs",
+    "DiskSpaceError",
+    "extract_box",
+    "extract_ghosted_chunk",
+    "files_in_dir",
+    "filter_ghosted_points",
+    "filter_points_in_box",
+    "get_mp_pool",
+    "get_split_stack_total_shape",
+    "halo_for",
+    "HaloLike",
+    "init_shared_container",
+    "insert_box",
+    "is_fork",
+    "iter_tiles",
+    "JournalError",
+    "map_tiles",
+    "match_blobs",
+    "Matching",
+    "MemoryBudgetError",
+    "merge_blobs",
+    "merge_split_stack",
+    "merge_split_stack2",
+    "MissingDependencyError",
+    "MissingFileError",
+    "open_source",
+    "OutputExistsError",
+    "OutputLike",
+    "ParameterError",
+    "ParameterTypeError",
+    "plan_tiles",
+    "pmap_chunks",
+    "prune_blobs",
+    "prune_close",
+    "read_blobs",
+    "read_voxel_size",
+    "ReadableArray",
+    "reduce_tiles",
+    "RunCancelledError",
+    "set_mp_start_method",
+    "Settings",
+    "settings",
+    "SharedArr",
+    "SharedArray",
+    "SharedArrsContainer",
+    "SharedMemory",
+    "SharedMemoryError",
+    "ShippingError",
+    "Sink",
+    "Source",
+    "SourceChangedError",
+    "SourceLike",
+    "stack_splitter",
+    "tifs_in_dir",
+    "Tile",
+    "TilecoreError",
+    "TileCosts",
+    "TileError",
+    "TileFailure",
+    "TileGrid",
+    "TilePlan",
+    "UnreadableFileError",
+    "UnwritableFileError",
+    "WorkerError",
+    "WritableArray",
+    "write_blobs",
+]
