@@ -19,6 +19,7 @@ PACKAGE = Path(tilecore.__file__).parent
 #: A module imports only from folders of a lower rank, or from its own folder.
 RANKS = {
     "errors": 0,
+    "array_types": 1,  # types alone: no code that runs
     "bytesize": 1,
     "locked_file": 1,
     "machine": 1,
@@ -116,6 +117,47 @@ def test_functions_are_short(path: Path) -> None:
             body = node.body[1:] if ast.get_docstring(node) else node.body
             length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
             assert length <= 40, f"{path.name}: {node.name} has {length} lines"
+
+
+def signatures(path: Path) -> Iterator[tuple[str, ast.expr]]:
+    """Each parameter and result of a module's functions that has a type, by a name that tells the place."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            given = node.args
+            several = filter(None, [given.vararg, given.kwarg])
+            for each in [*given.posonlyargs, *given.args, *given.kwonlyargs, *several]:
+                if each.annotation is not None:
+                    yield f"{path.relative_to(PACKAGE)}: {each.arg} of {node.name}", each.annotation
+            if node.returns is not None:
+                yield f"{path.relative_to(PACKAGE)}: result of {node.name}", node.returns
+
+
+#: As many parameters and results may be of any type: of pickled messages, of indices, of values that are looked into.
+MOST_ANY = 38
+
+
+def test_types_say_something() -> None:
+    """A parameter or result that is a bare ``Any`` tells nobody what it is."""
+    bare = [place for path in MODULES for place, kind in signatures(path) if ast.unparse(kind) in ("Any", "typing.Any")]
+    assert len(bare) <= MOST_ANY, (
+        f"{len(bare)} parameters and results are a bare Any, {MOST_ANY} may be. Say what a new one is: a protocol or "
+        "an alias of tilecore/array_types.py, object where it is only handed on or asked by isinstance, a TypeVar "
+        "where what goes in comes out. They are:\n" + "\n".join(bare)
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_types_are_shown_not_claimed(path: Path) -> None:
+    """``typing.cast`` believes anything: a variable with a type, or isinstance, is checked."""
+    calls = [ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    assert not {"cast", "typing.cast"} & set(calls), f"{path.relative_to(PACKAGE)} calls typing.cast"
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    """A type checker takes of a stub only what its ``__all__`` names."""
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert sorted(ast.literal_eval(listed)) == sorted(tilecore.__all__)
 
 
 def test_no_drawer_for_everything() -> None:

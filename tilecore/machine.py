@@ -6,7 +6,10 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = [
     "available_memory",
@@ -171,7 +174,7 @@ def return_freed_memory() -> None:
         libc.malloc_trim(0)
 
 
-def _libc() -> Any:
+def _libc() -> ctypes.CDLL | None:
     """The C library, if it is glibc."""
     import ctypes
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Literal, SupportsInt, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.bases import MappedFile, file_behind, mapped_file, root_map, segment_mapping
 from tilecore.arrays.content import digest_of_array
 from tilecore.arrays.extents import Extent, in_file, in_memory, of_object
@@ -30,8 +33,8 @@ class Access:
     array : array_like
     """
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    def __init__(self, array: object) -> None:
+        self.array: Any = array
 
     @property
     def extents(self) -> tuple[Extent, ...]:
@@ -75,12 +78,15 @@ class Access:
         """The form in which workers write into the array; None if only this process can."""
         return self.array if reach == "same" else None
 
-    def _readable_here(self) -> Any:
-        return self.array
+    def _readable_here(self) -> ReadableArray:
+        form: ReadableArray = self.array
+        return form
 
 
 class MemoryAccess(Access):
     """An ndarray in this process's memory."""
+
+    array: npt.NDArray[Any]
 
     @property
     def extents(self) -> tuple[Extent, ...]:
@@ -116,7 +122,7 @@ class MemoryAccess(Access):
         populate(self.array)
         return RemoteArray(self.array)
 
-    def _readable_here(self) -> Any:
+    def _readable_here(self) -> npt.NDArray[Any]:
         view = self.array.view()
         view.flags.writeable = False
         return view
@@ -134,11 +140,11 @@ class SharedAccess(MemoryAccess):
         first = self.array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
         return (in_file(status.st_dev, status.st_ino, first, self.array),)
 
-    def readable(self, reach: Reach) -> Any:
+    def readable(self, reach: Reach) -> npt.NDArray[Any]:
         """A read-only view, which travels as a descriptor."""
         return self._readable_here()
 
-    def writable(self, reach: Reach) -> Any:
+    def writable(self, reach: Reach) -> npt.NDArray[Any]:
         """The array, which travels as a descriptor."""
         return self.array
 
@@ -146,7 +152,7 @@ class SharedAccess(MemoryAccess):
 class MappedAccess(MemoryAccess):
     """An ndarray over a mapped file."""
 
-    def __init__(self, array: Any, file: MappedFile | None = None) -> None:
+    def __init__(self, array: npt.NDArray[Any], file: MappedFile | None = None) -> None:
         super().__init__(array)
         self._file = file or mapped_file(array)
 
@@ -179,12 +185,12 @@ class MappedAccess(MemoryAccess):
         assert self._file is not None
         return describe_files(self._file.path, [self._file.path])
 
-    def readable(self, reach: Reach) -> Any:
+    def readable(self, reach: Reach) -> InheritedArray | MappedArray:
         """The file, opened again where the map was not inherited."""
         form = MappedArray(self._readable_here(), copies=reach == "same")
         return InheritedArray(form) if reach == "forked" else form
 
-    def writable(self, reach: Reach) -> Any:
+    def writable(self, reach: Reach) -> MappedArray:
         """The file, opened again where the map was not inherited."""
         return MappedArray(self.array)
 
@@ -195,6 +201,6 @@ class MappedAccess(MemoryAccess):
         return int(root.offset + self.array.ctypes.data - root.ctypes.data)
 
 
-def as_lengths(units: Any) -> tuple[int, ...] | None:
+def as_lengths(units: Iterable[SupportsInt] | None) -> tuple[int, ...] | None:
     """Units of storage as tuple of int, where there are any [voxel]."""
     return None if units is None else tuple([int(unit) for unit in units])

@@ -42,7 +42,7 @@ class MappedFile:
         return cls(os.path.abspath(path), status.st_dev, status.st_ino, status.st_size)
 
 
-def bases(array: Any) -> list[Any]:
+def bases(array: object) -> list[Any]:
     """An array, what it is a view of, and so on, down to what owns the bytes."""
     chain = [array]
     while isinstance(chain[-1], np.ndarray) and chain[-1].base is not None:
@@ -52,7 +52,7 @@ def bases(array: Any) -> list[Any]:
     return chain
 
 
-def root_map(array: Any) -> np.memmap[Any, Any] | None:
+def root_map(array: object) -> np.memmap[Any, Any] | None:
     """The map of a file that an array is, or is in the end a view of; None if there is none."""
     chain = bases(array)
     if not isinstance(chain[-1], mmap.mmap) or isinstance(chain[-1], Mapping):
@@ -60,7 +60,7 @@ def root_map(array: Any) -> np.memmap[Any, Any] | None:
     return next((base for base in reversed(chain) if isinstance(base, np.memmap)), None)
 
 
-def segment_mapping(array: Any) -> Mapping | None:
+def segment_mapping(array: object) -> Mapping | None:
     """The mapping of shared memory that an array is a view of; None if there is none, or what is written stays here."""
     owner = bases(array)[-1]
     return owner if isinstance(owner, Mapping) and owner.access != "private" else None

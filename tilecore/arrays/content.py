@@ -6,12 +6,15 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.machine import spread, usable_threads
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 __all__ = ["digest_of_array", "digest_of_bytes"]
 
@@ -19,7 +22,7 @@ __all__ = ["digest_of_array", "digest_of_bytes"]
 _PIECE_BYTES = 2**24
 
 
-def digest_of_bytes(content: Any) -> str:
+def digest_of_bytes(content: ReadableBuffer) -> str:
     """Digest of bytes."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 

@@ -7,6 +7,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
+
+from tilecore.array_types import ReadableArray
 
 __all__ = ["InheritedArray"]
 
@@ -27,7 +30,7 @@ class InheritedArray:
     voxels as they were when they were forked, unless these lie in shared memory or in a file.
     """
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: ReadableArray) -> None:
         self.array = array
         self._number = next(_numbers)
         _inherited[self._number] = self
@@ -43,7 +46,7 @@ class InheritedArray:
         dtype: np.dtype[Any] = np.dtype(self.array.dtype)
         return dtype
 
-    def __getitem__(self, slices: Any) -> Any:
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.ArrayLike:
         return self.array[slices]
 
     def __reduce__(self) -> tuple[Any, ...]:

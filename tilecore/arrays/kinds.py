@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from tilecore.arrays.file_stamps import describe_files
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 
 __all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
+
+Given = TypeVar("Given")
 
 
 class ZarrAccess(Access):
@@ -116,35 +118,40 @@ class WriterAccess(Access):
         return self.array
 
 
-def as_array(array: Any) -> Any:
+@overload
+def as_array(array: HoldsSharedArray | SharedArray) -> npt.NDArray[Any]: ...
+@overload
+def as_array(array: Given) -> Given: ...
+def as_array(array: object) -> object:
     """The ndarray of shared memory; anything else as it is."""
     if isinstance(array, HoldsSharedArray):
         array = array.shared()
     return array.view() if isinstance(array, SharedArray) else array
 
 
-def access_of(array: Any) -> Access:
+def access_of(array: object) -> Access:
     """How an array is reached: by what it says itself, or by its kind."""
-    own = array.access if _has(array, "access") else None
+    held: Any = array
+    own = held.access if _has(held, "access") else None
     if isinstance(own, Access):
         return own
-    return next(kind for is_one, kind in _KINDS if is_one(array))(array)
+    return next(kind for is_one, kind in _KINDS if is_one(held))(held)
 
 
-def _has(array: Any, name: str) -> bool:
+def _has(array: object, name: str) -> bool:
     """Whether an object has an attribute of its own or of its class: some make up any that they are asked for."""
     return hasattr(type(array), name) or name in getattr(array, "__dict__", ())
 
 
-def _is_mapped(array: Any) -> bool:
+def _is_mapped(array: object) -> bool:
     return isinstance(array, np.ndarray) and mapped_file(array) is not None
 
 
-def _is_shared(array: Any) -> bool:
+def _is_shared(array: object) -> bool:
     return isinstance(array, np.ndarray) and segment_mapping(array) is not None
 
 
-def _is_zarr(array: Any) -> bool:
+def _is_zarr(array: object) -> bool:
     return type(array).__module__.partition(".")[0] == "zarr" and _has(array, "store")
 
 

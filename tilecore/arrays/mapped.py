@@ -6,6 +6,7 @@ import mmap
 import operator
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,13 @@ class MappedArray:
         n_inner, row_bytes = contiguous_row(view.shape, view.strides, view.itemsize)
         return view.ndim - n_inner if row_bytes >= least and view.size and hasattr(os, "preadv") else None
 
-    def _transfer(self, view: npt.NDArray[Any], n_outer: int, data: npt.NDArray[Any], call: Any) -> None:
+    def _transfer(
+        self,
+        view: npt.NDArray[Any],
+        n_outer: int,
+        data: npt.NDArray[Any],
+        call: Callable[[int, list[memoryview], int], int],
+    ) -> None:
         """Read or write long rows as a file is: new pages come without a page fault for each."""
         first = self._offset(view)
         for index in np.ndindex(view.shape[:n_outer]):

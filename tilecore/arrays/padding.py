@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
@@ -38,7 +39,7 @@ def block_box(tile: Tile, boundary: Boundary) -> Box:
     return tile.read if boundary is None else tile.read.grown(tile.pad)
 
 
-def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
+def read_padded(array: ReadableArray, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
     """Read a box and the voxels that `boundary` says lie beyond the volume.
 
     Parameters
@@ -68,7 +69,7 @@ def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDAr
     return _gather(array, padded, boundary)
 
 
-def _gather(array: Any, padded: Box, mode: str) -> npt.NDArray[Any]:
+def _gather(array: ReadableArray, padded: Box, mode: str) -> npt.NDArray[Any]:
     """Fill a block that reaches beyond the volume, piece by piece: 3 pieces an axis at most."""
     block = np.empty(padded.shape, dtype=array.dtype)
     axes = [

@@ -12,7 +12,7 @@ import io
 import pickle
 import sys
 import types
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -95,14 +95,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.segments: list[Segment] = []
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
-    def persistent_id(self, item: Any) -> int | None:
+    def persistent_id(self, item: object) -> int | None:
         if not isinstance(item, Segment):
             return None
         if item not in self.segments:
             self.segments.append(item)
         return self.segments.index(item)
 
-    def reducer_override(self, item: Any) -> Any:
+    def reducer_override(self, item: object) -> Any:
         if isinstance(item, np.ndarray):
             reduced = _reduce_reachable(item)
         elif isinstance(item, types.FunctionType):
@@ -147,7 +147,12 @@ def _view_segment(
 
 
 def _view_file(
-    file: MappedFile, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...], mode: Any
+    file: MappedFile,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strides: tuple[int, ...],
+    mode: Literal["r", "r+"],
 ) -> npt.NDArray[Any]:
     found = MappedFile.at(file.path)
     if (found.device, found.inode) != (file.device, file.inode):
@@ -171,14 +176,14 @@ def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None
     return (_import_function, (module.__name__, function.__name__, shared)) if shared else None
 
 
-def _is_shared(value: Any) -> bool:
+def _is_shared(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return isinstance(bases(value)[-1], Mapping)
     return isinstance(value, (SharedArray, HoldsSharedArray))
 
 
-def _import_function(module: str, name: str, shared: dict[str, Any]) -> Any:
-    function = getattr(importlib.import_module(module), name)
+def _import_function(module: str, name: str, shared: dict[str, Any]) -> types.FunctionType:
+    function: types.FunctionType = getattr(importlib.import_module(module), name)
     function.__globals__.update(shared)
     return function
 
@@ -189,7 +194,7 @@ def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, in
     return parcel
 
 
-def _name(item: Any) -> str:
+def _name(item: object) -> str:
     while hasattr(item, "function"):  # that of a job is what its owner knows
         item = item.function
     return str(getattr(item, "__qualname__", None) or type(item).__name__)

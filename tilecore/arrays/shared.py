@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ArrayIndex, BoxIndex
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.per_axis import as_shape
-from tilecore.memory.segments import Access, Segment
+from tilecore.memory.segments import Access, Mapping, Segment
 
 __all__ = ["SharedArray", "as_shared_dtype"]
 
@@ -56,7 +58,9 @@ class SharedArray:
     12
     """
 
-    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None, reserve: bool = True) -> None:
+    def __init__(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, *, backend: str | None = None, reserve: bool = True
+    ) -> None:
         kind = as_shared_dtype(dtype)
         # A dtype such as (float, 3) adds axes; spelling them out keeps shape and dtype true.
         self.shape: tuple[int, ...] = as_shape(shape) + kind.shape
@@ -66,7 +70,7 @@ class SharedArray:
         self._readonly = False
 
     @classmethod
-    def create(cls, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> Self:
+    def create(cls, shape: Sequence[int], dtype: npt.DTypeLike, *, backend: str | None = None) -> Self:
         """Make an array of zeros; parameters as of the class."""
         return cls(shape, dtype, backend=backend)
 
@@ -152,10 +156,14 @@ class SharedArray:
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.view(), dtype=dtype, copy=copy)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: BoxIndex) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: ArrayIndex) -> Any: ...
+    def __getitem__(self, index: ArrayIndex) -> Any:
         return self.view()[index]
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: ArrayIndex, value: npt.ArrayLike) -> None:
         self.view()[index] = value
 
     def __len__(self) -> int:
@@ -176,7 +184,7 @@ class SharedArray:
         state = "closed" if self._segment is None else self._segment.backend
         return f"SharedArray(shape={self.shape}, dtype={self.dtype}, {state})"
 
-    def _over(self, buffer: Any) -> npt.NDArray[Any]:
+    def _over(self, buffer: Mapping) -> npt.NDArray[Any]:
         return np.ndarray(self.shape, self.dtype, buffer=buffer)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import OneSource, ReadableArray
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer
@@ -14,7 +16,7 @@ from tilecore.geometry.per_axis import as_integer
 __all__ = ["channels_of"]
 
 
-def channels_of(source: Any, channel: int | str | None, time: int | None = None) -> dict[int, Any]:
+def channels_of(source: OneSource, channel: int | str | None, time: int | None = None) -> dict[int, Any]:
     """Cut a source into its channels, or the one asked for, at one time.
 
     Parameters
@@ -55,7 +57,7 @@ def channels_of(source: Any, channel: int | str | None, time: int | None = None)
     return {number: _one(array, axis, number) for number in numbers}
 
 
-def _at_time(array: Any, axes: str, time: int | None) -> tuple[Any, str]:
+def _at_time(array: ReadableArray, axes: str, time: int | None) -> tuple[Any, str]:
     if "T" not in axes:
         if time not in (None, 0):
             raise ParameterError.of("time", time, "the source has no times")
@@ -70,7 +72,7 @@ def _at_time(array: Any, axes: str, time: int | None) -> tuple[Any, str]:
     return _one(array, axis, chosen), axes[:axis] + axes[axis + 1 :]
 
 
-def _number(channel: int | str, source: Any, n_channels: int) -> int:
+def _number(channel: int | str, source: object, n_channels: int) -> int:
     names = list(getattr(getattr(source, "info", None), "channel_names", ()))
     if isinstance(channel, str):
         if channel not in names:
@@ -82,7 +84,7 @@ def _number(channel: int | str, source: Any, n_channels: int) -> int:
     return number
 
 
-def _one(array: Any, axis: int, number: int) -> Any:
+def _one(array: ReadableArray, axis: int, number: int) -> ReadableArray:
     if isinstance(array, np.ndarray):
         return array[(slice(None),) * axis + (number,)]
     return _Channel(array, axis, number)
@@ -110,9 +112,9 @@ class _Channel:
         chunks = getattr(self.source, "chunks", None)
         return None if chunks is None else self._without(chunks)
 
-    def __getitem__(self, slices: Any) -> Any:
+    def __getitem__(self, slices: tuple[slice, ...]) -> Any:
         items = slices if isinstance(slices, tuple) else (slices,)
         return self.source[(*items[: self.axis], self.number, *items[self.axis :])]
 
-    def _without(self, lengths: Any) -> tuple[int, ...]:
+    def _without(self, lengths: Sequence[int]) -> tuple[int, ...]:
         return tuple(lengths[: self.axis]) + tuple(lengths[self.axis + 1 :])

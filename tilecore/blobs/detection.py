@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Unpack, cast
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import OneSource
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.defaults import LARGEST_SIGMA, NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.blobs.detectors import (
@@ -31,7 +32,7 @@ from tilecore.blobs.parameters import (
     voxel_size_of,
 )
 from tilecore.blobs.pruning import prune_blobs
-from tilecore.blobs.scale_space.scales import Kind, ScaleSpace, Sigma
+from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
 from tilecore.blobs.table import Blobs
 from tilecore.configuration import settings
 from tilecore.engine.collecting import iter_tiles
@@ -55,7 +56,7 @@ _ENOUGH_BYTES = 2**31
 
 @takes_run_options
 def detect_blobs(
-    source: Any,
+    source: OneSource,
     *,
     detector: str | Callable[..., Any] = "log",
     min_sigma: Sigma = 1,
@@ -71,7 +72,7 @@ def detect_blobs(
     diameter_um: float | tuple[float, float] | None = None,
     channel: int | str | None = None,
     time: int | None = None,
-    mask: Any = None,
+    mask: OneSource | None = None,
     params: Mapping[str, Any] | None = None,
     halo: HaloLike | None = None,
     tile_shape: int | Sequence[int] | None = None,
@@ -176,7 +177,8 @@ def detect_blobs(
     volumes = channels_of(opened, channel, time)
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
     check_voxels(next(iter(volumes.values())).dtype)
-    if detector in ("log", "dog", "doh"):
+    builtin = next((kind for kind in KINDS if kind == detector), None)
+    if builtin is not None:
         check_unread(f"detector {detector!r}", params=params, halo=halo)
     else:
         check_unread("a detector of one's own", diameter_um=diameter_um)
@@ -190,9 +192,9 @@ def detect_blobs(
     edges: list[set[int]] = [set() for _ in shape]
     for number, volume in volumes.items():
         search = _Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges)
-        if detector in ("log", "dog", "doh"):
+        if builtin is not None:
             space = ScaleSpace.of(
-                cast("Kind", detector),
+                builtin,
                 np.dtype(volume.dtype),
                 len(shape),
                 min_sigma=min_sigma,

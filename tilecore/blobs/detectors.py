@@ -136,7 +136,7 @@ class OwnDetector:
             return [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
         return [f"column_{number}" for number in range(n_columns)]
 
-    def _checked(self, result: Any, tile: Tile) -> Rows:
+    def _checked(self, result: object, tile: Tile) -> Rows:
         shape = np.array(block_box(tile, self.boundary).shape)
         try:
             rows = np.array(result, dtype=np.float64)

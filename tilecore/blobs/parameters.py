@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import OneSource, ReadableArray
 from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scale_space.scales import Sigma
 from tilecore.engine.inputs import Inputs
@@ -17,15 +18,16 @@ from tilecore.geometry.per_axis import as_integers
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
 
 
-def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
+def as_mask(mask: OneSource, shape: tuple[int, ...]) -> ReadableArray:
     """A mask, checked against the volume's shape."""
+    array: ReadableArray
     (array,) = Inputs.of(mask).arrays
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array
 
 
-def voxel_size_of(source: Any, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+def voxel_size_of(source: object, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
     """The voxel's size along each axis: as given, or as the source says [um]."""
     size = getattr(source, "voxel_size_um", None) if given is None else given
     if size is None:
@@ -62,14 +64,14 @@ def check_numbers(*, threshold: float | None, threshold_rel: float | None, overl
         raise ParameterError.of("overlap", overlap, "must be from 0 to 1")
 
 
-def check_unread(reader: str, **parameters: Any) -> None:
+def check_unread(reader: str, **parameters: object) -> None:
     """Refuse parameters that were given although the detector does not read them: ignored, they would mislead."""
     for name, value in parameters.items():
         if value is not None and value != {}:
             raise ParameterError.of(name, value, f"{reader} does not read it: leave it out")
 
 
-def check_voxels(dtype: Any) -> None:
+def check_voxels(dtype: npt.DTypeLike) -> None:
     """Refuse voxels in which nothing is brighter than anything else."""
     if np.dtype(dtype).kind not in "biuf":
         raise ParameterTypeError.of("source", str(np.dtype(dtype)), "voxels must be real numbers")

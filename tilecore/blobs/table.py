@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,13 @@ class Blobs:
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: str) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Self: ...
+    def __getitem__(
+        self, key: str | slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
+    ) -> npt.NDArray[Any] | Self:
         """A column by its name, or the blobs that a mask, a slice or an array of integers chooses."""
         if not isinstance(key, str):
             return self._with(np.atleast_1d(self.table[key]))
@@ -144,8 +150,10 @@ class Blobs:
         if key not in self.columns or self.voxel_size_um is None:
             raise ParameterError.of("column", key, f"there are {', '.join(self.columns)}")
         if key == "radius_um":
-            return self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
-        return self.table[key[:-3]] * self.voxel_size_um[self._axes.index(key[:-3])]
+            radius: npt.NDArray[Any] = self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
+            return radius
+        column: npt.NDArray[Any] = self.table[key[:-3]]
+        return column * self.voxel_size_um[self._axes.index(key[:-3])]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Blobs):

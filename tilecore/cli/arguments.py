@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tilecore.formats.source import FileSource
 
 __all__ = [
     "add_function_arguments",
@@ -62,7 +67,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_input(options: argparse.Namespace) -> Any:
+def open_input(options: argparse.Namespace) -> FileSource:
     """Open the input, as the arguments say."""
     from tilecore.formats.opening import open_source
 
@@ -82,7 +87,7 @@ def open_input(options: argparse.Namespace) -> Any:
     )
 
 
-def as_dtype(name: str, text: str | None) -> Any:
+def as_dtype(name: str, text: str | None) -> np.dtype[Any] | None:
     """A kind of number by its name, such as ``uint16`` or ``>u2``; None if none was given."""
     import numpy as np
 
@@ -104,7 +109,7 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def add_plan_arguments(parser: Any) -> None:
+def add_plan_arguments(parser: argparse._ActionsContainer) -> None:
     """Add ``--workers`` and ``--max-memory``, from which a plan follows."""
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
     parser.add_argument(

@@ -7,7 +7,7 @@ import ast
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tilecore.blobs.defaults import NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.cli.arguments import (
@@ -20,6 +20,11 @@ from tilecore.cli.arguments import (
 )
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tilecore.blobs.table import Blobs
 
 __all__ = ["configure"]
 
@@ -68,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _add_search_arguments(group: Any) -> None:
+def _add_search_arguments(group: argparse._ActionsContainer) -> None:
     """Add what is sought: without defaults, so that what was given is told from what was not."""
     group.add_argument(
         "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
@@ -180,7 +185,7 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _hint(search: dict[str, Any], dtype: Any) -> str:
+def _hint(search: dict[str, Any], dtype: np.dtype[Any]) -> str:
     """What to look at where nothing was found: mostly it is the threshold."""
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
     threshold = search.get("threshold", THRESHOLD[search["detector"]])
@@ -189,10 +194,10 @@ def _hint(search: dict[str, Any], dtype: Any) -> str:
     return f"blobs have a response above threshold={threshold:g}{relative}; {scaled}: try a lower one"
 
 
-def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
+def _summary(blobs: Blobs, n_channels: int, seconds: float) -> str:
     import numpy as np
 
-    shape = " x ".join(map(str, blobs.shape))
+    shape = " x ".join(map(str, blobs.shape or ()))
     where = shape if n_channels == 1 else f"{n_channels} channels of {shape}"
     text = f"{len(blobs)} blobs in {where} voxels, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
@@ -202,7 +207,7 @@ def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
     return text
 
 
-def _tolerance(given: float | None, blobs: Any) -> float:
+def _tolerance(given: float | None, blobs: Blobs) -> float:
     import numpy as np
 
     radius = "radius_um" if "radius_um" in blobs.columns else "radius"
@@ -224,7 +229,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
+def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path) -> None:
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from tilecore.cli.arguments import (
     add_resume_argument,
@@ -15,6 +15,9 @@ from tilecore.cli.arguments import (
     run_options,
 )
 from tilecore.cli.outputs import check_outputs
+
+if TYPE_CHECKING:
+    from tilecore.geometry.boxes import Box
 
 __all__ = ["configure"]
 
@@ -72,7 +75,7 @@ def _run(options: argparse.Namespace) -> None:
     print(Path(options.output))
 
 
-def _box(text: str, shape: tuple[int, ...]) -> Any:
+def _box(text: str, shape: tuple[int, ...]) -> Box:
     """The box of ``z0:z1,y0:y1,x0:x1``; axes before these are whole."""
     from tilecore.errors import ParameterError
     from tilecore.geometry.boxes import Box
@@ -99,5 +102,8 @@ def _for_all(lengths: tuple[int, ...] | None, axes: str) -> tuple[int, ...] | No
     return (1,) * (len(axes) - len(lengths)) + lengths
 
 
-def _same(block: Any) -> Any:
+Same = TypeVar("Same")
+
+
+def _same(block: Same) -> Same:
     return block

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
+from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary
 from tilecore.engine.jobs import CollectJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
+from tilecore.engine.verb_options import TileOptions
 from tilecore.engine.verbs import takes_run_options
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
+
+Value = TypeVar("Value")
+Total = TypeVar("Total")
 
 # How far tiles may run ahead of the one whose result is folded next.
 _LARGEST_LEAD = 1024
@@ -23,8 +28,8 @@ _LARGEST_LEAD = 1024
 
 @takes_run_options
 def iter_tiles(
-    function: Callable[..., Any],
-    source: Any,
+    function: Callable[..., Value],
+    source: SourceLike,
     *,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
@@ -32,7 +37,7 @@ def iter_tiles(
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> Iterator[tuple[Tile, Any]]:
+) -> Iterator[tuple[Tile, Value]]:
     """Apply a function to a volume, tile by tile, and yield each result as it is there.
 
     Parameters
@@ -76,8 +81,8 @@ def iter_tiles(
 
 @takes_run_options
 def collect_tiles(
-    function: Callable[..., Any],
-    source: Any,
+    function: Callable[..., Value],
+    source: SourceLike,
     *,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
@@ -85,7 +90,7 @@ def collect_tiles(
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> list[Any]:
+) -> list[Value]:
     """Apply a function to a volume, tile by tile, and list the results.
 
     Parameters
@@ -116,20 +121,38 @@ def collect_tiles(
     return [results[number] for number in range(one.grid.size)]
 
 
+@overload
+def reduce_tiles(
+    function: Callable[..., Value],
+    combine: Callable[[Value, Value], Value],
+    source: SourceLike,
+    *,
+    initial: None = None,
+    **options: Unpack[TileOptions],
+) -> Value | Any: ...
+@overload
+def reduce_tiles(
+    function: Callable[..., Value],
+    combine: Callable[[Total, Value], Total],
+    source: SourceLike,
+    *,
+    initial: Total,
+    **options: Unpack[TileOptions],
+) -> Total: ...
 @takes_run_options
 def reduce_tiles(
     function: Callable[..., Any],
     combine: Callable[[Any, Any], Any],
-    source: Any,
+    source: SourceLike,
     *,
-    initial: Any = None,
+    initial: object = None,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> Any:
+) -> object:
     """Apply a function to a volume, tile by tile, and fold the results into one.
 
     Parameters
@@ -179,7 +202,7 @@ def reduce_tiles(
 class _Fold:
     """Folds results in the order of the tiles, and keeps few that came early."""
 
-    def __init__(self, combine: Callable[[Any, Any], Any], initial: Any) -> None:
+    def __init__(self, combine: Callable[[Any, Any], Any], initial: object) -> None:
         self.total = initial
         self._combine, self._has_total = combine, initial is not None
         self._early: dict[int, Any] = {}
@@ -189,7 +212,7 @@ class _Fold:
         """Hold back tiles that are far ahead of the one that is due: their results would have to wait."""
         return task.number < self._due + _LARGEST_LEAD
 
-    def add(self, number: int, result: Any) -> None:
+    def add(self, number: int, result: object) -> None:
         self._early[number] = result
         while self._due in self._early:
             value = self._early.pop(self._due)
@@ -200,7 +223,7 @@ class _Fold:
 
 def _prepare(
     function: Callable[..., Any],
-    source: Any,
+    source: SourceLike,
     tile_shape: int | Sequence[int] | None,
     halo: HaloLike | None,
     boundary: Boundary,

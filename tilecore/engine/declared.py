@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tilecore.errors import ParameterError, ParameterTypeError
+
+if TYPE_CHECKING:
+    from tilecore.array_types import DTypesLike
+    from tilecore.arrays.padding import Boundary
+    from tilecore.geometry.per_axis import HaloLike
+    from tilecore.geometry.placement import ScaleLike
 
 __all__ = ["Declared", "declare", "first_given"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
 # Where `declare` keeps what it was told.
 _KEPT = "__tilecore__"
@@ -80,12 +87,12 @@ class Declared:
 
 def declare(
     *,
-    halo: Any = None,
-    boundary: Any = None,
-    dtype: Any = None,
-    scale: Any = None,
-    columns: Any = None,
-    name: Any = None,
+    halo: HaloLike | Callable[..., HaloLike] | None = None,
+    boundary: Boundary | Callable[..., Boundary] = None,
+    dtype: DTypesLike | Callable[..., DTypesLike] = None,
+    scale: ScaleLike | Callable[..., ScaleLike] | None = None,
+    columns: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+    name: str | Callable[..., str] | None = None,
 ) -> Callable[[Function], Function]:
     """Say what a function needs, so that no caller has to: a decorator.
 
@@ -147,19 +154,19 @@ def declare(
     return decorate
 
 
-def first_given(*values: Any) -> Any:
+def first_given(*values: Value | None) -> Value | None:
     """The first that is not None: what the caller has said, what the function declares, what else there is."""
     return next((value for value in values if value is not None), None)
 
 
-def _layers(function: Any) -> list[Any]:
+def _layers(function: object) -> list[Any]:
     """A function and those in it, the outermost first: of partial functions, and of objects that are called."""
     if isinstance(function, functools.partial):
         return [function, *_layers(function.func)]
     return [function] if isinstance(function, _CODE) else [function, getattr(function, "__call__", None)]  # noqa: B004
 
 
-def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> Any:
+def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> object:
     """What the outermost of several functions says under a name."""
     for layer in layers:
         value = (_attribute(layer, _KEPT) or {}).get(name)
@@ -170,14 +177,14 @@ def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> Any:
     return None
 
 
-def _attribute(layer: Any, name: str) -> Any:
+def _attribute(layer: object, name: str) -> Any:
     """An attribute that is there: some objects make up any that they are asked for."""
     layer = getattr(layer, "__func__", layer)
     is_there = hasattr(type(layer), name) or name in getattr(layer, "__dict__", ())
     return getattr(layer, name) if is_there else None
 
 
-def _value(value: Any, layer: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+def _value(value: object, layer: object, name: str, arguments: Mapping[str, Any]) -> object:
     """A value, or what a function says that it is for these arguments, and for the object whose method declares it."""
     if not callable(value) or isinstance(value, type):
         return value

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Reach
 from tilecore.arrays.extents import Extent, overlap, repeats
 from tilecore.arrays.kinds import access_of
@@ -67,7 +68,7 @@ def _is_same_array(one: tuple[Extent, ...], other: tuple[Extent, ...]) -> bool:
     )
 
 
-def _layout(extent: Extent) -> Any:
+def _layout(extent: Extent) -> tuple[int, tuple[int, ...], tuple[int, ...], int] | None:
     array = extent.voxels
     return array if array is None else (array.ctypes.data, array.shape, array.strides, array.itemsize)
 
@@ -113,11 +114,13 @@ class _ThroughTemporary(Output):
         """As the temporary is."""
         return self._temporary.writable(reach)
 
-    def commit(self) -> Any:
+    def commit(self) -> ReadableArray:
         """Copy the results over the source."""
-        self._source.array[...] = np.asarray(getattr(self.array, "target", self.array))
+        array: Any = self._source.array
+        array[...] = np.asarray(getattr(self.array, "target", self.array))
         self.discard()
-        return self._source.array
+        done: ReadableArray = array
+        return done
 
     def discard(self) -> None:
         """Let go of the temporary."""

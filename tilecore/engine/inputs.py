@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import OneSource, ReadableArray, SourceLike
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
@@ -39,7 +40,7 @@ class Inputs:
     info: ImageInfo | None
 
     @classmethod
-    def of(cls, source: Any) -> Inputs:
+    def of(cls, source: SourceLike) -> Inputs:
         """Turn one source, or a list of sources, into arrays that can be cut by slices.
 
         Parameters
@@ -58,8 +59,8 @@ class Inputs:
         MissingFileError, UnreadableFileError
             If a path does not lead to an array.
         """
-        several = isinstance(source, (list, tuple))
-        arrays = tuple([_opened(each) for each in (source if several else [source])])
+        given: list[Any] | tuple[Any, ...] = source if isinstance(source, (list, tuple)) else [source]
+        arrays = tuple([_opened(each) for each in given])
         if not arrays:
             raise ParameterError.of("source", source, "at least one array is needed")
         first = tuple(arrays[0].shape)
@@ -129,10 +130,10 @@ class Inputs:
                 )
 
 
-def _opened(source: Any) -> Any:
+def _opened(source: OneSource) -> ReadableArray:
     if isinstance(source, (str, os.PathLike)):
         return open_source(source)
-    array = as_array(source)
+    array: Any = as_array(source)
     if isinstance(array, FileSink) and not array.is_created:
         array = array.result()
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
@@ -141,10 +142,11 @@ def _opened(source: Any) -> Any:
         raise ParameterTypeError("source: tiles would lose the mask of a masked array; fill it first, or give both")
     if np.dtype(array.dtype).hasobject:
         raise ParameterTypeError.of("source", array.dtype, "arrays of Python objects cannot be tiled")
-    return array
+    opened: ReadableArray = array
+    return opened
 
 
-def extra_voxels(source: Any, ndim: int) -> int:
+def extra_voxels(source: ReadableArray, ndim: int) -> int:
     """Voxels of the axes that a source has beyond the volume's, for each voxel of the volume."""
     return math.prod(source.shape[ndim:])
 
@@ -154,7 +156,7 @@ def extra_axes(info: ImageInfo | None) -> tuple[int, ...]:
     return () if info is None else info.separate_axes
 
 
-def for_all_axes(values: Any, info: ImageInfo | None, rest: Any) -> Any:
+def for_all_axes(values: Any, info: ImageInfo | None, rest: int) -> Any:
     """Values given for z, y, x as values for all axes of a file, with `rest` for the extra ones."""
     extra = extra_axes(info)
     if info is None or not extra or values is None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.padding import Boundary, block_box, read_padded
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.measuring import Measurement, measured
@@ -123,18 +124,18 @@ class TileJob:
         if not callable(self.function):
             raise ParameterTypeError.of("function", self.function, "a function is needed")
 
-    def __call__(self, task: TileTask | PilotTask, setup: Setup) -> Any:
+    def __call__(self, task: TileTask | PilotTask, setup: Setup) -> object:
         """Work on a task."""
         if isinstance(task, PilotTask):
             return task.run(lambda write: self._measured(write, setup))
         tile = task.tile(setup.grid)
         return self.keep(tile, self._apply(tile, task.slot, setup), setup)
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> Any:
+    def keep(self, tile: Tile, result: object, setup: Setup) -> object:
         """Do with the function's result what this kind of job does; return what the parent gets."""
         raise NotImplementedError
 
-    def read(self, source: Any, tile: Tile) -> npt.NDArray[Any]:
+    def read(self, source: ReadableArray, tile: Tile) -> npt.NDArray[Any]:
         """Read a tile's block from a source that can be reached here."""
         ndim = tile.read.ndim
         n_axes = min(len(source.shape), ndim)  # a source may lack the last axes
@@ -148,7 +149,7 @@ class TileJob:
         tile = setup.grid.around(write)
         return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size)
 
-    def _apply(self, tile: Tile, slot: int, setup: Setup) -> Any:
+    def _apply(self, tile: Tile, slot: int, setup: Setup) -> object:
         blocks = [self._block(source, tile, slot) for source in setup.sources]
         kwargs = {**self.kwargs, "tile": tile} if self.pass_tile else self.kwargs
         try:
@@ -161,7 +162,7 @@ class TileJob:
                 ) from error
             raise
 
-    def _block(self, source: Any, tile: Tile, slot: int) -> npt.NDArray[Any]:
+    def _block(self, source: ReadableArray | SlotArray, tile: Tile, slot: int) -> npt.NDArray[Any]:
         if isinstance(source, SlotArray):
             box = block_box(tile, self.boundary)
             block = source.block(slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
@@ -180,7 +181,7 @@ class CollectJob(TileJob):
 
     yields_results: ClassVar[bool] = True
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> Any:
+    def keep(self, tile: Tile, result: object, setup: Setup) -> object:
         """Return the result, in memory that is its own."""
         return _copied(result) if self.shares_memory else result
 
@@ -206,7 +207,7 @@ class MapJob(TileJob):
 
     placement: Placement = field(default_factory=lambda: Placement(()))
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> tuple[npt.NDArray[Any], ...] | Written:
+    def keep(self, tile: Tile, result: object, setup: Setup) -> tuple[npt.NDArray[Any], ...] | Written:
         """Write what the tile owns of each result, or return it."""
         results = result if isinstance(result, tuple) else (result,)
         owned = fit(tile, [self._owned(tile, each) for each in results], setup)
@@ -218,7 +219,7 @@ class MapJob(TileJob):
             sink[box.slices] = each
         return Written(checksums_of(owned) if setup.checks else None)
 
-    def _owned(self, tile: Tile, result: Any) -> npt.NDArray[Any]:
+    def _owned(self, tile: Tile, result: object) -> npt.NDArray[Any]:
         if result is None or isinstance(result, np.ma.MaskedArray):
             raise ParameterError(f"the function returned {type(result).__name__} for {tile}; an ndarray is needed")
         array = np.asarray(result)

@@ -181,7 +181,7 @@ class Journal:
                 self._mark(number)
         self._checksums.clear()
 
-    def record_result(self, number: int, value: Any) -> None:
+    def record_result(self, number: int, value: object) -> None:
         """Write that a tile is finished, and its result, which is nowhere else.
 
         Raises

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.errors import JournalError
 
 __all__ = ["decode", "encode"]
 
 
-def encode(value: Any) -> Any:
+def encode(value: Any) -> Json:
     """Write a result as a JSON value.
 
     Parameters
@@ -30,8 +31,9 @@ def encode(value: Any) -> Any:
     if value is np.ma.masked:
         return {"masked": None}
     kind = type(value)
+    plain: Json = value
     if value is None or kind in (bool, int, float, str):
-        return value
+        return plain
     if isinstance(value, np.generic) and not value.dtype.hasobject:
         return {"scalar": encode(np.asarray(value))}
     if kind is np.ndarray and not value.dtype.hasobject:

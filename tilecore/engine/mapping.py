@@ -2,42 +2,114 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import DTypesLike, OutputLike, SharesMemory, SourceLike, WritableArray
 from tilecore.arrays.padding import Boundary
+from tilecore.arrays.shared import SharedArray
 from tilecore.engine.declared import first_given
 from tilecore.engine.jobs import MapJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
+from tilecore.engine.verb_options import MapOptions
 from tilecore.engine.verbs import takes_run_options
 from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import Level, mean_of_voxels
+from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import HaloLike
-from tilecore.geometry.placement import Placement
+from tilecore.geometry.placement import Placement, ScaleLike
 
 __all__ = ["map_tiles"]
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Out = TypeVar("Out", bound=WritableArray)
 
 # Levels are made anew if the run is continued: only the finest one is in the journal.
 _NOT_FOR_LEVELS = ("journal", "resume", "durable", "callbacks", "on_error", "copy")
 
 
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: None = None,
+    dtype: type[Scalar] | np.dtype[Scalar],
+    **options: Unpack[MapOptions],
+) -> npt.NDArray[Scalar]: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: None = None,
+    dtype: type[Any] | np.dtype[Any] | str | None = None,
+    **options: Unpack[MapOptions],
+) -> npt.NDArray[Any]: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: None = None,
+    dtype: list[Any] | tuple[Any, ...],
+    **options: Unpack[MapOptions],
+) -> tuple[npt.NDArray[Any], ...]: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: str | os.PathLike[str],
+    dtype: npt.DTypeLike | None = None,
+    **options: Unpack[MapOptions],
+) -> npt.NDArray[Any] | FileSource: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: SharedArray | SharesMemory,
+    dtype: npt.DTypeLike | None = None,
+    **options: Unpack[MapOptions],
+) -> npt.NDArray[Any]: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: Out,
+    dtype: npt.DTypeLike | None = None,
+    **options: Unpack[MapOptions],
+) -> Out: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: list[Any] | tuple[Any, ...],
+    dtype: DTypesLike = None,
+    **options: Unpack[MapOptions],
+) -> tuple[Any, ...]: ...
 @takes_run_options
 def map_tiles(
     function: Callable[..., Any],
-    source: Any,
+    source: SourceLike,
     *,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
-    out: Any = None,
-    dtype: Any = None,
-    scale: Any = None,
+    out: OutputLike = None,
+    dtype: DTypesLike = None,
+    scale: ScaleLike | None = None,
     drop_axis: int | Sequence[int] = (),
     new_axis: Mapping[int, int] | None = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -45,7 +117,7 @@ def map_tiles(
     overwrite: bool = False,
     inplace: bool = False,
     **run: Unpack[RunOptions],
-) -> Any:
+) -> object:
     """Apply a function to a volume, tile by tile, and put the results together.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
@@ -60,9 +61,10 @@ class Output:
     def refuse_existing(self) -> None:
         """Refuse to replace what the caller has not given up."""
 
-    def opened(self) -> Any:
+    def opened(self) -> ReadableArray:
         """What the caller gets of an output that an earlier run has completed."""
-        return self.array
+        array: ReadableArray = self.array
+        return array
 
     def can_continue(self, token: str | None) -> bool:
         """Whether what an earlier run has begun, with this token, is there."""
@@ -91,9 +93,10 @@ class Output:
     def complete(self) -> None:
         """Close what was written; the levels are made."""
 
-    def commit(self) -> Any:
+    def commit(self) -> ReadableArray:
         """Make it what the caller gets, and return that."""
-        return self.array
+        array: ReadableArray = self.array
+        return array
 
     def release(self) -> None:
         """Leave what did not become complete to a later run."""
@@ -119,8 +122,8 @@ class GivenOutput(Output):
         If it is no array.
     """
 
-    def __init__(self, out: Any, shape: tuple[int, ...]) -> None:
-        array = as_array(out)
+    def __init__(self, out: object, shape: tuple[int, ...]) -> None:
+        array: Any = as_array(out)
         if not all(hasattr(array, name) for name in ("shape", "dtype", "__setitem__")):
             raise ParameterTypeError.of("out", out, "None, an array, or a path")
         if isinstance(array, np.ma.MaskedArray):
@@ -163,7 +166,7 @@ class FileOutput(Output):
         """Refuse to replace a file unless that was asked for."""
         refuse_existing(self.sink.path, overwrite=self.sink.spec.overwrite)
 
-    def opened(self) -> Any:
+    def opened(self) -> ReadableArray:
         """The complete file."""
         return self.sink.result()
 
@@ -197,7 +200,7 @@ class FileOutput(Output):
         self.array = None  # a map of the file under its other name
         self.sink.complete()
 
-    def commit(self) -> Any:
+    def commit(self) -> ReadableArray:
         """Give the file its name; return it as an array."""
         self.sink.commit()
         return self.sink.result()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import DTypesLike, OneOutput, OutputLike, ReadableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.kinds import access_of
 from tilecore.engine.finished_mark import is_finished, mark_finished
@@ -50,8 +51,8 @@ class Outputs:
 
     def __init__(
         self,
-        out: Any,
-        dtype: Any,
+        out: OutputLike,
+        dtype: DTypesLike,
         *,
         placement: Placement,
         inputs: Inputs,
@@ -70,7 +71,7 @@ class Outputs:
             raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")
         self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
 
-    def _output(self, out: Any, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
+    def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
         if out is None:
             return NewOutput(self._shape, dtype)
         if isinstance(out, (str, os.PathLike)):
@@ -162,7 +163,7 @@ class Outputs:
         """Whether all outputs are files that such a run has completed."""
         return all(output.path is not None and is_finished(output.path, run) for output in self._outputs)
 
-    def opened(self) -> Any:
+    def opened(self) -> ReadableArray | tuple[ReadableArray, ...]:
         """What the caller gets if an earlier run has completed all outputs."""
         results = [output.opened() for output in self._outputs]
         return tuple(results) if self._several else results[0]
@@ -222,7 +223,7 @@ class Outputs:
         for output in self._outputs:
             output.flush()
 
-    def commit(self, make_level: Callable[[Level], object]) -> Any:
+    def commit(self, make_level: Callable[[Level], object]) -> ReadableArray | tuple[ReadableArray, ...]:
         """Give files their names; return what the caller gets.
 
         Parameters
@@ -249,7 +250,7 @@ class Outputs:
             output.discard()
 
 
-def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
+def _paired(out: OutputLike, dtype: DTypesLike) -> tuple[list[Any], list[Any]]:
     """As many outs as dtypes."""
     outs = list(out) if isinstance(out, (list, tuple)) else [out]
     dtypes = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
@@ -263,7 +264,7 @@ def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
     return outs, dtypes
 
 
-def _as_dtype(dtype: Any) -> np.dtype[Any] | None:
+def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
     try:
         return None if dtype is None else np.dtype(dtype)
     except TypeError as error:

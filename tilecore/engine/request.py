@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary, as_boundary
 from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
@@ -58,7 +59,7 @@ class Request:
         cls,
         function: Callable[..., Any],
         kwargs: Mapping[str, Any] | None,
-        source: Any,
+        source: SourceLike,
         *,
         tile_shape: int | Sequence[int] | None,
         halo: HaloLike | None,

@@ -27,6 +27,7 @@ from tilecore.engine.tile_tasks import TileTask, cut_in_two
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
 from tilecore.executors.base import Crew
+from tilecore.formats.pyramids import Level, make_here
 from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["Run"]
@@ -147,7 +148,7 @@ class Run:
             if journal is not None and result.finished:
                 self._write_down(journal, result, checksums)
 
-    def finish(self, make_level: Any = None) -> Any:
+    def finish(self, make_level: Callable[[Level], object] = make_here) -> object:
         """Have the levels of pyramids made, and give the outputs their names; return what the caller gets.
 
         Raises
@@ -182,7 +183,7 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
             last.callback(self._locks.close)
             last.callback(self._let_go, error)
@@ -315,6 +316,5 @@ class Run:
 
     def _pilot(self, planner: Planner) -> Findings | None:
         """Call the function on a few blocks in a worker, to learn what it needs."""
-        if self._is_stranded:
-            return None  # slots are made for tiles whose shape is known
-        return try_out(self._start(), planner, self._request.options.cancel)
+        # Slots are made for tiles whose shape is known.
+        return None if self._is_stranded else try_out(self._start(), planner, self._request.options.cancel)

@@ -8,12 +8,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from tilecore.engine.cancelling import POLL_SECONDS, Cancel, last_outcomes
-from tilecore.engine.events import Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
+from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
 from tilecore.errors import RunCancelledError, TilecoreError, TileError, TileFailure
-from tilecore.executors.base import Crew, Failure, Outcome
+from tilecore.executors.base import Crew, Failure, Outcome, Task
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.machine import out_of_memory_kills
 
@@ -22,6 +22,8 @@ __all__ = ["OnError", "Result", "TaskLoop", "Tasks"]
 #: What to do when a tile has failed for good: end the run, or finish the other tiles first.
 OnError: TypeAlias = Literal["raise", "finish"]
 
+Same = TypeVar("Same")
+
 # Observers hear at least so often that the run goes on.
 _SILENCE_SECONDS = 10.0
 
@@ -29,11 +31,11 @@ _SILENCE_SECONDS = 10.0
 _MOST_CUTS = 8
 
 
-def _same(task: Any) -> Any:
+def _same(task: Same) -> Same:
     return task
 
 
-def _indivisible(_: Any) -> list[Any]:
+def _indivisible(_: object) -> list[Any]:
     return []
 
 
@@ -227,7 +229,7 @@ class TaskLoop:
             n_submitted += 1
         return n_submitted
 
-    def _succeed(self, task: Any, outcome: Outcome) -> None:
+    def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._n_done += 1
         if self._announce is not None:
             tile = self._tasks.tile_of(task)
@@ -244,7 +246,7 @@ class TaskLoop:
                 bytes_written=n_written,
             )
 
-    def _finishes_tile(self, task: Any) -> bool:
+    def _finishes_tile(self, task: Task) -> bool:
         """Whether a task is the last part of its tile, or all of it."""
         if not self._parts_left or (number := self._number(task)) not in self._parts_left:
             return True
@@ -254,7 +256,7 @@ class TaskLoop:
         del self._parts_left[number]
         return True
 
-    def _fail(self, task: Any, failure: Failure, outcome: Outcome) -> None:
+    def _fail(self, task: Task, failure: Failure, outcome: Outcome) -> None:
         self._attempts[task] += 1
         tile = self._tasks.tile_of(task)
         record = TileFailure(tile, failure.reason, self._attempts[task], failure.exitcode, failure.traceback)
@@ -271,7 +273,7 @@ class TaskLoop:
             return
         self._tell(TileRetried, tile, record, **attempt)
 
-    def _cut(self, task: Any, failure: Failure) -> bool:
+    def _cut(self, task: Task, failure: Failure) -> bool:
         """If an attempt failed for want of memory, run fewer tasks at once, and cut this one in two."""
         if not self._lacked_memory(task, failure):
             return False
@@ -289,13 +291,13 @@ class TaskLoop:
         self._again.extendleft(reversed(parts))
         return True
 
-    def _number(self, task: Any) -> int:
+    def _number(self, task: Task) -> int:
         return int(self._tasks.tile_of(task).number)
 
-    def _split(self, number: int, task: Any) -> list[Any]:
+    def _split(self, number: int, task: Task) -> list[Any]:
         return self._tasks.split(task) if self._n_cuts[number] < _MOST_CUTS else []
 
-    def _lacked_memory(self, task: Any, failure: Failure) -> bool:
+    def _lacked_memory(self, task: Task, failure: Failure) -> bool:
         if isinstance(failure.exception, MemoryError) and not isinstance(failure.exception, TilecoreError):
             return True
         if failure.exitcode != -signal.SIGKILL or failure.timed_out:
@@ -303,7 +305,7 @@ class TaskLoop:
         # Killed by somebody. By the kernel, if it says so; else believe it the second time.
         return out_of_memory_kills() > self._kills_before or self._attempts[task] > 1
 
-    def _tell(self, kind: Any, *details: Any, **more: Any) -> None:
+    def _tell(self, kind: Callable[..., Event], *details: object, **more: object) -> None:
         if self._announce is not None:
             self._told = time.monotonic()
             self._announce(kind(*details, run=self._run, **more))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Any
 
-from tilecore.executors.base import Failure, Function, Outcome
+from tilecore.executors.base import Failure, Function, Outcome, Task
 from tilecore.machine import peak_memory
 
 __all__ = ["attempt", "failure_of"]
 
 
 def attempt(
-    function: Function, task: Any, known: Any, worker: int, *, passing: tuple[type[BaseException], ...] = ()
+    function: Function, task: Task, known: object, worker: int, *, passing: tuple[type[BaseException], ...] = ()
 ) -> Outcome:
     """Call `function` with `task`, and with what is known of its run.
 

@@ -6,12 +6,23 @@ import importlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, TypedDict, Unpack
 
 from tilecore.arrays.access import Reach
 from tilecore.errors import ParameterError
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Failure", "Function", "Outcome", "Reach", "Task", "create_executor"]
+__all__ = [
+    "EXECUTORS",
+    "Crew",
+    "Executor",
+    "ExecutorOptions",
+    "Failure",
+    "Function",
+    "Outcome",
+    "Reach",
+    "Task",
+    "create_executor",
+]
 
 #: A task is anything small that can be pickled: executors do not look into it.
 Task = Hashable
@@ -88,7 +99,7 @@ class Executor(Protocol):
         """How the function, and the arrays in it, get to the workers."""
         ...
 
-    def start(self, function: Function, known: Any = None) -> Crew:
+    def start(self, function: Function, known: object = None) -> Crew:
         """Start the workers of one run; does not wait until they are ready.
 
         Parameters
@@ -123,7 +134,7 @@ class Crew(Protocol):
         """How many tasks run at once."""
         ...
 
-    def tell(self, known: Any) -> None:
+    def tell(self, known: object) -> None:
         """Replace what is known, for all tasks that are submitted afterwards."""
         ...
 
@@ -131,7 +142,7 @@ class Crew(Protocol):
         """How many tasks it is worth submitting now."""
         ...
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         """Hand over a task; does not wait."""
         ...
 
@@ -166,7 +177,16 @@ EXECUTORS = {
 }
 
 
-def create_executor(name: str, **options: Any) -> Executor:
+class ExecutorOptions(TypedDict, total=False):
+    """What an executor is made with; each takes what it has a use for."""
+
+    workers: int | None
+    start_method: str | None
+    threads_per_worker: int
+    timeout: float | None
+
+
+def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
     """Make an executor by its name.
 
     Parameters

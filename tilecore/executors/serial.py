@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tilecore.errors import ParameterError
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Function, Outcome, Reach
+from tilecore.executors.base import Function, Outcome, Reach, Task
 
 __all__ = ["SerialExecutor", "refuse_timeout"]
 
@@ -26,10 +26,10 @@ class SerialExecutor:
     workers = 1
     reach: Reach = "same"
 
-    def __init__(self, *, timeout: float | None = None, **options: Any) -> None:
+    def __init__(self, *, timeout: float | None = None, **options: object) -> None:
         refuse_timeout(timeout, "serial")
 
-    def start(self, function: Function, known: Any = None) -> SerialCrew:
+    def start(self, function: Function, known: object = None) -> SerialCrew:
         """Begin a run; there is nobody to start."""
         return SerialCrew(function, known)
 
@@ -39,11 +39,11 @@ class SerialCrew:
 
     workers = 1
 
-    def __init__(self, function: Function, known: Any) -> None:
+    def __init__(self, function: Function, known: object) -> None:
         self._function, self._known = function, known
         self._tasks: deque[tuple[Any, Any]] = deque()
 
-    def tell(self, known: Any) -> None:
+    def tell(self, known: object) -> None:
         """Replace what is known, for later tasks."""
         self._known = known
 
@@ -51,7 +51,7 @@ class SerialCrew:
         """One task at a time."""
         return 1 - len(self._tasks)
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         """Take a task; it runs in the next `wait`."""
         self._tasks.append((task, self._known))
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Function, Outcome, Reach
+from tilecore.executors.base import Function, Outcome, Reach, Task
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
@@ -32,11 +32,11 @@ class ThreadExecutor:
 
     reach: Reach = "same"
 
-    def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: Any) -> None:
+    def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: object) -> None:
         refuse_timeout(timeout, "threads")
         self.workers = settings.resolve_workers(workers)
 
-    def start(self, function: Function, known: Any = None) -> ThreadCrew:
+    def start(self, function: Function, known: object = None) -> ThreadCrew:
         """Start the threads of a run."""
         return ThreadCrew(function, known, self.workers)
 
@@ -50,7 +50,7 @@ class ThreadCrew:
     is dropped.
     """
 
-    def __init__(self, function: Function, known: Any, workers: int) -> None:
+    def __init__(self, function: Function, known: object, workers: int) -> None:
         self.workers = workers
         self._known = known
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -67,7 +67,7 @@ class ThreadCrew:
             self.stop()
             raise
 
-    def tell(self, known: Any) -> None:
+    def tell(self, known: object) -> None:
         """Replace what is known, for later tasks."""
         self._known = known
 
@@ -75,7 +75,7 @@ class ThreadCrew:
         """One running and one waiting task for each thread."""
         return 2 * self.workers - self._n_open
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         """Put a task into the queue."""
         self._n_open += 1
         self._tasks.put((task, self._known))

@@ -28,7 +28,7 @@ class FileAccess(Access):
         """Names, sizes and times of change of the files."""
         return describe_files(self.array.path, self.array.files)
 
-    def readable(self, reach: Reach) -> Any:
+    def readable(self, reach: Reach) -> object:
         """The map of the file, or the descriptor of it."""
         mapped = self.array.mapped
         return super().readable(reach) if mapped is None else access_of(mapped).readable(reach)

@@ -14,13 +14,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.bytesize import format_bytes
 from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
 from tilecore.formats.access import SinkAccess
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.sink import SinkSpec
+from tilecore.formats.sink import SinkSpec, Target
+from tilecore.formats.source import FileSource
 from tilecore.machine import free_space
 from tilecore.output_file import Place, new_token
 
@@ -63,11 +65,10 @@ class FileSink:
     has_shards: ClassVar[bool] = False
 
     def __init__(self, spec: SinkSpec) -> None:
-        self.spec = spec
-        self.path = spec.path
+        self.spec, self.path = spec, spec.path
         self.token = new_token()
         self._place: Place | None = None
-        self._target: Any = None
+        self._target: Target | None = None
         self._dtype: np.dtype[Any] | None = None
         self._is_complete = False
         for name in ("chunks", "shards"):
@@ -99,7 +100,7 @@ class FileSink:
         return None
 
     @property
-    def target(self) -> Any:
+    def target(self) -> Target:
         """What regions are written into, in a form that travels between processes."""
         if self._target is None:
             raise self._is_not_there
@@ -171,21 +172,20 @@ class FileSink:
             raise
         return self
 
-    def _opened(self, target: Any) -> None:
+    def _opened(self, target: Target) -> None:
         self._target, self._dtype = target, np.dtype(target.dtype)
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region: what was written so far; what was not may hold anything."""
         if self._place is None and not self._is_complete:
             raise self._is_not_there
-        array = self._written() if self._place is not None else self.result()
-        region: npt.NDArray[Any] = array[index]
+        region: npt.NDArray[Any] = (self._written() if self._place is not None else self.result())[index]
         return region
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self[...], dtype=dtype) if copy else np.asarray(self[...], dtype=dtype)
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         self.target[index] = values
 
     def flush(self) -> None:
@@ -223,7 +223,7 @@ class FileSink:
             self._check()
             self._close()
 
-    def result(self) -> Any:
+    def result(self) -> FileSource | npt.NDArray[Any]:
         """The file under its final name, as an array."""
         return open_source(self.path)
 
@@ -282,11 +282,11 @@ class FileSink:
         return 0
 
     @abstractmethod
-    def _make(self, dtype: np.dtype[Any]) -> Any:
+    def _make(self, dtype: np.dtype[Any]) -> Target:
         """Make the file in its place; return what is written into."""
 
     @abstractmethod
-    def _reopened(self, path: str) -> Any:
+    def _reopened(self, path: str) -> Target:
         """Open the begun file for writing."""
 
     def _check(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import math
 import os
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore.formats.file_sink import FileSink
 
@@ -17,9 +19,13 @@ __all__ = ["MappedSink"]
 class MappedSink(FileSink):
     """A file in which voxels lie as they are, mapped by every process that writes."""
 
-    def result(self) -> Any:
+    def result(self) -> npt.NDArray[Any]:
         """The complete file, mapped."""
         return self._reopened(str(self.path))
+
+    @abstractmethod
+    def _reopened(self, path: str) -> npt.NDArray[Any]:
+        """Map a file for writing."""
 
     def _reserve(self, size: int) -> None:
         """Take the disk space now: a process that ran out of it later would die of SIGBUS."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
@@ -31,7 +32,7 @@ def open_source(
     channel: int | str | None = None,
     time: int | None = None,
     shape: Sequence[int] | None = None,
-    dtype: Any = None,
+    dtype: npt.DTypeLike | None = None,
     offset: int = 0,
     order: Literal["C", "F"] = "C",
     missing_chunks: Literal["error", "fill"] = "error",

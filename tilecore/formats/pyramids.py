@@ -130,7 +130,7 @@ def make_here(level: Level) -> None:
         coarser[Box(start, stop).slices] = mean_of_voxels(finer[fine.slices], factors)
 
 
-def _wide(dtype: np.dtype[Any]) -> Any:
+def _wide(dtype: np.dtype[Any]) -> type[np.uint32 | np.complex128 | np.float64]:
     """What sums of a few voxels fit into; whole numbers where that is exact and fast."""
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         return np.uint32

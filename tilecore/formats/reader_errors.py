@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from tilecore.errors import (
     MissingDependencyError,
@@ -116,7 +115,7 @@ def needs_extra(name: str, package: str, extra: str) -> MissingDependencyError:
     return MissingDependencyError(f'{name} needs the package {package}: pip install "tilecore[{extra}]"')
 
 
-def as_path(path: Any) -> str:
+def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
     """Accept the path of a file or folder.
 
     Raises

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.errors import ParameterError
 from tilecore.formats.axes import as_axes, default_axes
 from tilecore.formats.image_info import positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
-__all__ = ["Sink", "SinkOptions", "SinkSpec"]
+__all__ = ["Sink", "SinkOptions", "SinkSpec", "Target"]
 
 
 @runtime_checkable
@@ -33,7 +35,7 @@ class Sink(Protocol):
     def write_units(self) -> tuple[int, ...] | None:
         """Shape of what no two processes may write at once; None if every voxel can be written alone."""
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region."""
 
     def commit(self) -> None:
@@ -41,6 +43,18 @@ class Sink(Protocol):
 
     def discard(self) -> None:
         """Remove what was written."""
+
+
+class Target(Protocol):
+    """What the regions of a sink are written into."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        ...
+
+    def __setitem__(self, index: Index, values: npt.ArrayLike, /) -> None:
+        """Write a region."""
 
 
 class SinkOptions(TypedDict, total=False):

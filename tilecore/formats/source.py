@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from types import EllipsisType
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.bytesize import format_bytes
 from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.access import FileAccess
@@ -25,8 +25,6 @@ __all__ = ["FileSource", "Source"]
 
 # Below this, a region is read without asking how much memory is free.
 _SMALL_BYTES = 2**26
-
-Index: TypeAlias = int | slice | EllipsisType | None
 
 
 @runtime_checkable
@@ -57,7 +55,7 @@ class Source(Protocol):
     def write_units(self) -> tuple[int, ...] | None:
         """What is written as one piece."""
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region."""
 
     def close(self) -> None:
@@ -161,7 +159,7 @@ class FileSource:
             return None
         return whole[self._window]
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region.
 
         Parameters
@@ -262,9 +260,9 @@ class FileSource:
                 f"{self.path}: {shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
             )
 
-    def _as_slices(self, index: Any) -> tuple[list[slice], list[Index]]:
+    def _as_slices(self, index: Index) -> tuple[list[slice], list[int | slice]]:
         """The box of the whole file to read, and what to take of each axis of it."""
-        steps: list[Any] = expanded(index, self.shape)
+        steps = expanded(index, self.shape)
         free = iter(steps)
         slices = []
         for part in self._window:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tilecore.errors import ParameterError
-from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers
+from tilecore.geometry.per_axis import Coordinates, HaloLike, as_halo, as_integers
 
 __all__ = ["Box"]
 
@@ -46,7 +46,7 @@ class Box:
     start: tuple[int, ...]
     stop: tuple[int, ...]
 
-    def __init__(self, start: Sequence[int], stop: Sequence[int]) -> None:
+    def __init__(self, start: Coordinates, stop: Coordinates) -> None:
         first = as_integers(start, "start")
         last = as_integers(stop, "stop", ndim=len(first))
         if any(map(operator.lt, last, first)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ __all__ = ["TileCosts", "guessed_bytes"]
 # Before anything is measured: input, output and two double-precision copies of each voxel.
 _GUESSED_COPIES = 2
 _GUESSED_BYTES = 16.0
+
+Size = TypeVar("Size", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class TileCosts:
     seconds_per_tile: float = 0.5e-3
     bytes_per_tile: float = 0.0
 
-    def needed_bytes(self, n_voxels: Any) -> Any:
+    def needed_bytes(self, n_voxels: Size) -> Size:
         """Memory that a worker needs for read boxes of so many voxels [byte]."""
         return self.bytes_per_tile + n_voxels * self.bytes_per_voxel
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from tilecore.array_types import Index
 from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
 
 __all__ = ["expanded", "within_block"]
 
 
-def expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
+def expanded(index: Index, shape: tuple[int, ...]) -> list[int | slice]:
     """One integer or slice with non-negative bounds per axis.
 
     Raises
@@ -18,7 +19,7 @@ def expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
     BoundsError, ParameterError, ParameterTypeError
         If the index does not fit, goes backwards, or is neither.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
+    items: list[Any] = list(index) if isinstance(index, tuple) else [index]
     for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
         items[place : place + 1] = [slice(None)] * (len(shape) - len(items) + 1)
     if len(items) > len(shape):
@@ -27,7 +28,7 @@ def expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
     return [_bounded(item, length) for item, length in zip(items, shape, strict=True)]
 
 
-def within_block(step: Any) -> Any:
+def within_block(step: int | slice) -> int | slice:
     """What to take of an axis of the block that was read."""
     return 0 if isinstance(step, int) else slice(None, None, step.step)
 

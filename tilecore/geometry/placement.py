@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias
 
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["Placement"]
+__all__ = ["Placement", "ScaleLike"]
+
+#: What a caller may write for a scale, for all axes or each: a whole number, or the fraction 1/n.
+ScaleLike: TypeAlias = float | Fraction | Sequence[float | Fraction]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,11 @@ class Placement:
 
     @classmethod
     def of(
-        cls, ndim: int, scale: Any = None, drop_axis: Any = (), new_axis: Mapping[int, int] | None = None
+        cls,
+        ndim: int,
+        scale: ScaleLike | None = None,
+        drop_axis: int | Sequence[int] = (),
+        new_axis: Mapping[int, int] | None = None,
     ) -> Placement:
         """Build from what a caller may write.
 
@@ -178,14 +185,14 @@ class Placement:
         return tuple(kept)
 
 
-def _as_scale(scale: Any, ndim: int) -> tuple[Fraction, ...]:
+def _as_scale(scale: ScaleLike | None, ndim: int) -> tuple[Fraction, ...]:
     values = [1 if scale is None else scale] * ndim if not isinstance(scale, Iterable) else list(scale)
     if len(values) != ndim:
         raise ParameterError.of("scale", scale, f"{ndim} numbers are needed, one per axis")
     return tuple(_as_factor(value, scale) for value in values)
 
 
-def _as_factor(value: Any, scale: Any) -> Fraction:
+def _as_factor(value: float | Fraction, scale: object) -> Fraction:
     try:
         factor = Fraction(value).limit_denominator(10**6)
     except (TypeError, ValueError):
@@ -195,11 +202,11 @@ def _as_factor(value: Any, scale: Any) -> Fraction:
     return factor
 
 
-def _listed(axes: Any) -> list[Any]:
+def _listed(axes: int | Sequence[int]) -> list[int]:
     return list(axes) if isinstance(axes, Iterable) else [axes]
 
 
-def _axis(axis: Any, ndim: int, name: str = "drop_axis") -> int:
+def _axis(axis: int, ndim: int, name: str = "drop_axis") -> int:
     number = as_integer(axis, name)
     if not -ndim <= number < ndim:
         raise ParameterError.of(name, axis, f"there are {ndim} axes")

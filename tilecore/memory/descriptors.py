@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 from multiprocessing import reduction
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-__all__ = ["Descriptor"]
+__all__ = ["Descriptor", "Duplicate"]
+
+
+class Duplicate(Protocol):
+    """A descriptor on its way to another process, as `multiprocessing.reduction.DupFd` makes them."""
+
+    def detach(self) -> int:
+        """The descriptor's number in the process that it has arrived in."""
+        ...
 
 
 class Descriptor:
@@ -49,5 +57,5 @@ class Descriptor:
         return _receive, (reduction.DupFd(self._number),)
 
 
-def _receive(duplicate: Any) -> Descriptor:
+def _receive(duplicate: Duplicate) -> Descriptor:
     return Descriptor(duplicate.detach())

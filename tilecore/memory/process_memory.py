@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -73,7 +74,7 @@ def populate(array: npt.NDArray[Any]) -> None:
         threading.Thread(target=_populate, args=arguments, name="tilecore-populate", daemon=True).start()
 
 
-def _populate(array: npt.NDArray[Any], madvise: Any) -> None:
+def _populate(array: npt.NDArray[Any], madvise: Callable[[ctypes.c_void_p, ctypes.c_size_t, int], int]) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     first = -(-array.ctypes.data // page) * page
     last = (array.ctypes.data + array.nbytes) // page * page

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from tilecore.bytesize import format_bytes
 from tilecore.errors import ParameterError, SharedMemoryError
 from tilecore.machine import available_memory, free_space
+from tilecore.memory.descriptors import Duplicate
 
 __all__ = ["Access", "Mapping", "Segment", "default_backend"]
 
@@ -251,7 +252,7 @@ def _reserve(descriptor: int, size: int) -> None:
         os.write(descriptor, zeros[: size - offset])
 
 
-def _attach_descriptor(duplicate: Any, size: int, backend: str) -> Segment:
+def _attach_descriptor(duplicate: Duplicate, size: int, backend: str) -> Segment:
     return Segment._attached(duplicate.detach(), size, backend)
 
 

@@ -8,15 +8,22 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.pictures.projections import Planes, brightest_of, max_projection
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 __all__ = ["Points", "check_picture", "draw_blobs"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 _TILES = "#4aa8ff"
 # One for each channel; told from each other, from grey, and from the lines of the tiles.
@@ -76,7 +83,7 @@ def check_picture(path: str | os.PathLike[str]) -> None:
         raise ParameterError.of("picture", os.fspath(path), f"known kinds of pictures are {kinds}")
 
 
-def draw_blobs(source: Any, blobs: Points, path: str | os.PathLike[str]) -> None:
+def draw_blobs(source: ReadableArray | Mapping[int, Any], blobs: Points, path: str | os.PathLike[str]) -> None:
     """Draw blobs as circles on the projections of their volume along z, y and x.
 
     Parameters
@@ -172,13 +179,13 @@ class _Picture:
         text = f"Planes around the middle alone, {why}: {', '.join(parts)}"
         return textwrap.wrap(text, max(20, int(15 * self.width))) if parts else []
 
-    def draw(self, axes: Any, panel: _Panel) -> None:
+    def draw(self, axes: Axes, panel: _Panel) -> None:
         """One projection: rows and columns are the axes that are left, those of x turned so that y points down."""
         size = self.size
         shown = [axis for axis in range(self.blobs.ndim) if axis != panel.projected]
         down, across = shown if panel.projected != 2 else shown[::-1]
         image = brightest_of(_projection(volume, panel) for volume in self.volumes.values())
-        edges = [-0.5 * size[across], (image.shape[1] - 0.5) * size[across]]
+        edges: Any = [-0.5 * size[across], (image.shape[1] - 0.5) * size[across]]
         edges += [(image.shape[0] - 0.5) * size[down], -0.5 * size[down]]
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=edges, aspect="auto", interpolation="nearest")
         _draw_tiles(axes, self.blobs, size, down, across)
@@ -226,7 +233,7 @@ class _Picture:
             own = self.blobs["channel"][chosen] == channel
             yield _COLOURS[number % len(_COLOURS)], chosen[own] if len(self.volumes) > 1 else chosen
 
-    def _draw_legend(self, axes: Any) -> None:
+    def _draw_legend(self, axes: Axes) -> None:
         """Which colour stands for which channel."""
         from matplotlib.lines import Line2D
 
@@ -237,11 +244,11 @@ class _Picture:
             Line2D([], [], color=colour, label=f"channel {channel}: {len(mine)} blobs", **style)
             for channel, (colour, mine) in zip(self.volumes, self._by_channel(np.arange(len(self.blobs))), strict=True)
         ]
-        place = {"loc": "upper right", "borderaxespad": 0.8}
+        place: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.8}
         axes.legend(handles=lines, fontsize=9, labelcolor="white", facecolor="black", edgecolor="none", **place)
 
 
-def _canvas() -> Any:
+def _canvas() -> type[FigureCanvasAgg]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
@@ -257,22 +264,22 @@ def _diameters(blobs: Points, size: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     return np.full((len(blobs), blobs.ndim), 6.0 * size.min())
 
 
-def _projection(volume: Any, panel: _Panel) -> npt.NDArray[Any]:
+def _projection(volume: ReadableArray, panel: _Panel) -> npt.NDArray[Any]:
     axis, planes = panel.projected, panel.planes
     if axis is None:
-        return np.asarray(volume[...])
+        return np.asarray(volume[tuple(map(slice, volume.shape))])
     image = max_projection(volume if planes is None else Planes(volume, axis, planes.start, planes.stop), axis)
     return image.T if axis == 2 else image
 
 
-def _draw_tiles(axes: Any, blobs: Points, size: npt.NDArray[np.float64], down: int, across: int) -> None:
-    style = {"color": _TILES, "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
+def _draw_tiles(axes: Axes, blobs: Points, size: npt.NDArray[np.float64], down: int, across: int) -> None:
+    style: dict[str, Any] = {"color": _TILES, "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
     for axis, draw in ((down, axes.axhline), (across, axes.axvline)):
         for edge in blobs.tile_edges[axis] if blobs.tile_edges else ():
             draw((edge - 0.5) * size[axis], **style)
 
 
-def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.NDArray[np.float64], style: Any) -> None:
+def _draw_circles(axes: Axes, centers: Floats, diameters: Floats, style: dict[str, Any]) -> None:
     from matplotlib.collections import EllipseCollection
 
     circles = EllipseCollection(
@@ -288,7 +295,7 @@ def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.ND
     axes.add_collection(circles)
 
 
-def _draw_scale_bar(axes: Any, extent: float, voxel: float, unit: str) -> None:
+def _draw_scale_bar(axes: Axes, extent: float, voxel: float, unit: str) -> None:
     """A bar of a round length, about a sixth of the picture's width; none that would be shorter than a voxel."""
     rough = extent / 6
     if rough < voxel:
@@ -298,7 +305,7 @@ def _draw_scale_bar(axes: Any, extent: float, voxel: float, unit: str) -> None:
     left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
     height = abs(axes.get_ylim()[0] - axes.get_ylim()[1])
     start, y = left + 0.03 * extent, bottom - 0.03 * height
-    outline = {"color": "black", "linewidth": 6, "solid_capstyle": "butt"}
+    outline: dict[str, Any] = {"color": "black", "linewidth": 6, "solid_capstyle": "butt"}
     axes.plot([start, start + length], [y, y], **outline)
     axes.plot([start, start + length], [y, y], **{**outline, "color": "white", "linewidth": 3.5})
     axes.annotate(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.engine.collecting import reduce_tiles
 
 __all__ = ["Planes", "brightest_of", "max_projection"]
@@ -17,7 +18,7 @@ __all__ = ["Planes", "brightest_of", "max_projection"]
 _BLACK, _WHITE = 1.0, 99.8
 
 
-def max_projection(source: Any, axis: int = 0) -> npt.NDArray[Any]:
+def max_projection(source: ReadableArray, axis: int = 0) -> npt.NDArray[Any]:
     """Brightest voxel along an axis, without reading the whole volume at once; NaN counts as darkest."""
     planes = tuple(1 if number == axis else length for number, length in enumerate(source.shape))
     step = max(1, 2**26 // max(1, int(np.prod(planes)) * np.dtype(source.dtype).itemsize))
@@ -50,7 +51,7 @@ class Planes:
         The first of them, and the one after the last [voxel].
     """
 
-    source: Any
+    source: ReadableArray
     axis: int
     start: int
     stop: int
@@ -68,7 +69,7 @@ class Planes:
         dtype: np.dtype[Any] = np.dtype(self.source.dtype)
         return dtype
 
-    def __getitem__(self, slices: tuple[slice, ...]) -> Any:
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.ArrayLike:
         items = list(slices)
         first, last, _ = items[self.axis].indices(self.stop - self.start)
         items[self.axis] = slice(self.start + first, self.start + last)

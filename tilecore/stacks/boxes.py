@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray, SharesMemory, WritableArray
 from tilecore.arrays.kinds import as_array
+from tilecore.arrays.shared import SharedArray
 from tilecore.errors import BoundsError, ParameterError
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.per_axis import as_integers
+from tilecore.geometry.per_axis import Coordinates, as_integers
 
 __all__ = ["box_slice_idx", "extract_box", "filter_points_in_box", "insert_box"]
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+#: A place in a volume, also between voxels.
+Place: TypeAlias = Sequence[float] | npt.NDArray[Any]
+Given = TypeVar("Given", bound=WritableArray | SharesMemory)
 
-def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
+
+def box_slice_idx(start: Coordinates, stop: Coordinates) -> tuple[slice, ...]:
     """Index tuple that cuts the box from `start` to `stop` out of an array.
 
     Parameters
@@ -49,7 +57,13 @@ def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
     return box.slices
 
 
-def extract_box(arr: Any, start: Any, stop: Any) -> Any:
+@overload
+def extract_box(arr: npt.NDArray[Scalar], start: Coordinates, stop: Coordinates) -> npt.NDArray[Scalar]: ...
+@overload
+def extract_box(arr: SharedArray | SharesMemory, start: Coordinates, stop: Coordinates) -> npt.NDArray[Any]: ...
+@overload
+def extract_box(arr: ReadableArray, start: Coordinates, stop: Coordinates) -> Any: ...
+def extract_box(arr: ReadableArray | SharesMemory, start: Coordinates, stop: Coordinates) -> Any:
     """Cut the box from `start` to `stop` out of an array.
 
     Parameters
@@ -73,10 +87,11 @@ def extract_box(arr: Any, start: Any, stop: Any) -> Any:
     ----------
     .. [1] Name and meaning from ``scout.utils``.
     """
-    return as_array(arr)[_inside(arr, start, stop).slices]
+    array: Any = as_array(arr)
+    return array[_inside(arr, start, stop).slices]
 
 
-def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
+def insert_box(arr: Given, start: Coordinates, stop: Coordinates, data: npt.ArrayLike) -> Given:
     """Put `data` into the box from `start` to `stop` of an array.
 
     Parameters
@@ -106,11 +121,26 @@ def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
     ----------
     .. [1] Name and meaning from ``scout.utils``.
     """
-    as_array(arr)[_inside(arr, start, stop).slices] = data
+    array: Any = as_array(arr)
+    array[_inside(arr, start, stop).slices] = data
     return arr
 
 
-def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_idx: bool = False) -> Any:
+@overload
+def filter_points_in_box(
+    coords: npt.ArrayLike, start: Place, stop: Place, return_idx: Literal[False] = False
+) -> npt.NDArray[Any]: ...
+@overload
+def filter_points_in_box(
+    coords: npt.ArrayLike, start: Place, stop: Place, return_idx: Literal[True]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]: ...
+@overload
+def filter_points_in_box(
+    coords: npt.ArrayLike, start: Place, stop: Place, return_idx: bool
+) -> npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[np.intp]]: ...
+def filter_points_in_box(
+    coords: npt.ArrayLike, start: Place, stop: Place, return_idx: bool = False
+) -> npt.NDArray[Any] | tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
     """Keep the points that lie in the box from `start` to `stop`.
 
     Parameters
@@ -148,7 +178,7 @@ def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_id
     return (points[rows], rows) if return_idx else points[rows]
 
 
-def _inside(arr: Any, start: Any, stop: Any) -> Box:
+def _inside(arr: WritableArray | ReadableArray | SharesMemory, start: Coordinates, stop: Coordinates) -> Box:
     shape = tuple(arr.shape)
     first, last = as_integers(start, "start"), as_integers(stop, "stop")
     if len(first) > len(shape):

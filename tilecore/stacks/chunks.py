@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray, SharesMemory
 from tilecore.errors import BoundsError, ParameterError
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.per_axis import as_halo, as_integers, as_tile_shape
+from tilecore.geometry.per_axis import Coordinates, HaloLike, as_halo, as_integers, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
 from tilecore.stacks.boxes import extract_box
 
@@ -72,7 +73,7 @@ def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArra
 
 
 def extract_ghosted_chunk(
-    arr: Any, start_coord: Any, chunks: Any, overlap: Any
+    arr: ReadableArray | SharesMemory, start_coord: Coordinates, chunks: int | Coordinates, overlap: HaloLike
 ) -> tuple[Any, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Cut out a chunk with an overlap around it, as much of it as the array has.
 
@@ -112,7 +113,11 @@ def extract_ghosted_chunk(
 
 
 def filter_ghosted_points(
-    start_ghosted: Any, start_coord: Any, centers_local: npt.ArrayLike, chunks: Any, overlap: Any
+    start_ghosted: Coordinates,
+    start_coord: Coordinates,
+    centers_local: npt.ArrayLike,
+    chunks: int | Coordinates,
+    overlap: HaloLike,
 ) -> npt.NDArray[Any]:
     """Keep the points, found in a chunk with its overlap, that the chunk itself owns.
 

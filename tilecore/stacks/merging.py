@@ -6,11 +6,12 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import WritableArray
 from tilecore.configuration import settings
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer, as_integers
@@ -18,6 +19,8 @@ from tilecore.machine import spread
 from tilecore.stacks.splitting import as_overlap
 
 __all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2"]
+
+Out = TypeVar("Out", bound=WritableArray)
 
 # Fewer are copied before threads have started.
 _PARALLEL_VOXELS = 2**20
@@ -69,8 +72,8 @@ def merge_split_stack(
 
 
 def merge_split_stack2(
-    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None, offset: int, output: Any
-) -> Any:
+    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None, offset: int, output: Out
+) -> Out:
     """Merge sub-ROIs straight into an array, such as a memory-mapped file.
 
     Parameters
@@ -153,7 +156,7 @@ class _Layout:
         self._starts = [np.concatenate([[0], np.cumsum(each)]).tolist() for each in self._lengths]
         self.shape: tuple[int, ...] = (*[starts[-1] for starts in self._starts], *self._rest)
 
-    def copy_into(self, output: Any, leading: tuple[int, ...] = ()) -> None:
+    def copy_into(self, output: WritableArray, leading: tuple[int, ...] = ()) -> None:
         """Copy what each sub-ROI owns to where it belongs."""
         copy_plane = functools.partial(self._copy_plane, output, leading)
         planes = range(len(self._sub_rois))
@@ -161,8 +164,9 @@ class _Layout:
         alone = type(output) not in (np.ndarray, np.memmap) or math.prod(self.shape) < _PARALLEL_VOXELS
         spread(copy_plane, planes, 1 if alone else settings.resolve_workers(None))
 
-    def _copy_plane(self, output: Any, leading: tuple[int, ...], plane: int) -> None:
+    def _copy_plane(self, output: WritableArray, leading: tuple[int, ...], plane: int) -> None:
         starts, lengths = self._starts, self._lengths
+        whole: Any = output
         z = slice(starts[0][plane], starts[0][plane + 1])
         places = itertools.product([z], *[[slice(*ends) for ends in itertools.pairwise(each)] for each in starts[1:]])
         shapes = itertools.product([lengths[0][plane]], *lengths[1:])
@@ -170,7 +174,7 @@ class _Layout:
             part = sub_roi[tuple([slice(length) for length in shape])]
             if part.shape != shape + self._rest:
                 raise ParameterError.of("sub_rois", sub_roi.shape, f"{shape + self._rest} voxels are needed at {place}")
-            output[leading + place] = part
+            whole[leading + place] = part
 
     def _edge(self, axis: int, overlap: int, limit: int | None) -> list[int]:
         """What each sub-ROI along an edge of the grid owns: what the next one does not begin with."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.bases import root_map
 from tilecore.arrays.kinds import is_reachable
 from tilecore.arrays.shared import SharedArray
@@ -24,19 +25,22 @@ from tilecore.executors.base import Executor, create_executor
 from tilecore.executors.processes.start_method import familiar_start_method
 from tilecore.geometry.per_axis import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
+from tilecore.stacks.shared_memory import SharedMemory
 
 __all__ = ["pmap_chunks"]
 
+Value = TypeVar("Value")
+
 
 def pmap_chunks(
-    f: Callable[..., Any],
-    arr: Any,
+    f: Callable[..., Value],
+    arr: ReadableArray | SharedMemory,
     chunks: Sequence[int] | None = None,
     nb_workers: int | None = None,
     use_imap: bool = False,
     unordered: bool = False,
     chunksize: int | None = None,
-) -> list[Any]:
+) -> list[Value]:
     """Map a function over the chunks of an array, in parallel.
 
     Parameters
@@ -132,7 +136,7 @@ class _ChunkJob:
     protected: bool
     _writes: bool = False
 
-    def __call__(self, number: int, known: None) -> Any:
+    def __call__(self, number: int, known: None) -> object:
         """Work on a chunk."""
         start = np.array(self.grid[number].write.start)
         if not self.protected:
@@ -147,13 +151,17 @@ class _ChunkJob:
         # It writes into the array: give each call an array of its own, which no other call sees.
         return self._call(_private(self.array), start)
 
-    def _call(self, array: Any, start: Any) -> Any:
+    def _call(self, array: object, start: npt.NDArray[np.intp]) -> object:
         arguments = (array, start, self.chunks)
         return self.function(arguments) if self.as_tuple else self.function(*arguments)
 
 
 def _run(
-    executor: Executor, job: _ChunkJob, shared: SharedArray | None, arr: Any, announce: Observer | None
+    executor: Executor,
+    job: _ChunkJob,
+    shared: SharedArray | None,
+    arr: Any,
+    announce: Observer | None,
 ) -> list[Result]:
     """Run the job for all chunks; the array is copied into shared memory, if need be, while the workers start."""
     tasks = Tasks(tasks=range(job.grid.size), tile_of=job.grid.__getitem__, grid=job.grid, name="chunks")
@@ -168,7 +176,7 @@ def _run(
                 raise _original(error) from error.__cause__
 
 
-def _readonly(array: Any) -> npt.NDArray[Any]:
+def _readonly(array: npt.NDArray[Any] | SharedArray) -> npt.NDArray[Any]:
     if isinstance(array, SharedArray):
         return array.view(readonly=True)
     view: npt.NDArray[Any] = array.view()
@@ -176,7 +184,7 @@ def _readonly(array: Any) -> npt.NDArray[Any]:
     return view
 
 
-def _private(array: Any) -> npt.NDArray[Any]:
+def _private(array: npt.ArrayLike | SharedArray) -> npt.NDArray[Any]:
     return array.private_view() if isinstance(array, SharedArray) else np.array(array)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -113,7 +113,7 @@ class SharedArrsContainer:
         return init_shared_container, (cls.setup_shared_arrs, {name: SharedArr(arr) for name, arr in arrs.items()})
 
     @classmethod
-    def convert_shared_arr(cls, arr_key: Any) -> npt.NDArray[Any] | None:
+    def convert_shared_arr(cls, arr_key: Hashable) -> npt.NDArray[Any] | None:
         """See a shared array as an ndarray; None if there is none of that name.
 
         Parameters
@@ -124,7 +124,7 @@ class SharedArrsContainer:
         return None if shared is None else shared.as_ndarray()
 
 
-def init_shared_container(fn: Callable[..., Any], *args: Any) -> None:
+def init_shared_container(fn: Callable[..., Any], *args: object) -> None:
     """Initialize a worker process: call `fn` with `args`.
 
     Parameters

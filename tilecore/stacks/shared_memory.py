@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class SharedMemory(HoldsSharedArray):
     6.0
     """
 
-    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> None:
+    def __init__(self, shape: int | Sequence[int], dtype: npt.DTypeLike, *, backend: str | None = None) -> None:
         self._array = _create(shape if isinstance(shape, Iterable) else (shape,), dtype, backend)
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
@@ -82,7 +82,7 @@ class SharedMemory(HoldsSharedArray):
         return self._array
 
 
-def _create(shape: Any, dtype: npt.DTypeLike, backend: str | None) -> SharedArray:
+def _create(shape: Sequence[int], dtype: npt.DTypeLike, backend: str | None) -> SharedArray:
     if backend is not None:
         return SharedArray(shape, dtype, backend=backend)
     if default_backend() != "memfd":

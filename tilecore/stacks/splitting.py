@@ -7,7 +7,6 @@ is its shape without the overlap, except at the end of an axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +69,7 @@ def stack_splitter(
     return slices, offsets
 
 
-def as_overlap(overlap: Any) -> tuple[int, int, int]:
+def as_overlap(overlap: npt.ArrayLike | None) -> tuple[int, int, int]:
     """Accept an overlap in z, y, x, one for all, or None for none."""
     if overlap is None:
         return (0, 0, 0)

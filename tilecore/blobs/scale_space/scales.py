@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ import scipy.ndimage as ndi
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["Kind", "Scale", "ScaleSpace", "Sigma", "folded", "halo_for"]
+__all__ = ["KINDS", "Kind", "Scale", "ScaleSpace", "Sigma", "folded", "halo_for"]
 
 #: Laplacian of Gaussian, difference of Gaussians, determinant of the Hessian.
 Kind: TypeAlias = Literal["log", "dog", "doh"]
+KINDS: tuple[Kind, ...] = ("log", "dog", "doh")
 #: One standard deviation for all axes, or one for each [voxel].
 Sigma: TypeAlias = float | Sequence[float]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -224,11 +225,11 @@ class Scale:
     def dense(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Response to a whole image of `space.dtype`, as scikit-image computes it."""
         if self.is_laplacian:
-            response = -ndi.gaussian_laplace(image, self.pair[0]) * np.mean(self.pair[0]) ** 2
+            response: npt.NDArray[Any] = -ndi.gaussian_laplace(image, self.pair[0]) * np.mean(self.pair[0]) ** 2
         else:
             response = ndi.gaussian_filter(image, self.pair[0]) - ndi.gaussian_filter(image, self.pair[1])
             response *= self.factor
-        return cast("npt.NDArray[Any]", response)
+        return response
 
     def _sum(self, sums: list[list[float]], sign: int) -> float:
         """Put the kernels' sums together as their responses are."""
@@ -260,11 +261,11 @@ def _as_tuples(sigmas: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
     return tuple([tuple(row) for row in sigmas.tolist()])
 
 
-def _radius(sigma: Any) -> int:
+def _radius(sigma: float) -> int:
     return int(4.0 * float(sigma) + 0.5)
 
 
-def _kernel(sigma: Any, order: int, radius: int) -> Floats:
+def _kernel(sigma: float, order: int, radius: int) -> Floats:
     """The kernel that scipy uses, by its effect on a single one: never a copy of its formula."""
     own = _radius(sigma)
     impulse = np.zeros(4 * own + 1)

@@ -180,7 +180,7 @@ def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
     return low, high
 
 
-def _dilated(mask: Any, radii: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _dilated(mask: npt.NDArray[Any], radii: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """What lies within the radii of a set voxel, along each axis."""
     grown = mask.astype(np.uint8)
     for axis, radius in enumerate(radii):

@@ -37,7 +37,7 @@ def _instructions(code: types.CodeType) -> list[Any]:
     return [signature, protected, list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]), steps]
 
 
-def _operand(value: Any) -> Any:
+def _operand(value: object) -> list[Any]:
     if isinstance(value, types.CodeType):
         return _instructions(value)
     if isinstance(value, (tuple, frozenset)):

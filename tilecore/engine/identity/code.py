@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+from tilecore.array_types import Json
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.engine.identity.bytecode import code_digest, global_names, imported_modules
 from tilecore.engine.identity.describer import Describer
@@ -62,7 +63,9 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wr
 _MISSING = object()
 
 
-def describe_compiled(describe: Describer, value: Any) -> dict[str, Any]:
+def describe_compiled(
+    describe: Describer, value: types.BuiltinFunctionType | types.MethodDescriptorType | types.ClassMethodDescriptorType
+) -> dict[str, Any]:
     """A function of a compiled module, or a method of an object."""
     owner = getattr(value, "__self__", None)
     name = getattr(value, "__qualname__", value.__name__)
@@ -112,7 +115,7 @@ def _is_code_of_package(function: types.FunctionType) -> bool:
     return is_installed_module(module) if path.startswith("<") else is_installed_file(path) or is_of_tilecore(module)
 
 
-def _cell(describe: Describer, cell: types.CellType) -> Any:
+def _cell(describe: Describer, cell: types.CellType) -> Json:
     try:
         return describe(cell.cell_contents)
     except ValueError:
@@ -150,7 +153,7 @@ def describe_module(describe: Describer, value: types.ModuleType) -> dict[str, A
     )
 
 
-def _compiled_module(describe: Describer, name: str, found: Any, path: str) -> dict[str, Any]:
+def _compiled_module(describe: Describer, name: str, found: object, path: str) -> dict[str, Any]:
     return describe.named("module", name, found, lambda: {"digest": digest_of_bytes(Path(path).read_bytes())})
 
 
@@ -171,14 +174,14 @@ def _reached(describe: Describer, code: types.CodeType, names: dict[str, Any]) -
     return reached
 
 
-def _is_namespace(value: Any) -> bool:
+def _is_namespace(value: object) -> bool:
     """Whether only what is taken of an object counts: of a module of the user's own, or of a script's options."""
     if isinstance(value, types.ModuleType):
         return not is_installed_module(value.__name__)
     return type(value) in (argparse.Namespace, types.SimpleNamespace)
 
 
-def _imported(describe: Describer, name: str) -> Any:
+def _imported(describe: Describer, name: str) -> dict[str, str] | None:
     """A module of the user's own by the code it is made of, whether it is loaded already or not; None of others."""
     try:
         # Of the package alone first: to look for what is in it imports it.

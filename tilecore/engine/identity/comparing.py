@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tilecore.array_types import Json
 from tilecore.engine.identity.describer import UNKNOWN
 
 __all__ = ["are_same", "differences", "what_is_unknown"]
@@ -23,12 +24,12 @@ def what_is_unknown(fingerprint: dict[str, Any]) -> str:
     )
 
 
-def are_same(before: Any, now: Any) -> bool:
+def are_same(before: Json, now: Json) -> bool:
     """Whether two JSON values are the same text: 1, 1.0 and true are not."""
     return json.dumps(before, sort_keys=True) == json.dumps(now, sort_keys=True)
 
 
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
+def differences(before: Json, now: Json, name: str = "") -> list[str]:
     """Where two JSON values differ, each place by its name."""
     if are_same(before, now):
         return []
@@ -50,14 +51,14 @@ def _is_nested(values: list[Any]) -> bool:
     return any(isinstance(each, (dict, list)) for each in values)
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     if value == _MISSING:
         return "missing"
     text = json.dumps(value)
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _unknown_parts(described: Any, name: str = "") -> Iterator[str]:
+def _unknown_parts(described: Json, name: str = "") -> Iterator[str]:
     """Yield where a fingerprint says that something cannot be known, and what it is."""
     if isinstance(described, dict):
         if UNKNOWN in described:

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tilecore.array_types import Json
+
 __all__ = ["UNKNOWN", "Describe", "Describer", "unknown"]
 
 #: Describes a value of one kind; its parts by the describer.
-Describe: TypeAlias = Callable[["Describer", Any], Any]
+Describe: TypeAlias = Callable[["Describer", Any], Json]
 
 #: The key of what stands for a value of which nobody can tell whether it is the same in another run.
 UNKNOWN = "cannot be known"
@@ -20,7 +22,7 @@ UNKNOWN = "cannot be known"
 _NAMED = (types.FunctionType, type, types.ModuleType)
 
 
-def unknown(value: Any) -> dict[str, str]:
+def unknown(value: object) -> dict[str, str]:
     """Stand for a value of which nobody can tell whether it is the same in another run."""
     return {UNKNOWN: f"an object of type {type(value).__module__}.{type(value).__qualname__}"}
 
@@ -48,15 +50,16 @@ class Describer:
         self._alive: list[Any] = []  # while they are, no other object has their id
         self._waiting: deque[tuple[str, Any, Callable[[], Any]]] = deque()
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: Any) -> Json:
         """Describe a value by its content; one that was met before by its number."""
         kind = type(value)
+        plain: Json = value
         if value is None or kind in (bool, str):
-            return value
+            return plain
         if kind is int:
-            return value if value.bit_length() < 64 else {"int": hex(value)}
+            return plain if value.bit_length() < 64 else {"int": hex(value)}
         if kind is float:
-            return value if math.isfinite(value) else {"float": repr(value)}
+            return plain if math.isfinite(value) else {"float": repr(value)}
         if not issubclass(kind, _NAMED):
             if id(value) in self._numbers:
                 return {"as": self._numbers[id(value)]}
@@ -67,7 +70,7 @@ class Describer:
         except Exception:  # what its own code raises when it is looked at, or too deep a nesting
             return unknown(value)
 
-    def named(self, kind: str, name: str, value: Any, describe: Callable[[], Any]) -> dict[str, str]:
+    def named(self, kind: str, name: str, value: object, describe: Callable[[], Any]) -> dict[str, str]:
         """Describe something of the user's own under a name, the first time it is met; when all else is done."""
         known = self._names.get(id(value))
         if known is None:

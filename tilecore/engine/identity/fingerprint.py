@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.kinds import access_of
 from tilecore.engine.identity.describer import UNKNOWN, Describer, unknown
 from tilecore.engine.identity.installed import is_installed_module
@@ -53,7 +54,7 @@ def fingerprint(
     return described if identity is None else _vouched(described, identity)
 
 
-def _source(source: Any, describe: Describer) -> dict[str, Any]:
+def _source(source: ReadableArray, describe: Describer) -> dict[str, Any]:
     described: dict[str, Any] = {"shape": list(source.shape), "dtype": str(source.dtype)}
     if (content := access_of(source).content()) is not None:
         return described | content

@@ -59,7 +59,7 @@ def is_installed_module(name: str) -> bool:
     return package in sys.stdlib_module_names if path is None else is_installed_file(path)
 
 
-def is_installed_object(value: Any) -> bool:
+def is_installed_object(value: object) -> bool:
     """Whether a function or class is one that an installed module has under its name, as pickle looks it up.
 
     A function that a package has made, such as a wrapper, may hold code of the user's own.
@@ -73,7 +73,7 @@ def is_installed_object(value: Any) -> bool:
     return found is value
 
 
-def name_in_module(value: Any) -> str | None:
+def name_in_module(value: object) -> str | None:
     """The name under which an installed module has an object of one of its classes; None if it has it not."""
     module = type(value).__module__
     if not is_installed_module(module) or module == "builtins":

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
@@ -42,7 +43,7 @@ def _tuple(describe: Describer, value: tuple[Any, ...]) -> dict[str, Any]:
     return {"tuple": [describe(each) for each in value]}
 
 
-def _set(describe: Describer, value: Any) -> dict[str, Any]:
+def _set(describe: Describer, value: set[Any] | frozenset[Any]) -> dict[str, Any]:
     return {"set": sorted([describe(each) for each in value], key=_text)}
 
 
@@ -54,7 +55,7 @@ def _mapping(describe: Describer, value: Mapping[Any, Any]) -> dict[str, Any]:
     return described if list(value) == sorted(value) else described | {"order": list(value)}
 
 
-def _number(_: Describer, value: Any) -> dict[str, Any]:
+def _number(_: Describer, value: object) -> dict[str, Any]:
     return {type(value).__name__: repr(value)}
 
 
@@ -62,11 +63,11 @@ def _void(_: Describer, value: np.void) -> dict[str, Any]:
     return {"void": str(value.dtype), "digest": digest_of_bytes(value.tobytes())}
 
 
-def _slice(describe: Describer, value: Any) -> dict[str, Any]:
+def _slice(describe: Describer, value: slice | range) -> dict[str, Any]:
     return {type(value).__name__: [describe(each) for each in (value.start, value.stop, value.step)]}
 
 
-def _bytes(_: Describer, value: Any) -> dict[str, Any]:
+def _bytes(_: Describer, value: bytes | bytearray) -> dict[str, Any]:
     return {"bytes": len(value), "digest": digest_of_bytes(value)}
 
 
@@ -93,7 +94,7 @@ def _property(describe: Describer, value: property) -> dict[str, Any]:
     return {"property": [describe(each) for each in (value.fget, value.fset, value.fdel)]}
 
 
-def _static(describe: Describer, value: Any) -> dict[str, Any]:
+def _static(describe: Describer, value: staticmethod[..., Any] | classmethod[Any, ..., Any]) -> dict[str, Any]:
     return {type(value).__name__: describe(value.__func__)}
 
 
@@ -112,7 +113,7 @@ def _path(_: Describer, value: PurePath) -> dict[str, Any]:
     return {"path": os.fspath(value)}  # a pickle of it tells of what parts it was put together
 
 
-def _cached(describe: Describer, value: Any) -> dict[str, Any]:
+def _cached(describe: Describer, value: functools._lru_cache_wrapper[Any]) -> dict[str, Any]:
     return {"cached": describe(value.__wrapped__)}
 
 
@@ -120,7 +121,7 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
     return {"class": describe(type(value)), "member": value.name}
 
 
-def _object(describe: Describer, value: Any) -> Any:
+def _object(describe: Describer, value: Any) -> Json:
     """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
     if isinstance(value, (SharedArray, HoldsSharedArray)):
         return describe(as_array(value))
@@ -145,7 +146,7 @@ def _object(describe: Describer, value: Any) -> Any:
     return {"made by": describe(maker), "of": [describe(part) for part in parts if part is not None]}
 
 
-def _lock(_: Describer, value: Any) -> dict[str, Any]:
+def _lock(_: Describer, value: object) -> dict[str, Any]:
     return {"type": type(value).__name__}
 
 
@@ -188,10 +189,10 @@ _KINDS: tuple[tuple[Any, Describe], ...] = (
 )
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _kind_of(value: Any) -> Describe:
+def _kind_of(value: object) -> Describe:
     describe = _EXACTLY.get(type(value))
     return describe or next((each for kinds, each in _KINDS if isinstance(value, kinds)), _object)

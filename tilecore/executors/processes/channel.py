@@ -8,6 +8,8 @@ import sys
 from multiprocessing import connection, reduction
 from typing import Any
 
+from tilecore.memory.descriptors import Duplicate
+
 __all__ = ["MESSAGE_BYTES", "Channel", "PipeChannel", "SocketChannel", "open_channel"]
 
 #: What fits into one message with room to spare; anything larger goes through shared memory.
@@ -31,7 +33,7 @@ class SocketChannel:
         """The socket's descriptor, to wait on."""
         return self._socket.fileno()
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send a message; raises BrokenPipeError where the other end is gone."""
         self._socket.send(pickle.dumps(message, protocol=5))
 
@@ -70,7 +72,7 @@ class PipeChannel:
         """The pipe's descriptor, to wait on."""
         return self._pipe.fileno()
 
-    def send(self, message: Any) -> None:
+    def send(self, message: object) -> None:
         """Send a message; raises BrokenPipeError where the other end is gone."""
         self._pipe.send_bytes(pickle.dumps(message, protocol=5))
 
@@ -110,5 +112,5 @@ def open_pipe_channel() -> tuple[PipeChannel, PipeChannel]:
     return PipeChannel(near), PipeChannel(far)
 
 
-def _reopen_socket(duplicate: Any) -> SocketChannel:
+def _reopen_socket(duplicate: Duplicate) -> SocketChannel:
     return SocketChannel(socket.socket(fileno=duplicate.detach()))

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tilecore.arrays.pickling import Parcel
 from tilecore.errors import WorkerError
-from tilecore.executors.base import Outcome
+from tilecore.executors.base import Outcome, Task
 from tilecore.executors.processes.interrupts import interrupts_deferred
 from tilecore.executors.processes.launcher import Launcher
 from tilecore.executors.processes.messages import Job
@@ -102,7 +102,7 @@ class ProcessCrew:
             self.stop()
             raise
 
-    def tell(self, known: Any) -> None:
+    def tell(self, known: object) -> None:
         """Replace what is known: the new value is sent with the next tasks of each worker."""
         self._known = (self._known[0] + 1, Parcel(known))
 
@@ -111,7 +111,7 @@ class ProcessCrew:
         n_held = len(self._waiting) + sum(len(worker.tasks) for worker in self._live)
         return self.workers * self._depth() - n_held
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         """Take a task; it is sent in the next `wait`."""
         self._waiting.append(task)
 

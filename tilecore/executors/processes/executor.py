@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from tilecore.arrays.pickling import Parcel
 from tilecore.configuration import settings
@@ -59,7 +58,7 @@ class ProcessExecutor:
         """Forks inherit what they are to do; others are sent it."""
         return "forked" if self._options.start_method == "fork" else "shipped"
 
-    def start(self, function: Function, known: Any = None) -> ProcessCrew:
+    def start(self, function: Function, known: object = None) -> ProcessCrew:
         """Start the processes of a run; does not wait until they are ready."""
         work = Work(function, known)
         job: Job = _Inherited(work) if self.reach == "forked" else Parcel(work)

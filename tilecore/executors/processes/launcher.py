@@ -14,9 +14,10 @@ import types
 import warnings
 from collections.abc import Iterator
 from multiprocessing import context, resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from tilecore.executors.processes.channel import open_channel
+from tilecore.executors.processes.channel import Channel, open_channel
 from tilecore.executors.processes.messages import Job
 from tilecore.executors.processes.start_method import n_threads
 from tilecore.executors.processes.worker import BOARD_BYTES, Tools, run_worker, thread_environment
@@ -101,12 +102,12 @@ class Launcher:
                 descriptor.close()
         self._board.close()
 
-    def _to_close(self, near: Any, others: list[SupervisedWorker]) -> list[Any]:
+    def _to_close(self, near: Channel, others: list[SupervisedWorker]) -> list[Any]:
         if self._start_method != "fork":
             return []
         return [end for end in (near, self._lifeline_end, *others) if end is not None]
 
-    def _started(self, tools: Tools) -> Any:
+    def _started(self, tools: Tools) -> BaseProcess:
         """Start a process, by the fork server only if it is this process's own."""
         try:
             return self._start(self._new_process(tools))
@@ -115,12 +116,13 @@ class Launcher:
             self._start_method, self._context = "spawn", multiprocessing.get_context("spawn")
             return self._start(self._new_process(tools))
 
-    def _new_process(self, tools: Tools) -> Any:
-        return self._context.Process(  # type: ignore[attr-defined]
+    def _new_process(self, tools: Tools) -> BaseProcess:
+        process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=run_worker, args=(tools, self._job), name=f"tilecore-worker-{tools.place}", daemon=True
         )
+        return process
 
-    def _start(self, process: Any) -> Any:
+    def _start(self, process: BaseProcess) -> BaseProcess:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock)
             stack.enter_context(_sigint_blocked())

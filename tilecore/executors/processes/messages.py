@@ -30,7 +30,7 @@ class Job(Protocol):
 class Known(Protocol):
     """What is known of the run by now, in a form that travels."""
 
-    def open(self) -> Any:
+    def open(self) -> object:
         """The value."""
         ...
 

@@ -66,7 +66,7 @@ class Outbox:
         self._trays: dict[int, _Tray] = {}
         self._n_trays = 0
 
-    def pack(self, value: Any) -> Letter:
+    def pack(self, value: object) -> Letter:
         """Pack a value; large arrays in it are copied into a tray, once."""
         buffers: list[pickle.PickleBuffer] = []
         has_readonly = False
@@ -131,8 +131,9 @@ class Outbox:
 class _Thawing(cloudpickle.Pickler):  # type: ignore[misc]
     """Packs arrays as if all of them could be written."""
 
-    def reducer_override(self, item: Any) -> Any:
-        if type(item) in (np.ndarray, np.memmap) and not item.flags.writeable and not item.dtype.hasobject:
+    def reducer_override(self, item: object) -> Any:
+        is_plain = type(item) in (np.ndarray, np.memmap)
+        if is_plain and isinstance(item, np.ndarray) and not item.flags.writeable and not item.dtype.hasobject:
             return _writable(item).__reduce_ex__(5)
         return super().reducer_override(item)
 

@@ -104,7 +104,7 @@ def run_worker(tools: Tools, job: Job) -> None:
     os._exit(0)
 
 
-def _serve(tools: Tools, function: Function, known: Any) -> None:
+def _serve(tools: Tools, function: Function, known: object) -> None:
     board = memoryview(tools.board.map()).cast("B")[tools.place * BOARD_BYTES :].cast("d")
     outbox, call = Outbox(), function
     while (assignment := tools.channel.receive()) is not None:
@@ -127,7 +127,7 @@ def _informed(function: Function, news: Known) -> tuple[Function, Any]:
         return functools.partial(_fail, error), None
 
 
-def _fail(error: Exception, *_: Any) -> None:
+def _fail(error: Exception, *_: object) -> None:
     raise error
 
 
@@ -267,7 +267,7 @@ def _limit_threads(n_threads: int) -> None:
             library.set_num_threads(n_threads)
 
 
-def _limited_quietly(library: Any, n_threads: int) -> bool:
+def _limited_quietly(library: threadpoolctl.LibController, n_threads: int) -> bool:
     """Lower OpenBLAS's number of threads, if it can be done without a start of those that a fork has not.
 
     Its own function would start them all, and they would spin for want of work; the variable

@@ -8,10 +8,11 @@ import signal
 import time
 from collections import deque
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from tilecore.errors import SharedMemoryError
-from tilecore.executors.base import Failure, Outcome
+from tilecore.executors.base import Failure, Outcome, Task
 from tilecore.executors.processes.channel import Channel
 from tilecore.executors.processes.messages import Assignment, Hello, Known, Report, Result
 from tilecore.executors.processes.results import Inbox, Letter
@@ -44,7 +45,9 @@ class SupervisedWorker:
         Why results that it sent are lost; it is of no more use then.
     """
 
-    def __init__(self, process: Any, channel: Channel, line: memoryview[float], crash_log: Segment, place: int) -> None:
+    def __init__(
+        self, process: BaseProcess, channel: Channel, line: memoryview[float], crash_log: Segment, place: int
+    ) -> None:
         self.place = place
         self.tasks: deque[Any] = deque()
         self.ready = False
@@ -55,7 +58,13 @@ class SupervisedWorker:
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
         self._version = 0
-        self._death = _open_process(process.pid)
+        self._death = _open_process(self._pid)
+
+    @property
+    def _pid(self) -> int:
+        pid = self._process.pid
+        assert pid is not None  # it was started
+        return pid
 
     def signals(self) -> list[Any]:
         """What to wait on: its messages, and its death."""
@@ -124,12 +133,12 @@ class SupervisedWorker:
         """Kill it and every process it has started."""
         self.kill_group()
         with contextlib.suppress(ProcessLookupError):  # it may not lead its group yet
-            os.kill(self._process.pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)
 
     def kill_group(self) -> None:
         """Kill the processes it has started, which outlive it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._pid, signal.SIGKILL)
 
     def dismiss(self) -> None:
         """Ask it to end once it has nothing to do."""
@@ -166,7 +175,7 @@ class SupervisedWorker:
             outcomes.append(self._outcome(task, result, report.peak_bytes))
         return outcomes
 
-    def _outcome(self, task: Any, result: Result, peak_bytes: int | None) -> Outcome:
+    def _outcome(self, task: Task, result: Result, peak_bytes: int | None) -> Outcome:
         value, failure = None, result.failure
         if failure is not None:
             failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))

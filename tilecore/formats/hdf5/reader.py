@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import types
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from tilecore.formats.image_info import ImageInfo, positive_size
 from tilecore.formats.reader_errors import inside, needs_extra, reading
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Hdf5Reader", "import_h5py", "open_hdf5"]
 
@@ -32,7 +36,7 @@ def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
             raise
 
 
-def import_h5py(path: str) -> Any:
+def import_h5py(path: str) -> types.ModuleType:
     """Import h5py, and the filters of hdf5plugin where that is installed.
 
     Raises
@@ -45,7 +49,8 @@ def import_h5py(path: str) -> Any:
         raise needs_extra(path, "h5py", "hdf5") from error
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  registers further filters
-    return h5py
+    module: types.ModuleType = h5py
+    return module
 
 
 class Hdf5Reader:
@@ -62,7 +67,7 @@ class Hdf5Reader:
 
     mapped = None
 
-    def __init__(self, file: Any, path: str, dataset: str) -> None:
+    def __init__(self, file: h5py.File, path: str, dataset: str) -> None:
         self._path, self._file = path, file
         _refuse_links(file, path, dataset)
         found = file.get(dataset)
@@ -104,21 +109,21 @@ class Hdf5Reader:
                 raise
 
 
-def _only_image(file: Any, path: str) -> str:
+def _only_image(file: h5py.File, path: str) -> str:
     names = _images(file)
     if len(names) != 1:
         raise ParameterError.of("path", path, f"name the dataset, as {path}:/NAME; there are {', '.join(names)}")
     return names[0]
 
 
-def _images(file: Any) -> list[str]:
+def _images(file: h5py.File) -> list[str]:
     """Datasets of two or more axes, as far as they lie in this file."""
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if len(getattr(item, "shape", None) or ()) > 1 else None)
     return names
 
 
-def _refuse_links(file: Any, path: str, dataset: str) -> None:
+def _refuse_links(file: h5py.File, path: str, dataset: str) -> None:
     """Refuse links to files outside the folder, before the library follows them."""
     group, parts = file, [part for part in dataset.split("/") if part]
     for number in range(len(parts)):
@@ -128,7 +133,7 @@ def _refuse_links(file: Any, path: str, dataset: str) -> None:
             _inside_folder(path, filename)
 
 
-def _refuse_outside(dataset: Any, path: str) -> None:
+def _refuse_outside(dataset: h5py.Dataset, path: str) -> None:
     """Refuse voxels that lie in files outside the folder."""
     parts = [each.file_name for each in dataset.virtual_sources()] if dataset.is_virtual else []
     for name in [*parts, *[each[0] for each in dataset.external or ()]]:

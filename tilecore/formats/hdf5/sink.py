@@ -6,7 +6,7 @@ import logging
 import math
 import weakref
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5.reader import import_h5py
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
+from tilecore.formats.source import FileSource
 from tilecore.formats.zarr.sink import default_chunks
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Hdf5Sink"]
 
@@ -55,7 +59,7 @@ class Hdf5Sink(FileSink):
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
         return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec in ("default", "none") else 2)
 
-    def _make(self, dtype: np.dtype[Any]) -> Any:
+    def _make(self, dtype: np.dtype[Any]) -> h5py.Dataset:
         file = self._open(self._h5py.File(self.place.data, "w"))
         whole = {} if 0 in self.shape or not self.shape else {"chunks": self.chunks, "fletcher32": True}
         filters = _FILTERS[self.spec.codec] if whole else {}
@@ -68,7 +72,7 @@ class Hdf5Sink(FileSink):
             dataset.attrs["channel_names"] = list(self.spec.channel_names)
         return dataset
 
-    def _reopened(self, path: str) -> Any:
+    def _reopened(self, path: str) -> h5py.Dataset:
         dataset = self._open(self._h5py.File(path, "r+"))[self._dataset]
         if dataset.shape != self.shape:
             raise UnreadableFileError(
@@ -78,9 +82,10 @@ class Hdf5Sink(FileSink):
 
     def flush(self) -> None:
         """Write what the library still holds."""
-        self.target.file.flush()
+        dataset: h5py.Dataset = self.target
+        dataset.file.flush()
 
-    def result(self) -> Any:
+    def result(self) -> FileSource:
         """The dataset of the complete file."""
         return open_source(f"{self.path}:/{self._dataset}")
 
@@ -98,7 +103,7 @@ class Hdf5Sink(FileSink):
         return True
 
     def _check(self) -> None:
-        dataset = self.target
+        dataset: h5py.Dataset = self.target
         expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
         if dataset.chunks and dataset.id.get_num_chunks() < expected:
             raise UnreadableFileError(
@@ -109,7 +114,7 @@ class Hdf5Sink(FileSink):
     def _dataset(self) -> str:
         return self.spec.dataset or "data"
 
-    def _open(self, file: Any) -> Any:
+    def _open(self, file: h5py.File) -> h5py.File:
         self._closer = weakref.finalize(self, file.close)
         return file
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import needs_extra
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage
 
 __all__ = ["TiffSegments"]
 
@@ -43,7 +46,7 @@ class TiffSegments:
     fill: bool = False
 
     @classmethod
-    def of(cls, page: Any, *, fill: bool) -> TiffSegments:
+    def of(cls, page: TiffPage | TiffFrame, *, fill: bool) -> TiffSegments:
         """Take from a page or frame of tifffile what is needed when its file is closed."""
         path = os.path.join(page.parent.filehandle.dirname, page.parent.filehandle.name)
         return cls(path, page.keyframe, page.dataoffsets, page.databytecounts, fill)
@@ -130,7 +133,7 @@ class TiffSegments:
         depth, length, width = [-(-whole // step) for whole, step in zip(lengths, self.chunk_shape, strict=True)]
         return samples, depth, length, width
 
-    def _decoded(self, file: Any, number: int) -> Any:
+    def _decoded(self, file: BinaryIO, number: int) -> npt.NDArray[Any] | None:
         """Read and decode a segment; None if it is missing and that means fill."""
         if self.counts[number] == 0:
             if not self.fill:
@@ -148,7 +151,8 @@ class TiffSegments:
                 codec = self.keyframe.compression.name
                 raise needs_extra(f"{self.path}, compressed with {codec},", "imagecodecs", "codecs") from error
             raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
-        return decoded[0]
+        voxels: npt.NDArray[Any] | None = decoded[0]
+        return voxels
 
 
 @lru_cache(maxsize=64)

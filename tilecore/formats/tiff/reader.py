@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from tilecore.formats.reader_errors import inside, overhearing, reading
 from tilecore.formats.tiff.metadata import linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
 
 __all__ = ["TiffReader", "open_tiff"]
 
@@ -45,9 +48,9 @@ def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_c
         return reader
 
 
-def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -> Reader:
+def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: str) -> Reader:
     if tif.is_ome:
-        for name in linked_files(tif.ome_metadata):
+        for name in linked_files(tif.ome_metadata or ""):
             inside(os.path.dirname(path), os.path.join(os.path.dirname(path), name))
     levels = _levels(tif, path, series)
     if not 0 <= level < len(levels):
@@ -95,7 +98,7 @@ class TiffReader:
 
     mapped = None
 
-    def __init__(self, tif: Any, path: str, series: Any, info: ImageInfo, *, fill: bool) -> None:
+    def __init__(self, tif: TiffFile, path: str, series: TiffPageSeries, info: ImageInfo, *, fill: bool) -> None:
         self._path, self._series, self._fill = path, series, fill
         self._lock = threading.Lock()
         self._finalizer = weakref.finalize(self, tif.close)
@@ -104,7 +107,8 @@ class TiffReader:
         chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
         axes = enumerate(zip(info.axes, info.shape, strict=True))
         chunks = [1 if axis < self._n_leading else min(chunk.get(name, size), size) for axis, (name, size) in axes]
-        codec = series.keyframe.compression.name.lower()
+        compression: Any = series.keyframe.compression  # an int that tells its name
+        codec = compression.name.lower()
         self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=codec)
 
     @property
@@ -157,7 +161,7 @@ class TiffReader:
         return None
 
 
-def _levels(tif: Any, path: str, number: int) -> list[Any]:
+def _levels(tif: TiffFile, path: str, number: int) -> list[Any]:
     all_series = tif.series
     if not all_series:
         raise UnreadableFileError(f"{path} holds no image")
@@ -166,7 +170,7 @@ def _levels(tif: Any, path: str, number: int) -> list[Any]:
     return list(all_series[number].levels)
 
 
-def _n_leading(path: str, series: Any) -> int:
+def _n_leading(path: str, series: TiffPageSeries) -> int:
     """How many axes of a series number its pages; the rest are those of a page."""
     shape, page = tuple(series.shape), series.keyframe
     lengths = [length for length in page.shape if length > 1]
@@ -186,7 +190,9 @@ def _in_page(box: Box, page_shape: tuple[int, ...], shaped: tuple[int, ...]) -> 
     return Box([first for first, _ in full], [last for _, last in full])
 
 
-def _coarser(size: tuple[float, float, float], finest: Any, level: Any) -> tuple[float, float, float]:
+def _coarser(
+    size: tuple[float, float, float], finest: TiffPageSeries, level: TiffPageSeries
+) -> tuple[float, float, float]:
     """Voxel size of a level of a pyramid."""
     fine, coarse = dict(zip(finest.axes, finest.shape, strict=True)), dict(zip(level.axes, level.shape, strict=True))
     z, y, x = [each * fine.get(axis, 1) / coarse.get(axis, 1) for each, axis in zip(size, "ZYX", strict=True)]

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,13 @@ import numpy.typing as npt
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import needs_extra
 
-__all__ = ["ChunkCodec", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["ChunkCodec", "Content", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+
+#: Bytes, or an array that holds them.
+Content: TypeAlias = bytes | memoryview | npt.NDArray[Any]
 
 # Codecs that decode to Python objects, or run what they find.
 _REFUSED = ("pickle", "json", "json2", "msgpack", "msgpack2", "vlen", "categorize")
@@ -29,19 +35,19 @@ class Crc32c:
 
     codec_id = "crc32c"
 
-    def encode(self, content: Any) -> bytes:
+    def encode(self, content: ReadableBuffer) -> bytes:
         """Append the checksum."""
         import google_crc32c
 
         plain = bytes(content)
         return plain + struct.pack("<I", google_crc32c.value(plain))
 
-    def decode(self, content: Any) -> Any:
+    def decode(self, content: Content) -> Content:
         """Check and cut it off."""
         import google_crc32c
 
         plain, stored = content[:-4], content[-4:]
-        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", stored)[0]:
+        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", bytes(stored))[0]:
             raise UnreadableFileError("its checksum is wrong")
         return plain
 
@@ -64,14 +70,14 @@ class ChunkCodec:
     steps: tuple[Any, ...] = ()
     order: Literal["C", "F"] = "C"
 
-    def encode(self, chunk: npt.NDArray[Any]) -> Any:
+    def encode(self, chunk: npt.NDArray[Any]) -> Content:
         """Compress a chunk; the outcome has the interface of a buffer."""
-        content: Any = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
+        content: Content = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
         for step in self.steps:
             content = step.encode(content)
         return content
 
-    def decode(self, content: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    def decode(self, content: Content, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Decompress a chunk of the given shape.
 
         Raises
@@ -172,14 +178,15 @@ _V3: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _decoded(step: Any, content: Any, n_bytes: int | None) -> Any:
+def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
     """Undo one step; with a known outcome, no more than that is ever made."""
     identity = step.codec_id
     if n_bytes is None or identity == "crc32c":
-        return step.decode(content)
+        decoded: Content = step.decode(content)
+        return decoded
     if identity in _STREAMS:
         stream = _STREAMS[identity]()
-        plain = stream.decompress(content, n_bytes + 1)
+        plain: Content = stream.decompress(content, n_bytes + 1)
         if not stream.eof:
             raise UnreadableFileError(f"it is cut off, or larger than {n_bytes} bytes")
         return plain
@@ -198,7 +205,7 @@ _STREAMS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _declared_size(identity: str, content: Any) -> int | None:
+def _declared_size(identity: str, content: Content) -> int | None:
     """Size of what is compressed, as its header gives it."""
     head = bytes(content[:18])
     if identity == "blosc":

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import Json
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, v3_codecs
@@ -53,7 +55,7 @@ class ArrayMetadata:
     separator: str
     codec: ChunkCodec | None
     codec_name: str = "none"
-    fill: Any = 0
+    fill: npt.ArrayLike | None = 0
     is_sharded: bool = False
     index_first: bool = False
     index_checked: bool = True
@@ -153,8 +155,8 @@ def array_document_v2(
     }
 
 
-def _zero(dtype: np.dtype[Any]) -> Any:
-    zeros: dict[str, Any] = {"b": False, "f": 0.0, "c": [0.0, 0.0]}
+def _zero(dtype: np.dtype[Any]) -> Json:
+    zeros: dict[str, Json] = {"b": False, "f": 0.0, "c": [0.0, 0.0]}
     return zeros.get(dtype.kind, 0)
 
 
@@ -223,7 +225,7 @@ def _checked(metadata: ArrayMetadata, name: str) -> ArrayMetadata:
     return metadata
 
 
-def _dtype(name: Any, file: str) -> np.dtype[Any]:
+def _dtype(name: Json, file: str) -> np.dtype[Any]:
     """Only plain numbers: no objects, no records, no strings."""
     if not isinstance(name, str):
         raise UnreadableFileError(f"{file} has elements of type {str(name)[:80]}: only numbers are read")
@@ -239,11 +241,12 @@ def _lengths(values: Sequence[Any]) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
+def _fill(value: Json, dtype: np.dtype[Any]) -> Any:
     if value is None:
         return None
     if isinstance(value, list) and dtype.kind == "c":
-        return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in value])
+        parts: list[Any] = value
+        return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in parts])
     if isinstance(value, str) and value.startswith("0x"):
         return np.array([int(value, 16)], f"<u{dtype.itemsize}").view(dtype.newbyteorder("<"))[0]
     return dtype.type(_SPECIAL.get(value, value) if isinstance(value, str) else value)

@@ -123,7 +123,7 @@ class N5Reader:
             raise UnreadableFileError(f"{name}: {error}") from error
 
 
-def _lengths(values: Any) -> tuple[int, ...]:
+def _lengths(values: list[Any]) -> tuple[int, ...]:
     """Lengths of the axes, from x, y, z to z, y, x."""
     if any(isinstance(value, bool) or not isinstance(value, int) or value < 0 for value in values):
         raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")

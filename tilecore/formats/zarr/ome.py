@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import as_axes
 from tilecore.formats.image_info import MICROMETRES, positive_size
@@ -172,7 +173,7 @@ def _image(store: Store, folder: str, number: int) -> OmeImage:
     return OmeImage(version, folder, axes, units, paths, tuple(scales), labels if all(labels) else ())
 
 
-def _axes(described: Any) -> tuple[str, tuple[str, ...]]:
+def _axes(described: Sequence[str | Mapping[str, str]] | None) -> tuple[str, tuple[str, ...]]:
     if described is None:  # before 0.3 they were always these
         return "TCZYX", ("",) * 5
     letters = "".join([axis if isinstance(axis, str) else axis["name"] for axis in described])
@@ -190,7 +191,7 @@ def _scale(described: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
     return (1.0,) * ndim
 
 
-def _safe(path: Any, name: str) -> str:
+def _safe(path: Json, name: str) -> str:
     """Path of an array in its group; none that leads out of it."""
     parts = str(path).split("/")
     if not isinstance(path, str) or path.startswith("/") or any(part in ("", ".", "..") for part in parts):

@@ -125,14 +125,14 @@ class ZarrReader:
         with _naming(f"{self._store.root}/{key}"):
             return self._metadata.codec.decode(content, self._metadata.chunks)
 
-    def _missing(self, key: str) -> Any:
+    def _missing(self, key: str) -> npt.ArrayLike:
         if not self._fill:
             raise UnreadableFileError(
                 f'{self._store.root}/{key} is missing; missing_chunks="fill" takes missing chunks for the fill value'
             )
         return self._fill_value(key)
 
-    def _fill_value(self, key: str) -> Any:
+    def _fill_value(self, key: str) -> npt.ArrayLike:
         if self._metadata.fill is None:
             raise UnreadableFileError(f"{self._store.root}/{key} is missing, and the array has no fill value")
         return self._metadata.fill

@@ -14,11 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
+from tilecore.formats.zarr.codecs import Content
 from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
 from tilecore.formats.zarr.shards import join_chunks
 from tilecore.formats.zarr.stores import FolderStore
@@ -74,7 +76,7 @@ class ZarrArrayWriter:
         """Shape of a file: what no two processes may write at once."""
         return self.metadata.units
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region of whole units.
 
         Raises
@@ -90,8 +92,8 @@ class ZarrArrayWriter:
             self._check_whole(position, in_unit, box)
             self._write_unit(position, block[in_box])
 
-    def _box(self, index: Any) -> Box:
-        items = list(index) if isinstance(index, tuple) else [index]
+    def _box(self, index: Index) -> Box:
+        items: list[Any] = list(index) if isinstance(index, tuple) else [index]
         for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
             items[place : place + 1] = [slice(None)] * (len(self.shape) - len(items) + 1)
         items += [slice(None)] * (len(self.shape) - len(items))
@@ -110,7 +112,7 @@ class ZarrArrayWriter:
 
     def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
         path = os.path.join(self.root, self.metadata.key(position))
-        content = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
+        content: Any = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
         try:
             self._make_folder(os.path.dirname(path))
             write_in_one_piece(memoryview(content).cast("B"), path, self.place)
@@ -134,7 +136,7 @@ class ZarrArrayWriter:
             chunks.append(bytes(self._chunk(inner)))
         return join_chunks(chunks, self.metadata.chunks_per_unit)
 
-    def _chunk(self, block: npt.NDArray[Any]) -> Any:
+    def _chunk(self, block: npt.NDArray[Any]) -> Content:
         """Compress a chunk; one at the volume's end is filled up, as all have the same shape."""
         if block.shape != self.metadata.chunks:
             whole = np.zeros(self.metadata.chunks, self.metadata.dtype)
