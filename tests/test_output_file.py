@@ -77,7 +77,7 @@ def test_what_killed_processes_have_left_is_removed_and_nothing_else(tmp_path: P
                 assert data.name == name
                 assert Place(path, tokens[0]).folder not in places(path)
                 data.write_text("whole")
-            with pytest.raises(MissingFileError, match="is gone"):
+            with pytest.raises(MissingFileError, match="no longer exists"):
                 Place.open(path, tokens[0])
             assert Place.open(path, tokens[1]).data.read_text() == "half"
         finally:
@@ -201,7 +201,7 @@ def test_only_one_run_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "..", "../x", "0" * 15, "file 12 of 34"])
 def test_tokens_of_others_name_no_place(tmp_path: Path, token: str) -> None:
-    with pytest.raises(MissingFileError, match="no place"):
+    with pytest.raises(MissingFileError, match="16 hexadecimal digits are needed"):
         Place.open(tmp_path / "o.npy", token)
 
 

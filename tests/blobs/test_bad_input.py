@@ -43,7 +43,7 @@ VOLUME = textured((6, 9, 10))
         ({"params": {"radius": 3}}, "params=.*'log' does not read it"),
         ({"detector": "dog", "halo": 3}, "halo=3: detector 'dog' does not read it"),
         ({"detector": len, "halo": 3, "diameter_um": 4, "voxel_size_um": 1}, "diameter_um=4: .*own does not read it"),
-        ({"detector": ":name", "halo": 3}, "detector=':name': MODULE:NAME is needed"),
+        ({"detector": ":name", "halo": 3}, "detector=':name': must have the form MODULE:NAME"),
     ],
 )
 def test_values_that_are_not_allowed(parameters: dict[str, Any], message: str) -> None:

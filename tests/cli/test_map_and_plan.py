@@ -92,7 +92,7 @@ def test_boundaries_are_filled() -> None:
         (["--function", "unparsable_module:f"], ["unparsable_module:f", "SyntaxError"]),
         (["--function", "raising_module:f"], ["raising_module:f", "RuntimeError: not today"]),
         (["--function", "exiting_module:f"], ["exiting_module:f", "SystemExit: 3"]),
-        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "MODULE:NAME is needed"]),
+        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "must have the form MODULE:NAME"]),
         (["--function", "functions_of_mine:number"], ["functions_of_mine:number", "function", "int"]),
         (["--function", "functions_of_mine:smooth", "--out-dtype", "foo"], ["out_dtype='foo'", "uint16"]),
         (["--function", "functions_of_mine:smooth", "--out-dtype", "object"], ["out_dtype='object'"]),
