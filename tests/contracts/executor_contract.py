@@ -141,7 +141,7 @@ class ExecutorContract:
         def fail(task: int) -> None:
             raise WordlessError
 
-        assert self.failure(fail).reason == "WordlessError: it cannot say what it is"
+        assert self.failure(fail).reason == "WordlessError: (its text cannot be read)"
 
     def test_other_tasks_do_not_mind_a_failure(self) -> None:
         def fail_at_three(task: int) -> int:

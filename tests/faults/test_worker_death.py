@@ -136,7 +136,7 @@ def test_a_poisoned_tile_is_named_and_the_others_are_done(
 
 def test_the_error_says_how_a_worker_died(tmp_path: Path) -> None:
     with pytest.raises(
-        TileError, match=r"tile \(1, 0, 1\).*killed by SIGKILL, probably for want of memory.*3 attempts"
+        TileError, match=r"tile \(1, 0, 1\).*killed by SIGKILL, probably because memory ran out.*3 attempts"
     ):
         map_tiles(Once(tmp_path, kill_self, times=99), VOLUME, **TILES)
     with pytest.raises(TileError, match=r"exit code 0 in the middle of the tile"):
@@ -335,7 +335,7 @@ def test_a_worker_killed_by_the_kernel_for_want_of_memory(memory_cgroup: Path, t
             map_tiles(eat, VOLUME, dtype="f8", start_method="fork", **TILES)
         except TileError as error:
             assert "tile (1, 0, 1)" in str(error), error
-            assert "SIGKILL, probably for want of memory" in str(error), error
+            assert "SIGKILL, probably because memory ran out" in str(error), error
             print("named")
 
     code, output = Session(run).wait()
