@@ -188,15 +188,15 @@ def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
     [
         ("v.npy", {"chunks": 4}, "npy files have no chunks"),
         ("v.tif", {"shards": 4}, "tiff files have no shards"),
-        ("v.png", {}, "files are written with the suffixes"),
+        ("v.png", {}, "this suffix cannot be written"),
         ("v.zarr", {"chunks": (4, 4)}, "chunks"),
         ("v.zarr", {"chunks": (4, 4, 4), "shards": (6, 4, 4)}, "multiple of the chunks"),
         ("v.ome.zarr", {"axes": "XYZ"}, "in this order"),
         ("v.ome.zarr", {"axes": "YXC"}, r"\.tif.* keep others.*--channel 0"),
         ("v.ome.zarr", {"ome_zarr_version": "0.6"}, "'0.5' or '0.4'"),
-        ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has none"),
+        ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has no shards"),
         ("v.zarr", {"axes": "ZZY"}, "3 different letters"),
-        ("v.zarr", {"voxel_size_um": (1, 0, 1)}, "three numbers"),
+        ("v.zarr", {"voxel_size_um": (1, 0, 1)}, "three positive numbers"),
     ],
 )
 def test_wrong_options(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
