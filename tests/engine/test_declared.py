@@ -149,9 +149,9 @@ def test_declared_objects_and_attributes_set_by_hand() -> None:
 def test_what_cannot_be_declared() -> None:
     with pytest.raises(TypeError, match="overlap"):
         declare(overlap=3)  # type: ignore[call-arg]
-    with pytest.raises(ParameterTypeError, match="cannot be kept"):
+    with pytest.raises(ParameterTypeError, match="cannot be stored"):
         declare(halo=3)(len)
-    with pytest.raises(ParameterError, match="the halo that widen declares is not known for .*'sigma': 3"):
+    with pytest.raises(ParameterError, match="the halo that widen declares cannot be computed for .*'sigma': 3"):
         map_tiles(widen, VOLUME, kwargs={"sigma": 3}, **SERIAL)
     with pytest.raises(ParameterError, match="boundary='mirror'"):
         map_tiles(declare(boundary="mirror")(lambda block: block), VOLUME, **SERIAL)

@@ -554,7 +554,7 @@ def test_what_cannot_be_known_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
     with function.file:
         with pytest.raises(TileError):
             map_tiles(function, np.zeros(8), **run)
-        assert "if this run is killed it cannot be continued" in caplog.text
+        assert "if this run is killed, it cannot be continued" in caplog.text
         (tmp_path / "go").touch()
         with pytest.raises(JournalError, match=r"function.*file, an object of type _io\.TextIOWrapper.*identity='"):
             map_tiles(function, np.zeros(8), resume=True, **run)

@@ -169,7 +169,7 @@ def test_one_array_as_two_outputs_is_refused() -> None:
 
 def test_an_output_whose_voxels_lie_in_one_place_is_refused() -> None:
     out = np.lib.stride_tricks.as_strided(np.zeros(8), (8, 8), (0, 8))
-    with pytest.raises(ParameterError, match="several voxels of the output lie in one place"):
+    with pytest.raises(ParameterError, match="several voxels of the output lie in the same place"):
         map_tiles(np.negative, np.ones((8, 8)), out=out, tile_shape=4, executor="serial")
 
 

@@ -318,7 +318,7 @@ def test_beginning_anew_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
     journal_with(tmp_path / "j", 3)
     assert not caplog.records
     journal_with(tmp_path / "j", 3)
-    assert "resume would have continued it" in caplog.text
+    assert "resume=True would have continued it" in caplog.text
 
 
 def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_an_empty_journal_is_begun(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_journal_is_not_overwritten_by_resuming(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("my thesis\nchapter 2\n" + json.dumps({"x": 1}) + "\n")
-    with pytest.raises(JournalError, match="is no journal; choose another path"):
+    with pytest.raises(JournalError, match="is not a journal; choose another path"):
         Journal(tmp_path / "j", {"run": 1}, resume=True)
     with pytest.raises(JournalError, match="is no journal"):
         Journal(tmp_path / "j", {"run": 1})

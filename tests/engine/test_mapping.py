@@ -444,7 +444,7 @@ def test_outputs_are_made_for_what_the_pilot_returned_and_no_voxel_is_sent_back(
         ({"new_axis": 0}, "new_axis=0"),
         ({"new_axis": [0]}, "new_axis="),
         ({"callbacks": print}, "callbacks="),
-        ({"out": ["a.npy", "./a.npy"]}, "one file for each output"),
+        ({"out": ["a.npy", "./a.npy"]}, "each output needs its own file"),
     ],
 )
 def test_what_makes_no_map_is_told(arguments: dict[str, Any], message: str) -> None:

@@ -96,7 +96,7 @@ def test_sizes_beyond_any_memory_are_an_error(shape: tuple[int, ...]) -> None:
         SharedArray(shape, "u2")
     with contextlib.suppress(ValueError):  # numpy itself refuses the largest
         source = np.broadcast_to(np.uint8(1), shape)
-        with pytest.raises(MemoryBudgetError, match="the result needs .*; give out= a path|of memory are free"):
+        with pytest.raises(MemoryBudgetError, match="the result needs .*; pass out= with a path|of memory are free"):
             map_tiles(np.copy, source, tile_shape=2**20, dtype="u1", executor="serial")
 
 
