@@ -53,7 +53,7 @@ def test_wrong_settings_are_refused(name: str, value: Any, error: type[Exception
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(AttributeError, match="it has workers, start_method, max_tasks"):
+    with pytest.raises(AttributeError, match="choose one of workers, start_method, max_tasks"):
         settings.wokers = 3  # type: ignore[attr-defined]
 
 

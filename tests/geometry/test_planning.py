@@ -161,7 +161,7 @@ def test_memory_that_a_call_takes_whatever_its_size_is_reckoned_with_for_each_wo
     assert 3.2e9 < plan.total_bytes <= 4e9
     assert plan_tiles((64, 512, 512), "f4", max_memory="2GB", workers=8, costs=costs).workers == 1
     with pytest.raises(
-        MemoryBudgetError, match=r"max_memory=476\.8 MiB.*needs 1\.5 GiB, for one worker: 1\.5 GiB that"
+        MemoryBudgetError, match=r"max_memory=476\.8 MiB.*needs 1\.5 GiB, for one worker: 1\.5 GiB for each call"
     ):
         plan_tiles((64, 512, 512), "f4", max_memory="500MB", workers=8, costs=costs)
 

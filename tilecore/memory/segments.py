@@ -259,7 +259,9 @@ def _attach_path(path: str, identity: tuple[int, int] | None, size: int, backend
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
-        raise SharedMemoryError(f"the process that shared {path} has ended or forbids access ({error})") from error
+        raise SharedMemoryError(
+            f"shared memory {path} is closed, its process has ended, or access is forbidden ({error})"
+        ) from error
     status = os.fstat(descriptor)
     if identity is not None and identity != (status.st_dev, status.st_ino):
         os.close(descriptor)
