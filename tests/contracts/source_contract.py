@@ -65,7 +65,7 @@ class SourceContract:
         np.testing.assert_array_equal(np.stack(list(source)), volume())
         assert (len(source), source.ndim, source.size, source.nbytes) == (12, 3, 26076, 52152)
         if source.mapped is None:
-            with pytest.raises(ParameterError, match="only by a copy"):
+            with pytest.raises(ParameterError, match="without a copy"):
                 np.asarray(source, copy=False)
         else:
             assert np.shares_memory(np.asarray(source, copy=False), source.mapped)

@@ -413,7 +413,7 @@ def test_a_file_that_is_no_journal_is_not_overwritten_by_resuming(tmp_path: Path
     (tmp_path / "j").write_text("my thesis\nchapter 2\n" + json.dumps({"x": 1}) + "\n")
     with pytest.raises(JournalError, match="is not a journal; choose another path"):
         Journal(tmp_path / "j", {"run": 1}, resume=True)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         Journal(tmp_path / "j", {"run": 1})
     assert (tmp_path / "j").read_text().startswith("my thesis")
 

@@ -484,7 +484,7 @@ def test_empty_and_foreign_files(tmp_path: Path, suffix: str) -> None:
 def test_a_wrong_suffix_is_told(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", VOLUME)
     (tmp_path / "v.npy").rename(tmp_path / "v.tif")
-    with pytest.raises(UnreadableFileError, match="begins like npy"):
+    with pytest.raises(UnreadableFileError, match="begins like a file of kind npy"):
         open_source(tmp_path / "v.tif")
     with pytest.raises(ParameterError, match=r"\.foo|known ones"):
         shutil.copy(tmp_path / "v.tif", tmp_path / "v.foo")

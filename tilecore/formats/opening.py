@@ -133,7 +133,9 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
         opener = plugins.load(KINDS[kind].reader)
         unknown = set(asked) - set(KINDS[kind].options)
         if unknown:
-            raise ParameterError(f"{', '.join(sorted(unknown))}: leave this out for {kind} files such as {name}")
+            raise ParameterError(
+                f"{', '.join(sorted(unknown))}: {kind} files such as {name} do not have this; leave it out"
+            )
     else:
         opener = plugins.find("tilecore.readers", kind)
         if opener is None:
