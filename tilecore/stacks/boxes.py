@@ -1,4 +1,4 @@
-"""SCOUT's boxes: cut out of arrays, put back, and the points that lie in them."""
+"""Boxes as in SCOUT: cut them out of arrays, insert them, and find the points inside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["box_slice_idx", "extract_box", "filter_points_in_box", "insert_box"]
 
 
 def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
-    """Index tuple that cuts the box from `start` to `stop` out of an array.
+    """Index, as a tuple of slices, that cuts the box from `start` to `stop` out of an array.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def box_slice_idx(start: Any, stop: Any) -> tuple[slice, ...]:
     ParameterError
         If the lengths differ or an axis ends before it starts.
     BoundsError
-        If a start is negative: an array would count it from its other end.
+        If a start is negative: an array would count it from its end.
 
     References
     ----------
@@ -55,14 +55,14 @@ def extract_box(arr: Any, start: Any, stop: Any) -> Any:
     Parameters
     ----------
     arr : array_like or SharedMemory
-        Anything with a shape that can be indexed by slices.
+        Object with a shape that can be indexed by slices.
     start, stop : sequence of int
         First voxel, and the voxel after the last, per axis [voxel].
 
     Returns
     -------
     ndarray
-        A view where `arr` gives views.
+        The box; a view if `arr` gives views.
 
     Raises
     ------
@@ -77,21 +77,21 @@ def extract_box(arr: Any, start: Any, stop: Any) -> Any:
 
 
 def insert_box(arr: Any, start: Any, stop: Any, data: npt.ArrayLike) -> Any:
-    """Put `data` into the box from `start` to `stop` of an array.
+    """Write `data` into the box from `start` to `stop` of an array.
 
     Parameters
     ----------
     arr : array_like or SharedMemory
-        Written in place.
+        Array to be written in place.
     start, stop : sequence of int
         First voxel, and the voxel after the last, per axis [voxel].
     data : array_like
-        Of the box's shape, or to be broadcast to it.
+        Values of the box's shape, or values that can be broadcast to it.
 
     Returns
     -------
     array_like
-        `arr`
+        The same object as `arr`.
 
     Raises
     ------
@@ -120,13 +120,14 @@ def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_id
     start, stop : sequence of float, shape (ndim,)
         Bounds of the box; a point on `start` is inside, one on `stop` is not [voxel].
     return_idx : bool
-        Also return the rows kept.
+        Whether to return also the numbers of the rows that are kept.
 
     Returns
     -------
     points : ndarray, shape (n_kept, n_columns)
+        Rows of the points in the box.
     rows : ndarray of int, shape (n_kept,)
-        Only if `return_idx`.
+        Their row numbers; only if `return_idx` is true.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def filter_points_in_box(coords: npt.ArrayLike, start: Any, stop: Any, return_id
 
     References
     ----------
-    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
+    .. [1] Name and meaning from ``scout.utils``, which allows only three axes.
     """
     points = np.asarray(coords)
     low, high = np.asarray(start), np.asarray(stop)
@@ -155,5 +156,5 @@ def _inside(arr: Any, start: Any, stop: Any) -> Box:
         raise BoundsError.of("start", first, f"the array has {len(shape)} axes")
     box = Box(first, last)
     if not Box.of_shape(shape[: box.ndim]).contains(box) or any(low < 0 for low in first):
-        raise BoundsError(f"box from {first} to {last}: must lie inside the array, of shape {shape}")
+        raise BoundsError(f"box from {first} to {last}: must lie inside the array of shape {shape}")
     return box

@@ -1,4 +1,4 @@
-"""SCOUT's messages on the terminal."""
+"""Messages on the terminal, as in SCOUT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["verbose_print"]
 
 
 def verbose_print(args: Any, msg: str) -> None:
-    """Print a message if ``args.verbose`` says so.
+    """Print a message if ``args.verbose`` is true.
 
     References
     ----------
