@@ -51,7 +51,7 @@ def test_an_interrupted_sample_goes_on(
     output = tmp_path / "volume.npy"
     command = ["sample", "synthetic", "--shape", 16, 64, 64, "-o", output, "--tile-shape", 16, "-q"]
     assert run(*command, "--executor", "serial") == 130
-    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume goes on from there\n"
+    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume continues from there\n"
     assert run(*command, "--executor", "serial", "--resume") == 0
     assert len(calls) == 4 + 16 - 3
     np.testing.assert_array_equal(np.load(output), SyntheticNuclei((16, 64, 64))[:, :, :])
