@@ -196,12 +196,12 @@ def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture
         (["-o", "blobs.csv", "--truth", "missing.csv"], "missing.csv"),
         (["-o", "blobs.csv", "--min-sigma", 0], "min_sigma"),
         (["-o", "blobs.csv", "--mask", "missing.npy"], "missing.npy"),
-        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not read it"),
+        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not use it"),
         (["-o", "blobs.csv", "--halo", 3], "halo"),
         (["-o", "blobs.csv", "--detector", "dog"], "num_sigma"),
         (["-o", "blobs.csv", "--sigma-ratio", 2], "sigma_ratio"),
         (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "max_sigma=[3.5]: the sigmas follow"),
-        (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not read"),
+        (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not use"),
     ],
 )
 def test_wrong_input_in_one_line(
