@@ -1,4 +1,4 @@
-"""The benchmarks run, in their quick form; how fast is for people to judge, on a machine that is idle."""
+"""Tests of the benchmarks in their quick form; their speed is judged by people on an idle machine."""
 
 from __future__ import annotations
 

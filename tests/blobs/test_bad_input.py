@@ -1,4 +1,4 @@
-"""What detect_blobs refuses, and what it says then."""
+"""Tests of wrong input to `detect_blobs`: what is refused, with which message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of blobs runs, in its quick form."""
+"""Test of the blob benchmark in its quick form."""
 
 from __future__ import annotations
 

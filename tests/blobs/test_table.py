@@ -1,4 +1,4 @@
-"""The table of blobs, and its files."""
+"""Tests of the table of blobs and of its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command as its user meets it: files made, one line for what went wrong, nothing half written."""
+"""Tests of the command ``tilecore``: files are written, errors are one line, and no file is incomplete."""
 
 from __future__ import annotations
 

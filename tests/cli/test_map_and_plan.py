@@ -1,4 +1,4 @@
-"""``tilecore map`` and ``tilecore plan``."""
+"""Tests of the subcommands ``tilecore map`` and ``tilecore plan``."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[st
 
 
 def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One text, and the same number of bytes for the tiles of all workers together."""
+    """The same text gives the same memory limit for all workers together, in every subcommand."""
     plans: list[Any] = []
     choose = planning.plan_tiles
 

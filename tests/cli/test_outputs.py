@@ -1,4 +1,4 @@
-"""Outputs that must not or cannot be made are refused before any work, and inputs are never replaced."""
+"""Tests of outputs that cannot or must not be written: refused before any work; inputs are never replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every sink must do: subclass, and say what it is called and how other programs read it."""
+"""Contract tests of sinks: a subclass gives the file name, and reads the file by another program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def same(block: np.ndarray) -> np.ndarray:
 
 
 class FailsOnce:
-    """Fails at one tile while a file is there."""
+    """Function that fails at one tile while a file exists."""
 
     def __init__(self, folder: Path) -> None:
         self.trigger, self.log = folder / "trigger", folder / "log"
@@ -57,14 +57,14 @@ class FailsOnce:
 
 
 class SinkContract:
-    """Subclasses give `name` and `read`."""
+    """Tests that every sink must pass; subclasses define `name` and `read`."""
 
     name = ""
     options: dict[str, Any] = {}  # noqa: RUF012
     keeps_voxel_size = True
 
     def read(self, path: Path) -> np.ndarray:
-        """Read the file by another program."""
+        """Read the file with another program."""
         raise NotImplementedError
 
     def path(self, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What every source must do: subclass, and say how such a file is written."""
+"""Contract tests of sources: a subclass writes the file by another program."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def volume() -> np.ndarray:
 
 
 class SourceContract:
-    """Subclasses define `write`."""
+    """Tests that every source must pass; subclasses define `write`."""
 
     voxel_size_um: tuple[float, float, float] | None = None
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path | str, dict[str, Any]]:
-        """Write the volume by another program; return the path, and options of open_source."""
+        """Write the volume with another program; return the path, and options of `open_source`."""
         raise NotImplementedError
 
     @pytest.fixture

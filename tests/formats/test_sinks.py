@@ -1,4 +1,4 @@
-"""Every kind of sink passes the contract; each is read back by another program."""
+"""Contract tests for all sinks; another program reads each file."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_wrong_options(tmp_path: Path, name: str, options: dict[str, Any], messa
 
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2", "i4", "f4", "?", "c8"])
 def test_levels_are_means(tmp_path: Path, kind: str) -> None:
-    """In workers or here, whatever the tiles."""
+    """Levels are averages, made by workers or in this process, for any tiles."""
     generator = np.random.default_rng(1)
     data = generator.integers(0, 2 if kind == "?" else 100, (5, 301, 520)).astype(kind)
     with create_sink(tmp_path / "here.ome.zarr", data.shape, kind, voxel_size_um=(4, 1, 1), chunks=(5, 64, 64)) as sink:

@@ -1,4 +1,4 @@
-"""Runs that keep a journal: what they read and write, and what of it is changed between two of them."""
+"""Runs with a journal: their inputs and outputs, and changes between two runs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def collected(block, **named):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run computes, as far as it decides on the result."""
+    """Parts of a run that decide its result."""
 
     shape: tuple[int, ...]
     source_dtype: str
@@ -109,14 +109,14 @@ class Plan:
     remark: str = "a remark"
 
     def functions(self) -> dict[str, Any]:
-        """The functions, as a user's script has them."""
+        """Functions of the plan, as in a user's script."""
         names: dict[str, Any] = {"__name__": "__main__"}
         text = _TEXT.format(factor=self.factor, least=self.least, remark=self.remark)
         exec(compile(text, "<script>", "exec"), names)
         return names
 
     def whole(self, values: np.ndarray) -> np.ndarray:
-        """The result on the whole volume."""
+        """Compute the result on the whole volume."""
         compute, cut = self.functions()["compute"], (slice(None),) * values.ndim
         if self.boundary is not None:
             cut = tuple([slice(b, b + length) for (b, _), length in zip(self.halo, values.shape, strict=True)])
@@ -125,7 +125,7 @@ class Plan:
         return result.astype(self.dtype or result.dtype)
 
     def collected(self, values: np.ndarray) -> list[Any]:
-        """The results of all tiles, by a plain loop."""
+        """Compute the results of all tiles by a plain loop."""
         compute, results = self.functions()["compute"], []
         room = values if self.boundary is None else padded(values, self.halo, self.boundary)
         steps = [range(0, n, step) for n, step in zip(values.shape, self.tile_shape, strict=True)]
@@ -146,7 +146,7 @@ class Plan:
 
 
 def changed(plan: Plan, change: str, random: randomness.Random) -> Plan:
-    """A plan in which something is another."""
+    """Copy of a plan with one part changed."""
     halo = tuple([(before + random.randint(0, 1), after + 1) for before, after in plan.halo])
     others = {
         "remark": {"remark": "another remark\n\n    # of two lines"},
@@ -163,7 +163,7 @@ def changed(plan: Plan, change: str, random: randomness.Random) -> Plan:
 
 
 class Input:
-    """A source of a kind that lies in a folder, and may be changed."""
+    """Source in a folder, of some kind, that may be changed."""
 
     def __init__(self, kind: str, plan: Plan, seed: int, folder: Path) -> None:
         self.kind, self._folder = kind, folder
@@ -171,7 +171,7 @@ class Input:
         self._write()
 
     def change(self, change: str, plan: Plan, random: randomness.Random) -> None:
-        """Change a voxel, by writing all anew or in place, or the dtype."""
+        """Change a voxel, in place or by writing a new file, or change the dtype."""
         if change == "source dtype":
             self.values = self.values.astype(plan.source_dtype)
             self._write()
@@ -190,7 +190,7 @@ class Input:
             self._write()
 
     def given(self) -> Any:
-        """What a run is given."""
+        """Object that the run gets as source."""
         if self.kind in ("map r", "map r+"):
             return np.load(self._path(".npy"), mmap_mode=self.kind.removeprefix("map "))
         return {
@@ -224,7 +224,7 @@ class Input:
 
 
 class Output:
-    """An output on disk of a kind, in a folder of its own."""
+    """Output on disk, of some kind, in its own folder."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self._folder = kind, folder
@@ -236,12 +236,12 @@ class Output:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Path of the output."""
         suffix = {"map": ".npy", "sink": ".npy", "raw map": ".raw"}.get(self.kind, self.kind.removeprefix("path "))
         return self._folder / f"out{suffix if suffix.startswith('.') else '.zarr'}"
 
     def given(self, plan: Plan, *, anew: bool) -> Any:
-        """What a run is given; made anew, or as the last run left it."""
+        """Object that the run gets as output; new, or as the last run left it."""
         if self.is_path:
             return self.path
         dtype = plan.dtype or "<i8"
@@ -260,19 +260,19 @@ class Output:
         return zarr.open_array(self.path, mode="r+")
 
     def _is_made(self, plan: Plan) -> bool:
-        """Whether it is there, and whoever made it was not killed meanwhile."""
+        """Whether the output exists, and the process that created it was not killed meanwhile."""
         if self.kind == "zarr":
             return (self.path / "zarr.json").exists()
         return self.path.exists() and self.path.stat().st_size >= 8 * math.prod(plan.shape)
 
     def remove(self) -> None:
-        """Remove all that runs have written, but journals."""
+        """Remove all files that runs have written, except journals."""
         for path in self._folder.iterdir():
             if not path.name.endswith(".journal"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def read(self, dtype: str = "<i8") -> np.ndarray | None:
-        """Its voxels, read by a library of somebody else; None if it is not there."""
+        """Read the output by another library; None if it does not exist."""
         if self.kind == "raw map":
             return np.fromfile(self.path, dtype)
         return reader_of(self.path)() if self.path.exists() else None
