@@ -118,7 +118,7 @@ class TileFailure:
     reason : str
         One line: the exception's type and text, or how the worker died.
     attempts : int
-        How often the tile was tried.
+        Number of attempts at the tile.
     exitcode : int or None
         The worker's exit code if it died (``-9``: killed by SIGKILL).
     traceback : str

@@ -23,7 +23,7 @@ Reach: TypeAlias = Literal["same", "forked", "shipped"]
 
 
 class Access:
-    """Access to an array that can be read and pickled by its own means; base class for other kinds of arrays.
+    """Access of workers to an array; this base class serves arrays that can be read and pickled as they are.
 
     Parameters
     ----------

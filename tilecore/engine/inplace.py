@@ -64,7 +64,7 @@ def _apart(output: Output, shared: list[tuple[Extent, ...]], inplace: bool, tile
 
 
 def _is_same_array(one: tuple[Extent, ...], other: tuple[Extent, ...]) -> bool:
-    """Whether two arrays have each voxel in the same place."""
+    """Whether two arrays store each voxel at the same place in memory or in a file."""
     return len(one) == len(other) and all(
         mine.space == yours.space and _layout(mine) == _layout(yours) for mine, yours in zip(one, other, strict=True)
     )

@@ -83,7 +83,7 @@ class Output:
         return access_of(self.array).writable(reach)
 
     def flush(self) -> None:
-        """Hand over the written voxels to the system, so that they outlive this process."""
+        """Flush the written voxels to the system, so that they outlive this process."""
 
     def levels(self) -> Iterator[Level]:
         """Iterate over the coarser levels of a pyramid, to be made after all voxels are written."""
@@ -142,7 +142,7 @@ class GivenOutput(Output):
         return access_of(self.array).extents
 
     def flush(self) -> None:
-        """Hand over the written voxels to the system, if the array buffers them."""
+        """Flush the written voxels to the system, if the array buffers them."""
         if isinstance(self.array, FileSink):
             self.array.flush()
 
@@ -187,7 +187,7 @@ class FileOutput(Output):
         self.array = self.sink.reopen()
 
     def flush(self) -> None:
-        """Hand over the written voxels to the system."""
+        """Flush the written voxels to the system."""
         self.sink.flush()
 
     def levels(self) -> Iterator[Level]:

@@ -220,7 +220,7 @@ class Outputs:
         return checksums_of(np.asarray(output.array[box.slices]) for output in self._outputs) == tuple(checksums)
 
     def flush(self) -> None:
-        """Give the written voxels to the system, so that they outlive this process, before the journal records them."""
+        """Flush the written voxels to the system, so that they outlive this process before the journal lists them."""
         for output in self._outputs:
             output.flush()
 

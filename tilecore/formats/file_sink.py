@@ -189,7 +189,7 @@ class FileSink:
         self.target[index] = values
 
     def flush(self) -> None:
-        """Give the written voxels to the system, which keeps them if this process ends; most kinds do so at once."""
+        """Flush the written voxels to the system, which keeps them if this process ends; most kinds do so at once."""
 
     def commit(self) -> None:
         """Complete the file and give it its final name.
@@ -218,7 +218,7 @@ class FileSink:
         yield from ()
 
     def complete(self) -> None:
-        """Close the file after all voxels and levels are written; it gets its name by `commit`."""
+        """Close the file after all voxels and levels are written; it gets its name from `commit`."""
         if self._target is not None:
             self._check()
             self._close()

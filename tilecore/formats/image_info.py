@@ -1,4 +1,4 @@
-"""Properties of an image that its file tells: shape, axes, physical size and storage."""
+"""Properties of an image that are stored in its file: shape, axes, voxel size, chunks."""
 
 from __future__ import annotations
 

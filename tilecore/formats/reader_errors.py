@@ -103,7 +103,7 @@ def overhearing() -> Iterator[list[logging.LogRecord]]:
 
 
 def _overhear(record: logging.LogRecord) -> bool:
-    """Pass a log record on, unless a function listens in this thread."""
+    """Filter a log record of tifffile: keep it if `overhearing` is active in this thread, otherwise pass it on."""
     records: list[logging.LogRecord] | None = getattr(_heard, "records", None)
     if records is None:
         return True

@@ -105,7 +105,7 @@ def _possible(window: list[Level | None], floor: float) -> Indices:
 
 
 def _above_those_beside(level: Level, floor: float) -> Indices:
-    """Indices of voxels above the floor that are not below their four neighbours in the plane."""
+    """Indices of voxels with a response above `floor` and not below that of their four neighbours in the plane."""
     shape, responses = level.response.shape, level.response.ravel()
     rows = shape[-1]
     edge = sum(_strides(shape))  # index of the first voxel with neighbours on all sides

@@ -66,7 +66,7 @@ def _source(source: Any, describe: Describer) -> dict[str, Any]:
 
 
 def _vouched(described: Any, identity: str) -> Any:
-    """Replace all parts that cannot be known by the caller's `identity`."""
+    """Put the caller's `identity` in place of all parts that cannot be known."""
     if isinstance(described, dict):
         if UNKNOWN in described:
             return {"identity": identity}

@@ -69,7 +69,7 @@ class Launcher:
         self._lifeline, self._lifeline_end = _open_lifeline()
 
     def launch(self, place: int, others: list[SupervisedWorker]) -> SupervisedWorker:
-        """Start a worker; a forked one closes the files of the workers `others`."""
+        """Start a worker; a forked worker closes the inherited files of the workers in `others`."""
         line = self._lines[2 * place : 2 * place + 2]
         line[0] = line[1] = 0.0
         near, far = open_channel()
@@ -94,7 +94,7 @@ class Launcher:
         return SupervisedWorker(process, near, line, crash_log, place)
 
     def close(self) -> None:
-        """Close all files; workers that still live end because of it."""
+        """Close all files; this ends workers that are still alive."""
         self._lines.release()
         for descriptor in (self._parent, self._lifeline, self._lifeline_end):
             if descriptor is not None:

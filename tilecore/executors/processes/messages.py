@@ -44,7 +44,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Tasks for a worker, the run's shared value if it has changed, and trays whose letters have been read."""
+    """Message to a worker: new tasks, the run's shared value if it has changed, and trays that are free again."""
 
     tasks: list[Any]
     known: Known | None = None

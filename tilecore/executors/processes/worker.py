@@ -82,7 +82,7 @@ class Tools:
 
 
 def run_worker(tools: Tools, job: Job) -> None:
-    """Run tasks until the parent says stop, closes the channel, or ends."""
+    """Run tasks until the parent sends a stop message, closes the channel, or ends."""
     gc.freeze()  # objects inherited by fork are never garbage here, and visiting them would copy them
     _protect(tools)
     keep_freed_memory()

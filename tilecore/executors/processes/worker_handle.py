@@ -58,7 +58,7 @@ class SupervisedWorker:
         self._death = _open_process(process.pid)
 
     def signals(self) -> list[Any]:
-        """Objects to wait on: the channel of its messages, and its death."""
+        """Objects to wait for: the channel of the worker's messages, and the signal of its end."""
         return [self._channel, self._process.sentinel if self._death is None else self._death]
 
     def assign(self, tasks: list[Any], version: int, known: Known | None) -> None:

@@ -140,7 +140,7 @@ class ZarrReader:
         return self._metadata.fill
 
     def _read_by_zarr(self, box: Box) -> npt.NDArray[Any]:
-        """Read a box by zarr, which alone knows the codecs. zarr fills missing chunks, so they are looked for first."""
+        """Read a box with the zarr package; it fills missing chunks, so these are looked for first."""
         import zarr
 
         name = f"{self._store.root}/{self._folder}".rstrip("/")
