@@ -76,7 +76,7 @@ def long_run(progress: LogProgress, seconds: float = 150.0, n_done: int = 4) -> 
 
 
 def without_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove pytest's log handlers, as if nobody had set up a log."""
+    """Cut the progress log off from pytest's handlers, as if nobody had set up a log."""
     monkeypatch.setattr(logging.getLogger("tilecore.progress"), "propagate", False)
 
 

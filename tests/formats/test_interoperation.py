@@ -44,7 +44,7 @@ def write_image(path: Path, version: str, shards: int | None = None) -> np.ndarr
 
 
 def in_memory(folder: Path) -> str:
-    """A copy for libraries that read brackets in a folder's name as a pattern."""
+    """Copy a folder into memory, for libraries that read brackets in a folder's name as a pattern."""
     import fsspec
 
     url = f"memory://{folder.parent.name}/{folder.name}"

@@ -284,7 +284,7 @@ def _axes_of(case: Case, shape: tuple[int, ...]) -> list[Axis]:
 
 
 def _loses(found: np.ndarray, asked: np.dtype[Any]) -> bool:
-    """Whether numpy warns that a conversion loses imaginary parts."""
+    """Whether a conversion loses imaginary parts, of which numpy warns."""
     return found.dtype.kind == "c" and asked.kind != "c"
 
 

@@ -200,7 +200,7 @@ def _scaled(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndar
 
 
 def _located(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndarray:
-    """Number each place in the volume, and mark places inside it."""
+    """Number each place in the volume, and add whether its voxel differs from zero."""
     place = np.zeros(block.shape, np.int64)
     for axis, (first, n) in enumerate(zip(start, block.shape, strict=True)):
         place = 1009 * place + np.arange(first, first + n).reshape(
@@ -210,7 +210,7 @@ def _located(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.nda
 
 
 def _scipy(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndarray:
-    """Apply scipy's own filter, symmetric, with the given reach."""
+    """Apply scipy's maximum filter, symmetric, with the given reach."""
     size = [2 * min(pair) + 1 for pair in reach]
     native = block.astype(np.int64) if block.dtype.kind == "b" else block.astype(block.dtype.newbyteorder("="))
     return ndimage.maximum_filter(native, size, mode="nearest") if native.size else native

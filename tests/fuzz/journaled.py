@@ -260,7 +260,7 @@ class Output:
         return zarr.open_array(self.path, mode="r+")
 
     def _is_made(self, plan: Plan) -> bool:
-        """Whether the output exists, and the process that created it was not killed meanwhile."""
+        """Whether the output was created completely; a killed process may have stopped before."""
         if self.kind == "zarr":
             return (self.path / "zarr.json").exists()
         return self.path.exists() and self.path.stat().st_size >= 8 * math.prod(plan.shape)

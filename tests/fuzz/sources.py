@@ -105,7 +105,7 @@ def _other(kind: str, values: np.ndarray, folder: Path, random: randomness.Rando
 
 
 def _broadcast(values: np.ndarray) -> np.ndarray:
-    """Return a view with stride 0 along axes whose values are equal; other arrays as they are."""
+    """Return a view with stride 0 along an axis whose values are all equal; other arrays as they are."""
     for axis, length in enumerate(values.shape):
         one = values[tuple([slice(0, 1) if each == axis else slice(None) for each in range(values.ndim)])]
         if length > 1 and np.broadcast_to(one, values.shape).tobytes() == values.tobytes():

@@ -152,7 +152,7 @@ def default_axes(ndim: int) -> str:
 
 
 def known_axes(axes: str) -> str:
-    """Replace unknown axis letters by known ones: S by C, others by the free letters of ``TCZYX``, from the last."""
+    """Replace axis letters of other meanings: S by C, Q and I by the free letters of ``TCZYX``, from the last."""
     letters = list(axes.upper())
     if "S" in letters and "C" not in letters:
         letters[letters.index("S")] = "C"
