@@ -1,4 +1,4 @@
-"""What every test is watched for: processes, open files and shared memory left behind."""
+"""Fixtures for all tests: they detect processes, open files and shared memory left behind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End with how to run alone what failed."""
+    """Print at the end how to run failed tests alone."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     reports = [] if reporter is None else [*reporter.stats.get("failed", []), *reporter.stats.get("error", [])]
     if not reports or hasattr(config, "workerinput"):
@@ -50,7 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _helpers_running() -> None:
-    """Start multiprocessing's own helpers first: they live as long as this process, and are not leaks."""
+    """Start multiprocessing's own helper processes first; they live as long as this process and are not leaks."""
     start_what_stays()
 
 

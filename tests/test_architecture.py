@@ -1,4 +1,4 @@
-"""The rooms of the design, kept by reading the source."""
+"""Tests of the architecture: imports, sizes and names of modules, read from the source."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]
 
 
 def room(module: str) -> str:
-    """Folder (or file, at the top) of a dotted module name."""
+    """Folder (or file, at the top level) of a dotted module name."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -62,7 +62,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every tilecore module a module imports, at its top or inside its functions."""
+    """All tilecore modules that a module imports, at its top or inside functions."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tilecore."):
             yield node.module
@@ -72,7 +72,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_imports_come_from_lower_rooms(path: Path) -> None:
-    """A module imports from rooms of a lower rank, or from its own."""
+    """A module imports only from folders of a lower rank, or from its own."""
     own = room(dotted(path))
     if own in ("", "__main__"):
         return
@@ -82,13 +82,13 @@ def test_imports_come_from_lower_rooms(path: Path) -> None:
 
 
 def test_every_room_has_a_rank() -> None:
-    """No folder and no module at the top stands outside the design."""
+    """Every folder and every top-level module has a rank."""
     rooms = {room(dotted(path)) for path in MODULES} - {"", "__main__"}
     assert rooms <= set(RANKS)
 
 
 def test_no_import_cycles() -> None:
-    """Modules import each other in one direction."""
+    """There are no cycles of imports."""
     graph = {dotted(path): set(imports(path)) for path in MODULES}
     done: set[str] = set()
 
@@ -105,13 +105,13 @@ def test_no_import_cycles() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_modules_are_short(path: Path) -> None:
-    """A module of more than 300 lines asks to be two."""
+    """Modules have at most about 300 lines."""
     assert len(path.read_text().splitlines()) <= 320
 
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_functions_are_short(path: Path) -> None:
-    """A function of more than 40 lines, without its docstring and its signature, asks to be two."""
+    """Functions have at most about 40 lines, without docstring and signature."""
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -161,7 +161,7 @@ def test_type_checkers_see_every_public_name() -> None:
 
 
 def test_no_drawer_for_everything() -> None:
-    """Every module is named by what it is about."""
+    """Every module is named after its subject; there is none for mixed functions."""
     for path in MODULES:
         assert path.stem not in {"utils", "helpers", "common", "misc", "tools", "util"}
 

@@ -1,4 +1,4 @@
-"""Parts that other packages bring: found by entry point, loaded when they are used."""
+"""Plug-ins: objects from other packages, found by entry point and loaded when they are used."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ __all__ = ["find", "load"]
 
 
 def find(group: str, name: str) -> Any | None:
-    """Load what a package has registered in a group of entry points; None if nobody has."""
+    """Load the plug-in that a package has registered under a name in a group of entry points; None if there is none."""
     for entry in entry_points(group=group, name=name):
         return load(entry.value)
     return None
 
 
 def load(reference: str, parameter: str = "plugin") -> Any:
-    """Load an object by its place, ``"module:name"``.
+    """Load an object by its reference, ``"module:name"``.
 
     Parameters
     ----------
     reference : str
+        Module and name of the object.
     parameter : str
-        What errors call it.
+        Name of the parameter in error messages.
 
     Raises
     ------
     MissingDependencyError
-        If there is no such module, or nothing of that name in it, or it cannot be imported.
+        If the module does not exist or cannot be imported, or has no object of that name.
     ParameterError
-        If it is no such place.
+        If `reference` does not have the form ``"module:name"``.
     """
     module, _, name = reference.partition(":")
     if not (module and name):
-        raise ParameterError.of(parameter, reference, "MODULE:NAME is needed")
+        raise ParameterError.of(parameter, reference, "must have the form MODULE:NAME, such as 'mymodule:smooth'")
     try:
         return getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:  # a module's own code runs here: a script may even exit

@@ -1,4 +1,4 @@
-"""Detectors that somebody else wrote: found by name, owned tile by tile, refused when they return garbage."""
+"""Tests of detectors by others: found by name, run tile by tile, refused if they return wrong tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "tilecore-spots"
 
 
 def brightest(block: Any, n_spots: int = 3) -> Any:
-    """A detector that looks at nothing but its block."""
+    """Detector that reads only its block."""
     flat = np.argsort(block.ravel(), kind="stable")[-n_spots:]
     return np.column_stack([*np.unravel_index(flat, block.shape), np.full(n_spots, 1.0)])
 
@@ -50,7 +50,7 @@ def test_by_module_and_name(volume: Any) -> None:
 
 
 def test_example_package(volume: Any, tmp_path: Path) -> None:
-    """It is installed as any other, and found by the name it registered."""
+    """The example package is installed like any other, and its detector is found by name."""
     pytest.importorskip("setuptools", minversion="70.1", reason="without it, building needs the package wheel")
     source, target = tmp_path / "source", tmp_path / "site"
     for path in EXAMPLE.rglob("*"):
@@ -99,7 +99,7 @@ def test_garbage_names_the_tile_and_the_detector(volume: Any, garbage: Any, mess
 
 
 def test_points_between_voxels_have_one_owner() -> None:
-    """A position belongs to the tile of its nearest voxel; none is lost at the volume's edge."""
+    """A position between voxels belongs to the tile of its nearest voxel; none is lost at the volume's edge."""
     points = np.array([[-0.4, 0.2, 3.49], [3.5, 3.51, 7.4], [3.49, 3.5, 0]])
 
     def fixed(block: Any, tile_starts: Any = None) -> Any:

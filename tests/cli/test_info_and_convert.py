@@ -1,4 +1,4 @@
-"""tilecore info and tilecore convert."""
+"""Tests of the subcommands ``tilecore info`` and ``tilecore convert``."""
 
 from __future__ import annotations
 

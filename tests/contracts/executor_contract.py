@@ -1,4 +1,4 @@
-"""What every executor must do: subclass, and say how to make one."""
+"""Contract tests of executors: a subclass tells how to create one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tilecore.executors.base import Executor, Outcome
 
 
 class UnpicklableError(Exception):
-    """Can be packed, and fails when it is unpacked."""
+    """Exception that can be packed, but not unpacked."""
 
     def __init__(self, first: str, second: str) -> None:
         super().__init__(first)
 
 
 class LockedError(Exception):
-    """Cannot be packed."""
+    """Exception that cannot be packed."""
 
     def __init__(self) -> None:
         super().__init__("locked")
@@ -34,7 +34,7 @@ class LockedError(Exception):
 
 
 def plain(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """A function of a task alone, as executors call it."""
+    """Function of a task alone, in the form that executors call."""
     return lambda task, known: function(task)
 
 
@@ -43,7 +43,7 @@ def echo(task: Any, known: Any) -> Any:
 
 
 def run_all(executor: Executor, function: Callable[[Any], Any], tasks: list[Any]) -> list[Outcome]:
-    """Hand out tasks as there is room for them; collect all outcomes."""
+    """Submit tasks while there is room, and collect all outcomes."""
     waiting, outcomes = list(tasks), []
     with executor.start(plain(function)) as crew:
         while len(outcomes) < len(tasks):
@@ -54,10 +54,10 @@ def run_all(executor: Executor, function: Callable[[Any], Any], tasks: list[Any]
 
 
 class ExecutorContract:
-    """The contract."""
+    """Tests that every executor must pass."""
 
     def make(self, **options: Any) -> Executor:
-        """Make the executor, with two workers unless it has one."""
+        """Create the executor, with two workers unless it always has one."""
         raise NotImplementedError
 
     def values(self, function: Callable[[Any], Any], tasks: list[Any]) -> dict[Any, Any]:
@@ -91,7 +91,7 @@ class ExecutorContract:
         assert {task: set(value) for task, value in values.items()} == {task: {chr(97 + task)} for task in range(5)}
 
     def test_kept_results_are_never_overwritten(self) -> None:
-        """Memory of results is used again only once they are dropped."""
+        """Memory of results is reused only after they are deleted."""
         kept: dict[int, np.ndarray] = {}
         with self.make().start(plain(lambda task: np.full(200_000, task))) as crew:
             waiting, n_seen = list(range(60)), 0
@@ -141,7 +141,7 @@ class ExecutorContract:
         def fail(task: int) -> None:
             raise WordlessError
 
-        assert self.failure(fail).reason == "WordlessError: it cannot say what it is"
+        assert self.failure(fail).reason == "WordlessError: (its text cannot be read)"
 
     def test_other_tasks_do_not_mind_a_failure(self) -> None:
         def fail_at_three(task: int) -> int:

@@ -1,4 +1,4 @@
-"""What every sink must do: subclass, and say what it is called and how other programs read it."""
+"""Contract tests of sinks: a subclass gives the file name, and reads the file by another program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def same(block: np.ndarray) -> np.ndarray:
 
 
 class FailsOnce:
-    """Fails at one tile while a file is there."""
+    """Function that fails at one tile while a file exists."""
 
     def __init__(self, folder: Path) -> None:
         self.trigger, self.log = folder / "trigger", folder / "log"
@@ -57,14 +57,14 @@ class FailsOnce:
 
 
 class SinkContract:
-    """Subclasses give `name` and `read`."""
+    """Tests that every sink must pass; subclasses define `name` and `read`."""
 
     name = ""
     options: dict[str, Any] = {}  # noqa: RUF012
     keeps_voxel_size = True
 
     def read(self, path: Path) -> np.ndarray:
-        """Read the file by another program."""
+        """Read the file with another program."""
         raise NotImplementedError
 
     def path(self, folder: Path) -> Path:
@@ -138,7 +138,7 @@ class SinkContract:
         second[...] = 1
         first[...] = volume()
         first.commit()
-        with pytest.raises(OutputExistsError, match="What this run has written is"):
+        with pytest.raises(OutputExistsError, match="The output of this run is in"):
             second.commit()
         np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume())
         self.path(tmp_path).rename(tmp_path / "elsewhere")
@@ -166,7 +166,7 @@ class SinkContract:
         getattr(sink, end)()
         with contextlib.suppress(UnwritableFileError):
             late[...] = volume()  # a map is what it was
-        with pytest.raises(MissingFileError, match="is gone"):
+        with pytest.raises(MissingFileError, match="no longer exists"):
             pickle.loads(too_late)
         del late
         assert os.listdir(tmp_path) == ([self.path(tmp_path).name] if end == "commit" else [])

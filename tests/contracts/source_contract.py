@@ -1,4 +1,4 @@
-"""What every source must do: subclass, and say how such a file is written."""
+"""Contract tests of sources: a subclass writes the file by another program."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def volume() -> np.ndarray:
 
 
 class SourceContract:
-    """Subclasses define `write`."""
+    """Tests that every source must pass; subclasses define `write`."""
 
     voxel_size_um: tuple[float, float, float] | None = None
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path | str, dict[str, Any]]:
-        """Write the volume by another program; return the path, and options of open_source."""
+        """Write the volume with another program; return the path, and options of `open_source`."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -65,7 +65,7 @@ class SourceContract:
         np.testing.assert_array_equal(np.stack(list(source)), volume())
         assert (len(source), source.ndim, source.size, source.nbytes) == (12, 3, 26076, 52152)
         if source.mapped is None:
-            with pytest.raises(ParameterError, match="only by a copy"):
+            with pytest.raises(ParameterError, match="without a copy"):
                 np.asarray(source, copy=False)
         else:
             assert np.shares_memory(np.asarray(source, copy=False), source.mapped)

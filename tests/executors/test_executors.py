@@ -1,4 +1,4 @@
-"""Every executor keeps the contract."""
+"""Contract tests for all executors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestSpawn(ExecutorContract):
 
 
 class TestPipes(ExecutorContract):
-    """The channel of systems other than Linux."""
+    """Tests with the channel of systems other than Linux."""
 
     @pytest.fixture(autouse=True)
     def _without_packets(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ class TestPipes(ExecutorContract):
 
 
 class TestWithoutPidfd(ExecutorContract):
-    """Death seen by the sentinel, as on systems other than Linux."""
+    """Tests that detect death by the sentinel, as on systems other than Linux."""
 
     @pytest.fixture(autouse=True)
     def _without_pidfd(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_a_worker_that_hangs_while_starting_ends_the_run() -> None:
 
 
 def test_a_pool_in_a_pool() -> None:
-    """Processes of a multiprocessing.Pool may not have children; tilecore's end with them."""
+    """Runs work in processes of a pool, which may not have children in Python; tilecore's end with them."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(_nested_total) == 45
         pool.close()

@@ -1,4 +1,4 @@
-"""Runs in a session of their own, and what must hold after each: they end, and nothing is left."""
+"""Runs in separate sessions for fault tests, and checks after each: it has ended, and nothing is left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ N_TILES = 16
 
 
 class Once:
-    """Does something terrible at some tiles, as often as it is allowed to."""
+    """Function that does something harmful at some tiles, for a limited number of times."""
 
     def __init__(self, folder: Path, deed: Callable[[], Any], tiles: tuple[int, ...] = (5,), times: int = 1) -> None:
         self.folder, self.deed, self.tiles, self.times = folder, deed, tiles, times
@@ -49,7 +49,7 @@ class Once:
 
 
 class Session:
-    """A forked process in a session of its own, that runs a function and is watched."""
+    """Forked process in its own session that runs a function and is watched."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._far, near = os.pipe()
@@ -108,7 +108,7 @@ class Session:
 
 
 def alive(pids: Iterable[int]) -> list[int]:
-    """Those of some processes that run, zombies aside."""
+    """Those of some processes that run and are not zombies."""
     found = []
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ def alive(pids: Iterable[int]) -> list[int]:
 
 
 class PidLog:
-    """A tile function that notes in which process it was called.
+    """Tile function that records the processes in which it was called.
 
     It takes `seconds` for a tile. Once `hold_after` was called, those that begin after so many hold
     for ever: they must be ended by others. This is no part of the function, so that a run may be
@@ -156,18 +156,18 @@ class PidLog:
 
 
 def tiles_in_journal(path: Path) -> int:
-    """How many tiles a journal says are done."""
+    """Count the finished tiles in a journal."""
     return path.read_bytes().count(b'"t":') if path.exists() else 0
 
 
 def places(path: Path) -> list[Path]:
-    """Where an output is written by runs that have not completed it."""
+    """Folders in which an output is written by incomplete runs."""
     name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.partial")
     return sorted(each for each in path.parent.iterdir() if name.fullmatch(each.name))
 
 
 class Held(NamedTuple):
-    """A file that processes hold open or have mapped, named or not; and whether any does."""
+    """A file, and whether any process has it open or mapped, named or not."""
 
     device: int
     inode: int
@@ -193,7 +193,7 @@ class Held(NamedTuple):
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of a process that run, and theirs."""
+    """Running children of a process, and their children."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -210,13 +210,13 @@ def descendants(pid: int) -> list[int]:
 
 
 def names_in_shm(pids: Iterable[int]) -> list[str]:
-    """Names that processes have given to shared memory."""
+    """Names of shared memory from these processes."""
     owners = {str(pid) for pid in pids}
     return [path.name for path in Path("/dev/shm").glob("tilecore-*") if path.name.split("-")[1] in owners]
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    """Wait for what is certain to come; a deadline is there only for a test that hangs."""
+    """Wait for a certain event; the deadline only ends a test that hangs."""
     deadline = time.monotonic() + HANGS
     while not condition():
         assert time.monotonic() < deadline, f"waited {HANGS:g} s in vain"
@@ -224,7 +224,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 
 def wait_until_removed(folder: Path) -> None:
-    """Remove a cgroup, which is possible once its processes are gone."""
+    """Remove a cgroup, once its processes have ended."""
 
     def is_removed() -> bool:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a process may leave behind: processes, open files, names in /dev/shm."""
+"""Leaks of a process: other processes, open files, and names in /dev/shm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE = 60
 
 
 def start_what_stays() -> None:
-    """Start multiprocessing's own helpers: they live as long as this process, and are not leaks."""
+    """Start multiprocessing's own helper processes, which live as long as this process and are not leaks."""
     modules = ["tilecore.executors.processes.worker", "scipy.ndimage", "skimage.feature", "zarr"]
     forkserver.set_forkserver_preload(modules)
     resource_tracker.ensure_running()
@@ -29,7 +29,7 @@ def start_what_stays() -> None:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """Fail if what happens inside leaves a process, an open file, or a name in /dev/shm."""
+    """Fail if a ``with`` block leaves a process, an open file, or a name in /dev/shm."""
     before = _census()
     yield
     deadline = time.monotonic() + _PATIENCE
@@ -40,7 +40,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def _census() -> Counter[str]:
-    """What there is now: our processes, our open files by kind, our names in /dev/shm."""
+    """List our processes, our open files by kind, and our names in /dev/shm."""
     census: Counter[str] = Counter()
     children = descendants(os.getpid())
     # A name of a process that is gone is left out: nobody can tell whose child that was.
@@ -61,7 +61,7 @@ def _difference(before: Counter[str]) -> dict[str, int]:
 
 
 def _zarrs_loop() -> Counter[str]:
-    """zarr starts an event loop when it is first used, which lives as long as this process."""
+    """Number of files of zarr's event loop, which starts at its first use and lives as long as this process."""
     sync = sys.modules.get("zarr.core.sync")
     running = sync is not None and sync.loop[0] is not None
     return Counter({"open anon_inode:[eventpoll]": 1, "open socket:[N]": 2}) if running else Counter()

@@ -1,4 +1,4 @@
-"""Run fuzzers: ``python -m tests.fuzz engine --seed 12345``, or ``python -m tests.fuzz --seconds 600``."""
+"""Main function of the fuzzers: ``python -m tests.fuzz engine --seed 12345``, or ``... --seconds 600``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seeds' ways of sharing: SharedMemory, SharedArr, SharedArrsContainer, and plain pools."""
+"""Tests of the older ways of sharing: SharedMemory, SharedArr, SharedArrsContainer, and plain pools."""
 
 from __future__ import annotations
 

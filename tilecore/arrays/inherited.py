@@ -1,4 +1,4 @@
-"""Arrays that forks of this process inherit: nothing is sent but a number."""
+"""Arrays that forked children inherit: only a number is sent to them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _inherited: WeakValueDictionary[int, InheritedArray] = WeakValueDictionary()
 
 
 class InheritedArray:
-    """An array of any kind, for processes that are forked from this one while it lives.
+    """An array of any kind for the processes that are forked from this one while the object lives.
 
     Parameters
     ----------
     array : array_like
+        The array to pass on.
 
     Notes
     -----
-    Process-safety: pickles as a number, which means something only in forks. They see the
-    voxels as they were when they were forked, unless these lie in shared memory or in a file.
+    Process-safety: pickles as a number, which only forked children understand. They see the
+    voxels as they were at the fork, unless the voxels lie in shared memory or in a file.
     """
 
     def __init__(self, array: ReadableArray) -> None:
@@ -42,7 +43,7 @@ class InheritedArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
         dtype: np.dtype[Any] = np.dtype(self.array.dtype)
         return dtype
 

@@ -1,4 +1,4 @@
-"""``tilecore blobs``: the blobs of a volume as a table, a picture of them, and how they compare with the truth."""
+"""The subcommand ``tilecore blobs``: blobs of a volume as a table, with a picture, and a comparison with the truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["configure"]
 
 _OF_ALL_SCALES = {"diameter_um", "min_sigma", "max_sigma", "threshold", "threshold_rel", "exclude_border"}
 
-#: Options that tilecore's own detectors read; others read the last ones.
+#: Search options that each of tilecore's own detectors uses; other detectors use the last ones.
 _READ = {
     "log": _OF_ALL_SCALES | {"num_sigma", "log_scale"},
     "dog": _OF_ALL_SCALES | {"sigma_ratio"},
@@ -38,7 +38,7 @@ _READ = {
 }
 _READ_BY_OTHERS = {"param", "halo"}
 
-#: Options that are arguments of detect_blobs by the same name.
+#: Options that are passed to `detect_blobs` under the same name.
 _SOUGHT = (
     "detector",
     "min_sigma",
@@ -58,12 +58,12 @@ _SOUGHT = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
-    add_output_arguments(parser, "table to be made: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
-    _add_search_arguments(parser.add_argument_group("what is sought"))
-    group = parser.add_argument_group("what is shown")
-    group.add_argument("--picture", type=Path, metavar="PNG", help="picture to be made: projections with the blobs")
+    add_output_arguments(parser, "table to write: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
+    _add_search_arguments(parser.add_argument_group("search"))
+    group = parser.add_argument_group("results")
+    group.add_argument("--picture", type=Path, metavar="PNG", help="picture to write: projections with the blobs")
     group.add_argument("--truth", type=Path, metavar="FILE", help="table to compare with")
     group.add_argument(
         "--tolerance-um", type=float, metavar="D", help="largest distance from the truth (default: the median radius)"
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_search_arguments(group: argparse._ActionsContainer) -> None:
-    """Add what is sought: without defaults, so that what was given is told from what was not."""
+    """Add the arguments of the search, without defaults, so that options that were given can be recognized."""
     group.add_argument(
         "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
     )
@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
-    """What is sought, as keyword arguments of detect_blobs."""
+    """Return the arguments of the search, for `detect_blobs`."""
     _refuse_what_is_not_read(options)
     _refuse_unknown_size(options)
     search = {name: value for name in _SOUGHT if (value := getattr(options, name)) is not None}
@@ -150,14 +150,14 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _refuse_what_is_not_read(options: argparse.Namespace) -> None:
-    """Refuse options that say nothing to the detector, and sigmas beside the diameter that they follow from."""
+    """Refuse options that the detector does not use, and sigmas together with a diameter."""
     from tilecore.errors import ParameterError
 
     read = _READ.get(options.detector, _READ_BY_OTHERS)
     for name in sorted(_READ["log"] | _READ["dog"] | _READ_BY_OTHERS):
         value = getattr(options, name)
         if value is not None and value is not False and value != [] and name not in read:
-            raise ParameterError.of(name, value, f"detector {options.detector!r} does not read it: leave it out")
+            raise ParameterError.of(name, value, f"detector {options.detector!r} does not use it: leave it out")
         if options.diameter_um is not None and value is not None and name in ("min_sigma", "max_sigma"):
             raise ParameterError.of(name, value, "the sigmas follow from diameter_um: give one or the other")
 
@@ -178,7 +178,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals):
-        raise ParameterError.of("param", text, "NAME=VALUE is needed")
+        raise ParameterError.of("param", text, "must have the form NAME=VALUE")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -186,7 +186,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _hint(search: dict[str, Any], dtype: np.dtype[Any]) -> str:
-    """What to look at where nothing was found: mostly it is the threshold."""
+    """Return a hint for a search that found nothing: mostly the threshold is too high."""
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
     threshold = search.get("threshold", THRESHOLD[search["detector"]])
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
@@ -217,7 +217,7 @@ def _tolerance(given: float | None, blobs: Blobs) -> float:
 
 
 def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
-    """Refuse a picture that cannot be made before what it is to show is sought."""
+    """Refuse a picture that cannot be made, before the search."""
     if path is None:
         return
     from tilecore.errors import ParameterError

@@ -1,4 +1,4 @@
-"""``tilecore info``: what an image file holds, without reading its voxels."""
+"""The subcommand ``tilecore info``: properties of an image file, without reading its voxels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
 

@@ -1,4 +1,4 @@
-"""collect_tiles, iter_tiles, reduce_tiles: one result per tile, of any kind."""
+"""The functions `collect_tiles`, `iter_tiles` and `reduce_tiles`: one result of any type per tile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
 Value = TypeVar("Value")
 Total = TypeVar("Total")
 
-# How far tiles may run ahead of the one whose result is folded next.
+# Largest number of tiles that may start ahead of the tile whose result is folded next.
 _LARGEST_LEAD = 1024
 
 
@@ -38,32 +38,33 @@ def iter_tiles(
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
 ) -> Iterator[tuple[Tile, Value]]:
-    """Apply a function to a volume, tile by tile, and yield each result as it is there.
+    """Apply a function to a volume, tile by tile, and yield each result when it is ready.
 
     Parameters
     ----------
     function : callable
-        ``function(block, **kwargs)``, with one block for each source; returns anything
+        ``function(block, **kwargs)``, with one block for each source. It returns any object
         that can be pickled. Large arrays come back through shared memory.
     source, tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `map_tiles`.
+        As for `map_tiles`.
 
     Yields
     ------
     tile : Tile
+        The tile.
     result : object
-        In the order in which tiles finish. No more tiles are begun than the caller takes.
+        Result of the function. Tiles come in the order in which they finish; no more are started than the caller takes.
 
     Raises
     ------
     TileError
-        If tiles failed: at once, or after all others (``on_error="finish"``).
+        If tiles failed: at once, or after all others have finished (``on_error="finish"``).
     ParameterError, ParameterTypeError, WorkerError
-        As of `map_tiles`; before the first result.
+        As for `map_tiles`; raised before the first result.
 
     Notes
     -----
-    Workers end when the iterator is exhausted, closed or dropped.
+    Workers end when the iterator is exhausted, closed or deleted.
 
     Examples
     --------
@@ -91,12 +92,12 @@ def collect_tiles(
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
 ) -> list[Value]:
-    """Apply a function to a volume, tile by tile, and list the results.
+    """Apply a function to a volume, tile by tile, and return the list of results.
 
     Parameters
     ----------
     function, source, tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def collect_tiles(
     Raises
     ------
     TileError, ParameterError, ParameterTypeError, WorkerError
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Examples
     --------
@@ -153,20 +154,20 @@ def reduce_tiles(
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
 ) -> object:
-    """Apply a function to a volume, tile by tile, and fold the results into one.
+    """Apply a function to a volume, tile by tile, and combine the results into one.
 
     Parameters
     ----------
     function : callable
-        As of `iter_tiles`.
+        As for `iter_tiles`.
     combine : callable
-        ``combine(total, result)`` gives the new total; called in this process.
+        ``combine(total, result)`` returns the new total; it is called in this process.
     source : array_like, path, or list of them
-        As of `map_tiles`.
+        As for `map_tiles`.
     initial : object, optional
-        The total to begin with. Default: the first tile's result.
+        Start value of the total. Default: the first tile's result.
     tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Returns
     -------
@@ -176,13 +177,13 @@ def reduce_tiles(
     Raises
     ------
     TileError, ParameterError, ParameterTypeError, WorkerError
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Notes
     -----
-    Results are folded in the order of the tiles, whatever the order in which they finish,
-    so that sums of floats are the same to the last bit; a result is dropped once it is
-    folded, and only those that overtook an earlier tile are kept until then, a limited number.
+    Results are combined in the order of the tiles, however they finish, so that sums of floats
+    are the same to the last bit. A result is dropped once it is combined; only results that came
+    before an earlier tile's are kept until then, and their number is limited.
 
     Examples
     --------
@@ -195,12 +196,12 @@ def reduce_tiles(
     one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run, may_start=fold.may_start)
     for task, result in _results(one):
         fold.add(task.number, result)
-        del result  # its memory is used again once the last reference is gone
+        del result  # its memory is reused once the last reference is deleted
     return fold.total
 
 
 class _Fold:
-    """Folds results in the order of the tiles, and keeps few that came early."""
+    """Combines results in the order of the tiles, and keeps a limited number of early ones."""
 
     def __init__(self, combine: Callable[[Any, Any], Any], initial: object) -> None:
         self.total = initial
@@ -209,7 +210,7 @@ class _Fold:
         self._due = 0
 
     def may_start(self, task: TileTask) -> bool:
-        """Hold back tiles that are far ahead of the one that is due: their results would have to wait."""
+        """Whether a task may start: not if its tile is far ahead of the next one to combine."""
         return task.number < self._due + _LARGEST_LEAD
 
     def add(self, number: int, result: object) -> None:

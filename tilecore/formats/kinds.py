@@ -1,4 +1,4 @@
-"""The kinds of files: how each is told, read and written. A new kind is one row here, and a module beside it."""
+"""Table of the kinds of files: how each is recognized, read and written. A new kind is one row and one module."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["KINDS", "Kind", "kind_of_signature", "kind_of_suffix", "kind_to_writ
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file.
+    """One kind of file: its suffixes, its reader and its sink.
 
     Attributes
     ----------
     suffixes : tuple of str
-        In lower case; of several kinds that fit a name, the first has it.
+        Suffixes in lower case; if several kinds fit a name, the first one is used.
     reader : str
-        Place of ``open(path, **options)``, which gives a `Reader`.
+        Reference of ``open(path, **options)``, which returns a `Reader`.
     options : tuple of str
-        Those of `open_source` that the reader takes.
+        Options of `open_source` that the reader takes.
     signatures : tuple of bytes
-        What such a file begins with: a wrong suffix is told from a damaged file.
+        First bytes of such a file, to tell a wrong suffix from a damaged file.
     sink : str, optional
-        Place of the `FileSink` that writes it.
+        Reference of the `FileSink` that writes it.
     written : tuple of str, optional
-        The suffixes with which it is written. Default: all.
+        Suffixes that can be written. Default: all.
     """
 
     suffixes: tuple[str, ...]
@@ -43,7 +43,7 @@ class Kind:
 _SEVERAL = ("series", "level", "missing_chunks")
 _ZARR = "tilecore.formats.zarr.reader:open_zarr"
 
-#: By their names. Others come by the entry points ``tilecore.readers``, named by suffix.
+#: Kinds of files by name. Plug-ins add more by the entry points ``tilecore.readers``, named by suffix.
 KINDS = {
     "npy": Kind(
         (".npy",), "tilecore.formats.npy:open_npy", signatures=(b"\x93NUMPY",), sink="tilecore.formats.npy:NpySink"
@@ -78,38 +78,38 @@ _IN_HDF5 = re.compile(rf"(?P<file>.+(?:{_OF_HDF5})):/?(?P<dataset>.*)", re.IGNOR
 
 
 def known_suffixes() -> list[str]:
-    """List the suffixes of files that can be read."""
+    """List the suffixes of all files that can be read."""
     return [suffix for kind in KINDS.values() for suffix in kind.suffixes]
 
 
 def kind_of_suffix(name: str) -> str:
-    """The kind that a file's suffix names; of an unknown one the suffix itself, without the dot."""
+    """Kind of file that a suffix stands for; for an unknown suffix, the suffix itself without the dot."""
     known = ((kind, suffix) for kind, row in KINDS.items() for suffix in row.suffixes)
     return _first_that_fits(name, known) or os.path.splitext(name)[1].lower().lstrip(".")
 
 
 def kind_of_signature(start: bytes) -> str | None:
-    """The kind whose files begin like this."""
+    """Kind of files that begin with these bytes; None if there is none."""
     return next((name for name, kind in KINDS.items() if kind.signatures and start.startswith(kind.signatures)), None)
 
 
 def kind_to_write(name: str) -> Kind:
-    """The kind of file that is to be written under a name.
+    """Kind of file that is written under a name.
 
     Raises
     ------
     ParameterError
-        If none has this suffix.
+        If no kind that can be written has this suffix.
     """
     known = [(kind, suffix) for kind, row in KINDS.items() if row.sink for suffix in row.written or row.suffixes]
     if (found := _first_that_fits(name, known)) is None:
         suffixes = ", ".join(suffix for _, suffix in known)
-        raise ParameterError.of("path", name, f"files are written with the suffixes {suffixes}")
+        raise ParameterError.of("path", name, f"this suffix cannot be written; use one of {suffixes}")
     return KINDS[found]
 
 
 def split_place(path: str) -> tuple[str, str]:
-    """The file, and the place in it if that is what ``file.h5:/path/in/file`` names."""
+    """Split ``file.h5:/path/in/file`` into the file and the place in it; the place is empty for other names."""
     match = _IN_HDF5.fullmatch(path)
     return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
 

@@ -1,4 +1,4 @@
-"""What an image file in the making is, and what it is to be."""
+"""Protocol of sinks, and the description of an image file that is to be written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Sink", "SinkOptions", "SinkSpec", "Target"]
 
 @runtime_checkable
 class Sink(Protocol):
-    """An image that is written by region, and has its name once it is complete."""
+    """An image file that is written by region, and gets its name when it is complete."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -29,20 +29,20 @@ class Sink(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """Shape of what no two processes may write at once; None if every voxel can be written alone."""
+        """Shape of the unit that no two processes may write at once; None if each voxel can be written alone."""
 
     def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region."""
 
     def commit(self) -> None:
-        """Give the file its name: it is complete."""
+        """Complete the file and give it its final name."""
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the written data."""
 
 
 class Target(Protocol):
@@ -58,7 +58,7 @@ class Target(Protocol):
 
 
 class SinkOptions(TypedDict, total=False):
-    """What a caller may say of a sink: see `create_sink`."""
+    """Options of a sink that a caller may give: see `create_sink`."""
 
     axes: str | None
     voxel_size_um: Sequence[float] | None
@@ -73,7 +73,7 @@ class SinkOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SinkSpec:
-    """What a sink is to be, before its dtype is known.
+    """Description of a sink before its dtype is known; the attributes are the options of `create_sink`.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class SinkSpec:
     pyramid : bool
     ome_zarr_version : {"0.5", "0.4"}
     dataset : str
-        Place in an HDF5 file; empty for the usual one.
+        Name of the dataset in an HDF5 file; empty for the default.
     overwrite : bool
     """
 
@@ -106,7 +106,7 @@ class SinkSpec:
 
     @classmethod
     def of(cls, path: Path, shape: Sequence[int], dataset: str = "", **options: Unpack[SinkOptions]) -> Self:
-        """Build from what a caller said.
+        """Build the description from the options of a caller.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class SinkSpec:
         if (size := given.get("voxel_size_um")) is not None:
             given["voxel_size_um"] = positive_size(size)
             if given["voxel_size_um"] is None:
-                raise ParameterError.of("voxel_size_um", size, "three numbers of micrometres, z, y, x")
+                raise ParameterError.of("voxel_size_um", size, "must be three positive numbers of micrometres, z, y, x")
         for name in ("chunks", "shards"):
             if name in given:
                 given[name] = as_tile_shape(given[name], len(lengths), name)

@@ -1,4 +1,4 @@
-"""Per-axis integers: what a caller may write for a shape, a tile shape or a halo."""
+"""Integers per axis, in the forms that callers may give for a shape, a tile shape or a halo."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Coordinates", "Halo", "HaloLike", "as_halo", "as_integer", "as_integ
 Coordinates: TypeAlias = Sequence[int] | npt.NDArray[Any]
 #: Context before and after a tile, per axis [voxel].
 Halo: TypeAlias = tuple[tuple[int, int], ...]
-#: What a caller may write for a halo: one number, one per axis, or a pair per axis.
+#: Forms of a halo that a caller may give: one number, one per axis, or a pair per axis.
 HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def as_integer(value: Any, name: str, minimum: int | None = None) -> int:
-    """Accept one whole number, also as a float: the seeds hand offsets around as such."""
+    """Accept one whole number, also as a float such as 2.0, which older callers pass as an offset."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -37,7 +37,7 @@ def as_integer(value: Any, name: str, minimum: int | None = None) -> int:
 def as_integers(values: object, name: str, ndim: int | None = None, minimum: int | None = None) -> tuple[int, ...]:
     """Accept a sequence of whole numbers, one per axis."""
     if type(values) is tuple and minimum is None and ndim in (None, len(values)) and set(map(type, values)) == {int}:
-        return values  # the most common case, and a grid may have millions of boxes
+        return values  # the most common case: a grid may have millions of boxes
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ParameterTypeError.of(name, values, "a sequence of whole numbers, one per axis")
     numbers = tuple(as_integer(value, name, minimum) for value in values)

@@ -1,4 +1,4 @@
-"""Open files handed to worker processes as they start."""
+"""Open files that are passed to worker processes as they start."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Duplicate(Protocol):
 
 
 class Descriptor:
-    """An open file's descriptor that can be an argument of a new process.
+    """Descriptor of an open file that can be an argument of a new process.
 
     Parameters
     ----------
     number : int
-        The descriptor; owned from now on.
+        The descriptor; this object owns it from now on and closes it.
 
     Notes
     -----
@@ -34,7 +34,7 @@ class Descriptor:
         self._number = number
 
     def fileno(self) -> int:
-        """The descriptor's number in this process."""
+        """Number of the descriptor in this process."""
         return self._number
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""SCOUT's boxes: cut out of arrays, put back, and the points that lie in them."""
+"""Boxes as in SCOUT: cut them out of arrays, insert them, and find the points inside them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Given = TypeVar("Given", bound=WritableArray | SharesMemory)
 
 
 def box_slice_idx(start: Coordinates, stop: Coordinates) -> tuple[slice, ...]:
-    """Index tuple that cuts the box from `start` to `stop` out of an array.
+    """Index, as a tuple of slices, that cuts the box from `start` to `stop` out of an array.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def box_slice_idx(start: Coordinates, stop: Coordinates) -> tuple[slice, ...]:
     ParameterError
         If the lengths differ or an axis ends before it starts.
     BoundsError
-        If a start is negative: an array would count it from its other end.
+        If a start is negative: an array would count it from its end.
 
     References
     ----------
@@ -69,14 +69,14 @@ def extract_box(arr: ReadableArray | SharesMemory, start: Coordinates, stop: Coo
     Parameters
     ----------
     arr : array_like or SharedMemory
-        Anything with a shape that can be indexed by slices.
+        Object with a shape that can be indexed by slices.
     start, stop : sequence of int
         First voxel, and the voxel after the last, per axis [voxel].
 
     Returns
     -------
     ndarray
-        A view where `arr` gives views.
+        The box; a view if `arr` gives views.
 
     Raises
     ------
@@ -92,21 +92,21 @@ def extract_box(arr: ReadableArray | SharesMemory, start: Coordinates, stop: Coo
 
 
 def insert_box(arr: Given, start: Coordinates, stop: Coordinates, data: npt.ArrayLike) -> Given:
-    """Put `data` into the box from `start` to `stop` of an array.
+    """Write `data` into the box from `start` to `stop` of an array.
 
     Parameters
     ----------
     arr : array_like or SharedMemory
-        Written in place.
+        Array to be written in place.
     start, stop : sequence of int
         First voxel, and the voxel after the last, per axis [voxel].
     data : array_like
-        Of the box's shape, or to be broadcast to it.
+        Values of the box's shape, or values that can be broadcast to it.
 
     Returns
     -------
     array_like
-        `arr`
+        The same object as `arr`.
 
     Raises
     ------
@@ -150,13 +150,14 @@ def filter_points_in_box(
     start, stop : sequence of float, shape (ndim,)
         Bounds of the box; a point on `start` is inside, one on `stop` is not [voxel].
     return_idx : bool
-        Also return the rows kept.
+        Whether to return also the numbers of the rows that are kept.
 
     Returns
     -------
     points : ndarray, shape (n_kept, n_columns)
+        Rows of the points in the box.
     rows : ndarray of int, shape (n_kept,)
-        Only if `return_idx`.
+        Their row numbers; only if `return_idx` is true.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def filter_points_in_box(
 
     References
     ----------
-    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
+    .. [1] Name and meaning from ``scout.utils``, which allows only three axes.
     """
     points = np.asarray(coords)
     low, high = np.asarray(start), np.asarray(stop)
@@ -185,5 +186,5 @@ def _inside(arr: WritableArray | ReadableArray | SharesMemory, start: Coordinate
         raise BoundsError.of("start", first, f"the array has {len(shape)} axes")
     box = Box(first, last)
     if not Box.of_shape(shape[: box.ndim]).contains(box) or any(low < 0 for low in first):
-        raise BoundsError(f"box from {first} to {last}: must lie inside the array, of shape {shape}")
+        raise BoundsError(f"box from {first} to {last}: must lie inside the array of shape {shape}")
     return box

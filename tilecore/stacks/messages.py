@@ -1,4 +1,4 @@
-"""SCOUT's messages on the terminal."""
+"""Messages on the terminal, as in SCOUT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Verbose(Protocol):
 
 
 def verbose_print(args: Verbose, msg: str) -> None:
-    """Print a message if ``args.verbose`` says so.
+    """Print a message if ``args.verbose`` is true.
 
     References
     ----------

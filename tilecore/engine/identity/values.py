@@ -1,4 +1,4 @@
-"""What tells a value from another by its content, as JSON values."""
+"""Descriptions of values by their content, as JSON values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["new_describer"]
 
 
 def new_describer() -> Describer:
-    """A describer that has described nothing yet."""
+    """Return a describer that has not described anything yet."""
     return Describer(_kind_of)
 
 
@@ -48,7 +48,7 @@ def _set(describe: Describer, value: set[Any] | frozenset[Any]) -> dict[str, Any
 
 
 def _mapping(describe: Describer, value: Mapping[Any, Any]) -> dict[str, Any]:
-    """By name where that can be done, and in which order the names come."""
+    """Describe a mapping by its names, and their order, if all of them are text."""
     if not all(type(name) is str for name in value):
         return {"items": [[describe(name), describe(each)] for name, each in value.items()]}
     described = {"dict": {name: describe(each) for name, each in value.items()}}
@@ -110,7 +110,7 @@ def _ufunc(describe: Describer, value: np.ufunc) -> dict[str, Any]:
 
 
 def _path(_: Describer, value: PurePath) -> dict[str, Any]:
-    return {"path": os.fspath(value)}  # a pickle of it tells of what parts it was put together
+    return {"path": os.fspath(value)}  # a pickle would depend on the parts that the path was built from
 
 
 def _cached(describe: Describer, value: functools._lru_cache_wrapper[Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
 
 
 def _object(describe: Describer, value: Any) -> Json:
-    """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
+    """Describe an object by the parts that pickle would store; the pickle's bytes would tell equal objects apart."""
     if isinstance(value, (SharedArray, HoldsSharedArray)):
         return describe(as_array(value))
     access = access_of(value)
@@ -137,7 +137,7 @@ def _object(describe: Describer, value: Any) -> Json:
     reduce = copyreg.dispatch_table.get(type(value))
     try:
         reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
-    except Exception:  # it is made of what cannot leave this process: an open file, a generator
+    except Exception:  # it holds something that cannot leave this process: an open file, a generator
         return unknown(value)
     if isinstance(reduced, str):
         return code.by_name(describe, getattr(value, "__module__", None) or type(value).__module__, reduced)
@@ -150,7 +150,7 @@ def _lock(_: Describer, value: object) -> dict[str, Any]:
     return {"type": type(value).__name__}
 
 
-# By their exact type: what is derived from them may hold more.
+# Functions for exact types; a derived class may hold more.
 _EXACTLY: dict[type, Describe] = {
     list: _list,
     tuple: _tuple,

@@ -1,4 +1,4 @@
-"""HDF5 files, written by one process."""
+"""Sink for HDF5 files, which one process writes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _FILTERS: dict[str, dict[str, Any]] = {
 
 
 class Hdf5Sink(FileSink):
-    """A chunked dataset with checksums, ``data`` unless another place is named.
+    """An HDF5 file with a chunked dataset and checksums, named ``data`` by default.
 
-    HDF5 has no two writers: results come back to the process that runs the tiles. Nor has it
-    a journal of its own: a file whose writer was killed may be damaged, and is then begun anew.
+    HDF5 allows no two writers at once: results come back to the process that runs the tiles. It has
+    no journal of its own: a file whose writer was killed may be damaged, and is then written again.
     """
 
     kind: ClassVar[str] = "hdf5"
@@ -53,7 +53,7 @@ class Hdf5Sink(FileSink):
 
     @property
     def write_units(self) -> tuple[int, ...]:
-        """Shape of a chunk: one that is cut by two tiles would be compressed twice."""
+        """Shape of a chunk, as a chunk that two tiles cut would be compressed twice."""
         return self.chunks
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
@@ -81,16 +81,16 @@ class Hdf5Sink(FileSink):
         return dataset
 
     def flush(self) -> None:
-        """Write what the library still holds."""
+        """Write the data that the library still keeps in memory."""
         dataset: h5py.Dataset = self.target
         dataset.file.flush()
 
     def result(self) -> FileSource:
-        """The dataset of the complete file."""
+        """Open the dataset of the complete file."""
         return open_source(f"{self.path}:/{self._dataset}")
 
     def _is_sound(self, data: Path) -> bool:
-        """Read every chunk there is; checksums tell those that are damaged."""
+        """Whether every chunk can be read; their checksums show which ones are damaged."""
         try:
             with self._h5py.File(data, "r") as file:
                 dataset = file[self._dataset]
@@ -98,7 +98,7 @@ class Hdf5Sink(FileSink):
                     start = dataset.id.get_chunk_info(number).chunk_offset
                     dataset[tuple(slice(first, first + n) for first, n in zip(start, dataset.chunks, strict=True))]
         except (OSError, KeyError, RuntimeError) as error:
-            _log.warning("%s was damaged when its writer died, and is begun anew: %s", data, error)
+            _log.warning("%s was damaged when its writer died, and is written again from the start: %s", data, error)
             return False
         return True
 

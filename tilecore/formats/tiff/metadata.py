@@ -1,4 +1,4 @@
-"""What TIFF files say of their voxels: OME-XML, ImageJ's and tifffile's own descriptions."""
+"""Metadata of TIFF files: from OME-XML, ImageJ and tifffile."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["linked_files", "physical"]
 
 
 def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
-    """Voxel size [um] along z, y, x, and names of channels, as far as the file gives them.
+    """Read the voxel size along z, y, x [um] and the names of the channels, as far as the file has them.
 
     Parameters
     ----------
     tif : tifffile.TiffFile
+        The open file.
     number : int
-        Of the series.
+        Number of the series.
     """
     if tif.is_ome:
         return _of_ome(tif.ome_metadata or "", number)
@@ -36,7 +37,7 @@ def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | N
 
 
 def linked_files(ome_xml: str) -> list[str]:
-    """Names of the other files that an OME-TIFF has parts in."""
+    """Names of the other files that hold parts of an OME-TIFF image."""
     return re.findall(r"""(?:FileName|MetadataFile)\s*=\s*["']([^"']*)["']""", ome_xml)
 
 
