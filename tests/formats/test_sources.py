@@ -324,40 +324,6 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
             verb("")
 
 
-def test_readers_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
-
-    from tilecore import plugins
-
-    (tmp_path / "v.text").write_text("1 2 3\n4 5 6\n")
-    monkeypatch.setattr(
-        plugins,
-        "entry_points",
-        lambda group, name: [EntryPoint(name, f"{__name__}:TextReader", group)] if name == "text" else [],
-    )
-    np.testing.assert_array_equal(open_source(tmp_path / "v.text")[:, 1:], [[2, 3], [5, 6]])
-    (tmp_path / "v.other").write_text("?")
-    with pytest.raises(ParameterError, match="known ones are"):
-        open_source(tmp_path / "v.other")
-
-
-class TextReader:
-    """A kind of file that tilecore does not know."""
-
-    mapped = None
-
-    def __init__(self, path: str) -> None:
-        from tilecore.formats.image_info import ImageInfo
-
-        self._array = np.loadtxt(path)
-        self.info = ImageInfo("text", self._array.shape, self._array.dtype, "YX")
-
-    def read(self, box: Any) -> np.ndarray:
-        return self._array[box.slices]
-
-    def verify(self) -> None: ...
-
-
 def test_hdf5_without_h5py_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

@@ -14,7 +14,7 @@ from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
 from tilecore.engine.task_loop import DEFAULT_RETRIES, OnError
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.executors.base import EXECUTORS, Executor, create_executor
+from tilecore.executors.base import Executor, create_executor, executor_names, lacks
 from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["Options", "RunOptions"]
@@ -25,8 +25,8 @@ class RunOptions(TypedDict, total=False):
 
     Attributes
     ----------
-    executor : {"processes", "threads", "serial"} or Executor
-        Who runs the tiles. Default: processes.
+    executor : {"processes", "threads", "serial"}, str or Executor
+        Who runs the tiles; also by the name under which another package registered one. Default: processes.
     workers : int
         Tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
     start_method : {"forkserver", "spawn", "fork"}
@@ -176,9 +176,8 @@ _OF_EXECUTORS = ("workers", "start_method", "threads_per_worker", "timeout")
 
 def _check_executor(executor: object, run: RunOptions) -> None:
     """Refuse what is no executor, and what would be ignored beside one."""
-    missing = [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
-    if missing or isinstance(executor, type):
-        names = ", ".join(EXECUTORS)
+    if lacks(executor):
+        names = ", ".join(executor_names())
         raise ParameterTypeError.of("executor", executor, f"one of {names}, or an object as these make")
     ignored = [name for name in _OF_EXECUTORS if run.get(name) is not None]
     if ignored:

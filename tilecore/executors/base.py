@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
+from tilecore import plugins
 from tilecore.arrays.access import Reach
-from tilecore.errors import ParameterError
+from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Failure", "Function", "Outcome", "Reach", "Task", "create_executor"]
+__all__ = [
+    "ENTRY_POINTS",
+    "EXECUTORS",
+    "Crew",
+    "Executor",
+    "Failure",
+    "Function",
+    "Outcome",
+    "Reach",
+    "Task",
+    "create_executor",
+    "executor_names",
+    "lacks",
+]
 
 #: A task is anything small that can be pickled: executors do not look into it.
 Task = Hashable
@@ -165,6 +178,24 @@ EXECUTORS = {
     "processes": "tilecore.executors.processes.executor:ProcessExecutor",
 }
 
+#: Where packages register executors, each by the name that callers give. Names of `EXECUTORS` stay tilecore's.
+ENTRY_POINTS = "tilecore.executors"
+
+# What these options are if nobody gives them.
+_DEFAULTS = {"threads_per_worker": 1}
+
+
+def executor_names() -> list[str]:
+    """List the names of all executors: tilecore's, then those of other packages."""
+    return [*EXECUTORS, *(name for name in plugins.names(ENTRY_POINTS) if name not in EXECUTORS)]
+
+
+def lacks(executor: object) -> list[str]:
+    """List what an object would need to be an executor."""
+    if isinstance(executor, type):
+        return ["an object: this is a class"]
+    return [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
+
 
 def create_executor(name: str, **options: Any) -> Executor:
     """Make an executor by its name.
@@ -172,17 +203,27 @@ def create_executor(name: str, **options: Any) -> Executor:
     Parameters
     ----------
     name : str
-        A key of `EXECUTORS`.
+        A key of `EXECUTORS`, or the name of an entry point of the group ``tilecore.executors``.
     **options
         As of the executor.
 
     Raises
     ------
     ParameterError
-        If there is none of that name.
+        If there is none of that name, or it does not take an option that was given.
+    ParameterTypeError
+        If what another package makes is no executor.
+    MissingDependencyError
+        If the other package cannot be imported.
     """
-    if name not in EXECUTORS:
-        raise ParameterError.of("executor", name, f"one of {', '.join(EXECUTORS)}")
-    module, _, attribute = EXECUTORS[name].partition(":")
-    executor: Executor = getattr(importlib.import_module(module), attribute)(**options)
+    make = plugins.load(EXECUTORS[name]) if name in EXECUTORS else plugins.find(ENTRY_POINTS, name)
+    if make is None:
+        raise ParameterError.of("executor", name, f"one of {', '.join(executor_names())}")
+    strange = plugins.not_taken(make, options)
+    for option in strange:
+        if options[option] != _DEFAULTS.get(option):
+            raise ParameterError.of(option, options[option], f"executor={name!r} has no such option")
+    executor: Executor = make(**{option: value for option, value in options.items() if option not in strange})
+    if missing := lacks(executor):
+        raise ParameterTypeError.of("executor", name, f"its package makes no executor; it lacks {', '.join(missing)}")
     return executor
