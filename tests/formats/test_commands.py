@@ -15,10 +15,10 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import volume
 from tests.faults.harness import places, tiles_in_journal
 from tilecore import create_sink, open_source
 from tilecore.cli.main import main
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 

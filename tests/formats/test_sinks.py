@@ -13,9 +13,10 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
 from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
 from tilecore.formats.creating import plan_sink
+from tilecore.testing import SinkContract
+from tilecore.testing.sinks.file_driver import SHAPE, same, volume
 
 
 class TestNpy(SinkContract):
