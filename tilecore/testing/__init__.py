@@ -15,11 +15,13 @@ from tilecore.errors import MissingDependencyError
 from tilecore.testing.leaks import nothing_left, start_what_stays
 
 if TYPE_CHECKING:
+    from tilecore.testing.detectors import DetectorContract
     from tilecore.testing.executors.contract import ExecutorContract
     from tilecore.testing.readers import ReaderContract
     from tilecore.testing.sinks.contract import SinkContract
 
 __all__ = [
+    "DetectorContract",
     "ExecutorContract",
     "ReaderContract",
     "SinkContract",
@@ -29,6 +31,7 @@ __all__ = [
 
 # Where each contract is. They import pytest, so that they are imported when they are asked for.
 _CONTRACTS = {
+    "DetectorContract": "detectors",
     "ExecutorContract": "executors.contract",
     "ReaderContract": "readers",
     "SinkContract": "sinks.contract",
