@@ -91,7 +91,7 @@ class ReaderContract:
         """Shape, dtype, axes and voxel size are known before a voxel is read."""
         assert isinstance(source, Source), "what is opened must be a Source"
         assert source.shape == _SHAPE, "the shape must be that of the volume, as z, y, x"
-        assert source.dtype == np.uint16, "the dtype must be that of the volume"
+        assert _is_uint16(source.dtype), "the dtype must be that of the volume, in any order of bytes"
         assert source.axes == self.axes, "there must be a letter for each axis"
         expected = None if self.voxel_size_um is None else pytest.approx(self.voxel_size_um)
         assert source.voxel_size_um == expected, "the voxel size must be along z, y, x, in micrometres"
@@ -133,7 +133,7 @@ class ReaderContract:
         """All of it, a part of it, with another dtype, as a copy."""
         law = "numpy must get the whole volume"
         whole = np.asarray(source)
-        assert whole.shape == _SHAPE and whole.dtype == "uint16", law
+        assert whole.shape == _SHAPE and _is_uint16(whole.dtype), law
         np.testing.assert_array_equal(whole, volume(), err_msg=law)
         np.testing.assert_array_equal(np.asarray(source, np.float32), volume().astype("f4"), err_msg=law)
         own = np.array(source)
@@ -244,6 +244,10 @@ class ReaderContract:
             np.array(open_source(path, **options))
         names = [str(path), *(file.name for file in damaged)]
         assert any(name in str(error.value) for name in names), f"the error must name the file: {error.value}"
+
+
+def _is_uint16(dtype: np.dtype[Any]) -> bool:
+    return dtype.newbyteorder("=") == np.uint16
 
 
 def _open_files() -> list[str]:
