@@ -23,7 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_source_arguments(parser)
     parser.add_argument(
-        "output", metavar="OUTPUT", help="file to be made: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path"
+        "output",
+        metavar="OUTPUT",
+        help="file to be made: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path, "
+        "or with a suffix that another package writes",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     add_resume_argument(parser)

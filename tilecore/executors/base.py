@@ -88,7 +88,9 @@ class Outcome:
 class Executor(Protocol):
     """Says who runs tasks and how many at once; has nothing of any run.
 
-    The same executor may run one job after the other, or several at once.
+    The same executor may run one job after the other, or several at once. Executors of other packages are
+    registered among the entry points ``tilecore.executors``, and can be tested by
+    `tilecore.testing.ExecutorContract`.
     """
 
     @property

@@ -18,7 +18,8 @@ __all__ = ["MappedReader", "Reader"]
 class Reader(Protocol):
     """An open file of one kind, in one process: what a new kind has to bring.
 
-    It closes its file when it is dropped (`weakref.finalize`).
+    It closes its file when it is dropped (`weakref.finalize`). Kinds of other packages are registered among
+    the entry points ``tilecore.readers``, and can be tested by `tilecore.testing.ReaderContract`.
 
     Attributes
     ----------

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import os
 import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 __all__ = ["CAN_LOOK", "descendants", "names_in_shm", "nothing_left", "start_what_stays"]
@@ -24,6 +24,10 @@ _PATIENCE = 60
 
 def start_what_stays() -> None:
     """Start multiprocessing's own helpers: they live as long as this process, and are not leaks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver, resource_tracker
+
     modules = ["tilecore.executors.processes.worker", "scipy.ndimage", "skimage.feature", "zarr"]
     forkserver.set_forkserver_preload(modules)
     resource_tracker.ensure_running()
