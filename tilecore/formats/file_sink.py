@@ -53,9 +53,6 @@ class FileSink:
     -----
     Process-safety: pickles as what it is to be and its token, and opens in another process what
     the first has created. Two processes may write at once what shares no write unit.
-
-    Kinds of other packages are registered among the entry points ``tilecore.sinks``, and can be
-    tested by `tilecore.testing.SinkContract`.
     """
 
     kind: ClassVar[str]
