@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.faults.leaks import nothing_left, start_what_stays
+from tilecore.testing import nothing_left, start_what_stays
 
 # Workers are started in hypothesis's examples too: how long one takes says nothing. The examples are the
 # same each time, so that a change is judged by what it changes; --hypothesis-profile=search looks for others.

@@ -38,6 +38,7 @@ RANKS = {
     "blobs": 8,
     "stacks": 8,  # the parts, thin over the engine
     "compat": 9,
+    "testing": 9,  # contracts for what other packages bring
     "cli": 10,
 }
 
@@ -79,6 +80,13 @@ def test_imports_come_from_lower_rooms(path: Path) -> None:
     for module in imports(path):
         other = room(module)
         assert other == own or RANKS[other] < RANKS[own], f"{dotted(path)} imports {module}"
+
+
+def test_nothing_needs_what_is_for_tests() -> None:
+    """The contracts need pytest: whoever runs tilecore need not have it."""
+    others = [path for path in MODULES if room(dotted(path)) != "testing"]
+    found = [dotted(path) for path in others if any(room(module) == "testing" for module in imports(path))]
+    assert found == []
 
 
 def test_every_room_has_a_rank() -> None:
@@ -187,6 +195,22 @@ def test_import_is_light() -> None:
     """``import tilecore`` loads numpy at most, and so do the names of the geometry."""
     assert not HEAVY & loaded_by("import tilecore")
     assert not HEAVY & loaded_by("import tilecore; tilecore.TileGrid; tilecore.Box")
+
+
+def test_contracts_are_loaded_when_they_are_asked_for() -> None:
+    """``tilecore.testing`` itself needs no pytest."""
+    assert "pytest" not in loaded_by("import tilecore.testing; tilecore.testing.nothing_left")
+    assert "pytest" in loaded_by("from tilecore.testing import ReaderContract")
+
+
+def test_a_contract_without_pytest_says_what_is_needed() -> None:
+    code = (
+        "import importlib.util; importlib.util.find_spec = lambda name: None\n"
+        "try: from tilecore.testing import SinkContract\n"
+        "except ImportError as error: print(error)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "tilecore[testing]"' in result.stdout
 
 
 def test_help_is_light() -> None:

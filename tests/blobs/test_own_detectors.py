@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +10,6 @@ from skimage.feature import blob_log
 
 from tests.blobs.volumes import of_tilecore, textured
 from tilecore import ParameterError, ParameterTypeError, TileError, detect_blobs
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tilecore-spots"
 
 
 def brightest(block: Any, n_spots: int = 3) -> Any:
@@ -47,35 +42,6 @@ def test_by_module_and_name(volume: Any) -> None:
     blobs = detect_blobs(volume, detector=f"{__name__}:brightest", halo=0, overlap=1, tile_shape=16, executor="serial")
     assert len(blobs) == 3 * 4
     assert blobs.counts_per_tile() == {(0, y, x): 3 for y in (0, 1) for x in (0, 1)}
-
-
-def test_example_package(volume: Any, tmp_path: Path) -> None:
-    """The example package is installed like any other, and its detector is found by name."""
-    pytest.importorskip("setuptools", minversion="70.1", reason="without it, building needs the package wheel")
-    source, target = tmp_path / "source", tmp_path / "site"
-    for path in EXAMPLE.rglob("*"):
-        if path.is_file() and path.suffix in {".cfg", ".toml", ".py"}:
-            copy = source / path.relative_to(EXAMPLE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--disable-pip-version-check", "--target", target, source], check=True)
-    np.save(tmp_path / "volume.npy", (volume * 1000).astype(np.uint16))
-    command = [sys.executable, "-m", "tilecore", "blobs", "volume.npy", "-o", "spots.csv", "-q", "-j", "2"]
-    command += ["--detector", "bright-spots", "--param", "radius=3", "--param", "brightness=500", "--tile-shape", "11"]
-    repository = str(Path(__file__).parents[2])
-    environment = {"PYTHONPATH": f"{target}:{repository}", "PATH": "/usr/bin:/bin"}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    table = np.genfromtxt(tmp_path / "spots.csv", delimiter=",", names=True)
-    sys.path.insert(0, str(target))
-    try:
-        from tilecore_spots import bright_spots
-    finally:
-        sys.path.remove(str(target))
-    expected = bright_spots((volume * 1000).astype(np.uint16), radius=3, brightness=500)
-    found = np.stack([table[name] for name in ("z", "y", "x", "radius", "brightness")], axis=1)
-    np.testing.assert_array_equal(found, expected[np.lexsort(expected.T[2::-1])])
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tilecore import Tile
+from tilecore.testing.patience import FOR_EVER, HANGS
 
 METHODS = ["fork", "forkserver", "spawn"]
-
-#: Ends a test that hangs; whatever works needs a small part of it, on a busy machine too [s].
-HANGS = 180.0
-#: How long something sleeps that must be ended by others: far longer than anybody waits for it [s].
-FOR_EVER = 100 * HANGS
 
 VOLUME = np.random.default_rng(0).random((8, 12, 12))
 TILES: dict[str, Any] = {"tile_shape": (2, 6, 6), "halo": 1, "workers": 2, "pass_tile": True, "progress": False}
@@ -190,29 +186,6 @@ class Held(NamedTuple):
                     if Held.at(opened) == self:
                         return True
         return False
-
-
-def descendants(pid: int) -> list[int]:
-    """Running children of a process, and their children."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, todo = [], [pid]
-    while todo:
-        todo += (own := children.get(todo.pop(), []))
-        found += own
-    return found
-
-
-def names_in_shm(pids: Iterable[int]) -> list[str]:
-    """Names of shared memory from these processes."""
-    owners = {str(pid) for pid in pids}
-    return [path.name for path in Path("/dev/shm").glob("tilecore-*") if path.name.split("-")[1] in owners]
 
 
 def wait_until(condition: Callable[[], Any]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import Session, alive, descendants, wait_until
+from tests.faults.harness import Session, alive, wait_until
 from tilecore import SharedArray, Tile, collect_tiles, create_sink, map_tiles
+from tilecore.testing.leaks import descendants
 
 VOLUME = np.arange(4.0 * 6).reshape(4, 6)
 PACKAGE = str(Path(__file__).parents[2] / "tilecore")

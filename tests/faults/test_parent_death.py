@@ -26,12 +26,12 @@ from tests.faults.harness import (
     PidLog,
     Session,
     alive,
-    names_in_shm,
     tiles_in_journal,
     wait_until,
 )
 from tilecore import SharedArray, Tile, map_tiles
 from tilecore.executors.processes import worker as worker_module
+from tilecore.testing.leaks import names_in_shm
 
 
 @pytest.fixture(params=METHODS)

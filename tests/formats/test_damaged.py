@@ -20,7 +20,6 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import volume
 from tests.formats import test_sources as kinds
 from tilecore import (
     MemoryBudgetError,
@@ -34,6 +33,7 @@ from tilecore import (
     map_tiles,
     open_source,
 )
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import volume
 from tilecore import create_sink, detect_blobs, map_tiles, open_source
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 

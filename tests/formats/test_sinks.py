@@ -13,9 +13,10 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
 from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
 from tilecore.formats.creating import prepare_sink
+from tilecore.testing import SinkContract
+from tilecore.testing.sinks.file_driver import SHAPE, same, volume
 
 
 class TestNpy(SinkContract):
@@ -168,6 +169,14 @@ def test_numbers_that_tiff_has_not(tmp_path: Path, dtype: Any, other: str) -> No
     with pytest.raises(ParameterError, match=f"use {other}"):
         create_sink(tmp_path / "v.tif", (4, 5, 6), dtype)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["v.zarr", "v.h5"])
+def test_chunks_that_are_longer_than_the_image(tmp_path: Path, name: str) -> None:
+    data = np.arange(24, dtype="u2").reshape(2, 3, 4)
+    with create_sink(tmp_path / name, data.shape, "u2", chunks=(8, 2, 100)) as sink:
+        sink[...] = data
+    np.testing.assert_array_equal(open_source(tmp_path / name)[...], data)
 
 
 def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:

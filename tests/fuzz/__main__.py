@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.faults.leaks import start_what_stays
 from tests.fuzz.looping import FUZZERS, describe, draw_case, run_seed, search
+from tilecore.testing import start_what_stays
 
 
 def main(words: Sequence[str] | None = None) -> int:

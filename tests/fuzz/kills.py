@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tests.faults.harness import FOR_EVER, Once, descendants
-from tests.faults.leaks import nothing_left
+from tests.faults.harness import Once
 from tests.fuzz.collecting import assert_alike
 from tests.fuzz.voxels import assert_same, voxels
 from tilecore import SharedArray, Tile, TileError, TileGrid, WorkerError, collect_tiles, map_tiles
+from tilecore.testing.leaks import descendants, nothing_left
+from tilecore.testing.patience import FOR_EVER
 
 DEEDS = {
     "exit": lambda: os._exit(3),

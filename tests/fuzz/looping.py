@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tests.faults.leaks import nothing_left
 from tests.fuzz.known import is_known, is_known_end
+from tilecore.testing import nothing_left
 
 FUZZERS = ["engine", "collecting", "chunks", "blobs", "resume", "kills"]
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.harness import names_in_shm
 from tilecore.errors import ParameterError, SharedMemoryError
 from tilecore.memory import segments
 from tilecore.memory.segments import Segment, default_backend
+from tilecore.testing.leaks import names_in_shm
 
 BACKENDS = ["memfd", "shm", "mmap"]
 METHODS = ["fork", "forkserver", "spawn"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tilecore
-from tests.faults.harness import names_in_shm
 from tilecore import SharedArr, SharedArrsContainer, SharedMemory, get_mp_pool, settings
+from tilecore.testing.leaks import names_in_shm
 
 METHODS = ["fork", "forkserver", "spawn"]
 BACKENDS = ["shm", "memfd", "mmap"]

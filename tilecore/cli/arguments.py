@@ -123,7 +123,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the options of a run."""
     group = parser.add_argument_group("run")
     add_plan_arguments(group)
-    group.add_argument("--executor", choices=["processes", "threads", "serial"])
+    group.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="who runs the tiles: processes (default), threads, serial, or one that another package brings",
+    )
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
     group.add_argument(
         "--tile-shape", type=int, nargs="+", metavar="N", help="shape of a tile, per axis [voxel] (default: chosen)"

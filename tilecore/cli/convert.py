@@ -26,7 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
     add_source_arguments(parser)
     parser.add_argument(
-        "output", metavar="OUTPUT", help="file to write: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path"
+        "output",
+        metavar="OUTPUT",
+        help="file to write: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path, "
+        "or with a suffix that another package writes",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     add_resume_argument(parser)

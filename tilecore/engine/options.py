@@ -14,7 +14,7 @@ from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.executors.base import EXECUTORS, Executor, create_executor
+from tilecore.executors.base import Executor, create_executor, executor_names, lacks
 from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["DEFAULT_RETRIES", "Options", "RunOptions"]
@@ -28,8 +28,8 @@ class RunOptions(TypedDict, total=False):
 
     Attributes
     ----------
-    executor : {"processes", "threads", "serial"} or Executor
-        Executor that runs the tiles. Default: processes.
+    executor : {"processes", "threads", "serial"}, str or Executor
+        Executor that runs the tiles; also by the name under which another package registered one. Default: processes.
     workers : int
         Number of tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
     start_method : {"forkserver", "spawn", "fork"}
@@ -175,9 +175,8 @@ _OF_EXECUTORS = ("workers", "start_method", "threads_per_worker", "timeout")
 
 def _check_executor(executor: object, run: RunOptions) -> None:
     """Refuse an object that is not an executor, and options that an executor object would ignore."""
-    missing = [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
-    if missing or isinstance(executor, type):
-        names = ", ".join(EXECUTORS)
+    if lacks(executor):
+        names = ", ".join(executor_names())
         raise ParameterTypeError.of("executor", executor, f"one of {names}, or an executor object")
     ignored = [name for name in _OF_EXECUTORS if run.get(name) is not None]
     if ignored:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias, TypedDict, Unpack
 
+from tilecore import plugins
 from tilecore.arrays.access import Reach
-from tilecore.errors import ParameterError
+from tilecore.errors import ParameterError, ParameterTypeError
 
 __all__ = [
+    "ENTRY_POINTS",
     "EXECUTORS",
     "Crew",
     "Executor",
@@ -22,6 +23,8 @@ __all__ = [
     "Reach",
     "Task",
     "create_executor",
+    "executor_names",
+    "lacks",
 ]
 
 #: Type of a task: any small object that can be pickled. Executors do not look into it.
@@ -88,7 +91,9 @@ class Outcome:
 class Executor(Protocol):
     """Settings of how tasks run and how many at once; it keeps nothing of any run.
 
-    The same executor may be used for several runs, one after the other or at once.
+    The same executor may be used for several runs, one after the other or at once. Executors of other packages are
+    registered among the entry points ``tilecore.executors``, and can be tested by
+    `tilecore.testing.ExecutorContract`.
     """
 
     @property
@@ -178,6 +183,24 @@ EXECUTORS = {
     "processes": "tilecore.executors.processes.executor:ProcessExecutor",
 }
 
+#: Where packages register executors, each by the name that callers give. Names of `EXECUTORS` stay tilecore's.
+ENTRY_POINTS = "tilecore.executors"
+
+# What these options are if nobody gives them.
+_DEFAULTS = {"threads_per_worker": 1}
+
+
+def executor_names() -> list[str]:
+    """List the names of all executors: tilecore's, then those of other packages."""
+    return [*EXECUTORS, *(name for name in plugins.names(ENTRY_POINTS) if name not in EXECUTORS)]
+
+
+def lacks(executor: object) -> list[str]:
+    """List what an object would need to be an executor."""
+    if isinstance(executor, type):
+        return ["an object: this is a class"]
+    return [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
+
 
 class ExecutorOptions(TypedDict, total=False):
     """What an executor is made with; each takes what it has a use for."""
@@ -194,17 +217,28 @@ def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
     Parameters
     ----------
     name : str
-        A key of `EXECUTORS`.
+        A key of `EXECUTORS`, or the name of an entry point of the group ``tilecore.executors``.
     **options
         Options of that executor.
 
     Raises
     ------
     ParameterError
-        If no executor has this name.
+        If no executor has this name, or it does not take an option that was given.
+    ParameterTypeError
+        If what another package makes is no executor.
+    MissingDependencyError
+        If the other package cannot be imported.
     """
-    if name not in EXECUTORS:
-        raise ParameterError.of("executor", name, f"one of {', '.join(EXECUTORS)}")
-    module, _, attribute = EXECUTORS[name].partition(":")
-    executor: Executor = getattr(importlib.import_module(module), attribute)(**options)
+    make = plugins.load(EXECUTORS[name]) if name in EXECUTORS else plugins.find(ENTRY_POINTS, name)
+    if make is None:
+        raise ParameterError.of("executor", name, f"one of {', '.join(executor_names())}")
+    given: dict[str, object] = {**options}
+    strange = plugins.not_taken(make, given)
+    for option in strange:
+        if given[option] != _DEFAULTS.get(option):
+            raise ParameterError.of(option, given[option], f"executor={name!r} has no such option")
+    executor: Executor = make(**{option: value for option, value in given.items() if option not in strange})
+    if missing := lacks(executor):
+        raise ParameterTypeError.of("executor", name, f"its package makes no executor; it lacks {', '.join(missing)}")
     return executor

@@ -10,9 +10,9 @@ from typing import Literal, Unpack
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.errors import MissingFileError
+from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.kinds import kind_to_write, split_place
+from tilecore.formats.kinds import SINKS, kind_to_write, last_suffix, split_place, written_suffixes
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 from tilecore.output_file import refuse_existing
@@ -130,9 +130,21 @@ def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: 
     that creates the file must check for it.
     """
     name, dataset = split_place(as_path(path))
-    kind = kind_to_write(name)
+    sink = _sink_class(name)
     spec = SinkSpec.of(Path(os.path.abspath(name)), shape, dataset, **options)
     if not spec.path.parent.is_dir():
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")
-    sink: type[FileSink] = plugins.load(str(kind.sink))
     return sink(spec)
+
+
+def _sink_class(name: str) -> type[FileSink]:
+    """What writes a file of this name: tilecore's own, or what another package has registered for the suffix."""
+    kind = kind_to_write(name)
+    sink = plugins.find(SINKS, last_suffix(name)) if kind is None else plugins.load(str(kind.sink))
+    if sink is None:
+        raise ParameterError.of("path", name, f"files are written with the suffixes {', '.join(written_suffixes())}")
+    if not (isinstance(sink, type) and issubclass(sink, FileSink)):
+        raise ParameterTypeError.of(
+            "path", name, f"{sink!r} of the group {SINKS} must be a class derived from FileSink"
+        )
+    return sink

@@ -30,7 +30,7 @@ __all__ = ["FileSink"]
 
 
 class FileSink:
-    """Base class of sinks of all kinds of files.
+    """Base class of sinks of all kinds of files; a new kind gives `kind`, ``_make`` and ``_reopened``.
 
     Parameters
     ----------

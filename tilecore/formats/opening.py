@@ -14,7 +14,7 @@ from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.descriptor import Descriptor, stamp_of
 from tilecore.formats.image_info import ImageInfo
-from tilecore.formats.kinds import KINDS, kind_of_signature, kind_of_suffix, known_suffixes, split_place
+from tilecore.formats.kinds import KINDS, READERS, kind_of_signature, kind_of_suffix, known_suffixes, split_place
 from tilecore.formats.paths import is_pattern
 from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
@@ -132,16 +132,15 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     asked = {option: value for option, value in given.items() if value != _DEFAULTS.get(option)}
     if kind in KINDS:
         opener = plugins.load(KINDS[kind].reader)
-        unknown = set(asked) - set(KINDS[kind].options)
-        if unknown:
-            raise ParameterError(
-                f"{', '.join(sorted(unknown))}: {kind} files such as {name} do not have this; leave it out"
-            )
+        unknown = sorted(set(asked) - set(KINDS[kind].options))
     else:
-        opener = plugins.find("tilecore.readers", kind)
+        opener = plugins.find(READERS, kind)
         if opener is None:
             known = ", ".join(known_suffixes())
             raise ParameterError.of("path", name, f"this suffix is unknown; known ones are {known}")
+        unknown = plugins.not_taken(opener, sorted(asked))
+    if unknown:
+        raise ParameterError(f"{', '.join(unknown)}: {kind} files such as {name} have no such option")
     absolute = os.path.abspath(name)
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
@@ -175,9 +174,12 @@ def _kind_of_folder(path: Path) -> str:
         return "n5"
     if suffix in (".zarr", ".n5"):
         raise UnreadableFileError(f"{path} has no metadata: it is not a {suffix} file, or it is damaged")
-    if suffix in known_suffixes() and suffix not in (".tif", ".tiff"):
+    if suffix in ("", ".tif", ".tiff"):
+        return "planes"
+    if any(suffix in kind.suffixes for kind in KINDS.values()):
         raise UnreadableFileError(f"{path} is a folder, not a {suffix} file")
-    return "planes"
+    # Files of another package's kind may be folders.
+    return suffix.lstrip(".") if suffix in known_suffixes() else "planes"
 
 
 def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> list[int | slice]:

@@ -19,6 +19,8 @@ class Reader(Protocol):
     """An open file of one kind, in one process.
 
     A new kind of file must provide this interface. A reader closes its file when it is deleted (`weakref.finalize`).
+    Kinds of other packages are registered among the entry points ``tilecore.readers``, and can be tested by
+    `tilecore.testing.ReaderContract`.
 
     Attributes
     ----------

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.pictures.projections import Planes, brightest_of, max_projection
+from tilecore.pictures.scale_bar import draw_scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +204,7 @@ class _Picture:
         axes.set_ylim(edges[2:])
         axes.set_axis_off()
         if panel.projected in (0, None):
-            _draw_scale_bar(axes, self.extent[-1], size[-1], "um" if self.blobs.voxel_size_um else "voxels")
+            draw_scale_bar(axes, self.extent[-1], size[-1], "um" if self.blobs.voxel_size_um else "voxels")
             self._draw_legend(axes)
 
     def _chosen(self, axis: int) -> tuple[range | None, npt.NDArray[np.intp]]:
@@ -299,28 +300,3 @@ def _draw_circles(axes: Axes, centers: Floats, diameters: Floats, style: dict[st
         **style,
     )
     axes.add_collection(circles)
-
-
-def _draw_scale_bar(axes: Axes, extent: float, voxel: float, unit: str) -> None:
-    """Draw a scale bar of a round length, about a sixth of the picture's width; none if shorter than a voxel."""
-    rough = extent / 6
-    if rough < voxel:
-        return
-    power = 10.0 ** math.floor(math.log10(rough))
-    length = max(step * power for step in (1, 2, 5) if step * power <= rough)
-    left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
-    height = abs(axes.get_ylim()[0] - axes.get_ylim()[1])
-    start, y = left + 0.03 * extent, bottom - 0.03 * height
-    outline: dict[str, Any] = {"color": "black", "linewidth": 6, "solid_capstyle": "butt"}
-    axes.plot([start, start + length], [y, y], **outline)
-    axes.plot([start, start + length], [y, y], **{**outline, "color": "white", "linewidth": 3.5})
-    axes.annotate(
-        f"{length:g} {unit}",
-        (start + length / 2, y),
-        xytext=(0, 5),
-        textcoords="offset points",
-        color="white",
-        ha="center",
-        fontsize=9,
-        bbox={"facecolor": "black", "alpha": 0.6, "pad": 1, "edgecolor": "none"},
-    )

@@ -47,7 +47,9 @@ class Hdf5Sink(FileSink):
 
     def __init__(self, spec: SinkSpec) -> None:
         super().__init__(spec)
-        self.chunks = spec.chunks or default_chunks(spec.shape)
+        chunks = spec.chunks or default_chunks(spec.shape)
+        # HDF5 has no chunk that is longer than its image.
+        self.chunks = tuple([min(chunk, max(length, 1)) for chunk, length in zip(chunks, spec.shape, strict=True)])
         self._h5py = import_h5py(str(spec.path))
         self._closer: weakref.finalize[[], Any] | None = None
 
