@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,15 @@ def test_yama_is_obeyed(scope: str, reachable: bool, monkeypatch: pytest.MonkeyP
         assert is_reachable_by_workers() is reachable
     finally:
         is_reachable_by_workers.cache_clear()
+
+
+def test_pages_are_made_by_workers_where_the_system_has_no_room_for_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread only saves time: a run does not depend on it."""
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    array = np.ones(2**16, dtype=np.uint8)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    process_memory.populate(array)
+    assert array.all()

@@ -7,6 +7,7 @@ between, and no work for the process that owns the memory.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Direction", "is_reachable_by_workers", "populate", "transfer"]
+
+_log = logging.getLogger(__name__)
 
 Direction = Literal["read", "write"]
 
@@ -71,7 +74,11 @@ def populate(array: npt.NDArray[Any]) -> None:
     """
     if array.nbytes and (array.flags.c_contiguous or array.flags.f_contiguous):
         arguments = (array, ctypes.CDLL(None).madvise)
-        threading.Thread(target=_populate, args=arguments, name="tilecore-populate", daemon=True).start()
+        thread = threading.Thread(target=_populate, args=arguments, name="tilecore-populate", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no room for a thread: the workers make the pages
+            _log.debug("pages are not made beforehand: %s", error)
 
 
 def _populate(array: npt.NDArray[Any], madvise: Callable[[ctypes.c_void_p, ctypes.c_size_t, int], int]) -> None:
