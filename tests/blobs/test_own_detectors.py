@@ -94,3 +94,17 @@ def test_what_a_detector_must_say(volume: Any) -> None:
         detect_blobs(volume, detector="no_such_module:name", halo=1)
     with pytest.raises(ParameterTypeError, match="function"):
         detect_blobs(volume, detector="math:pi", halo=1)
+
+
+def test_an_empty_result_has_the_columns_of_a_full_one(volume: Any) -> None:
+    """Pipelines look columns up by name, also on a day on which nothing is found."""
+
+    def spots(block: np.ndarray, least: float) -> np.ndarray:
+        found = np.argwhere(block > least)
+        return np.column_stack([found, np.ones(len(found))])
+
+    options: dict[str, Any] = {"halo": 0, "tile_shape": 11, "executor": "serial", "overlap": 1}
+    full = detect_blobs(volume, detector=spots, params={"least": float(np.median(volume))}, **options)
+    empty = detect_blobs(volume, detector=spots, params={"least": float(volume.max())}, **options)
+    assert len(full) and not len(empty)
+    assert empty.columns == full.columns

@@ -254,13 +254,17 @@ class _Search:
         return found | {"channel": np.full(len(positions), self.channel)}
 
     def _rows(self, detector: Detector) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.intp]]:
-        """Rows that all tiles found, or None if there are none, and the grid position of each row's tile."""
-        tables, places, low, high = [], [], np.inf, -np.inf
+        """Rows that all tiles found, or None if no tile was searched, and the grid position of each row's tile."""
+        tables, places, low, high, empty = [], [], np.inf, -np.inf, None
         for tile, found in self._iterate(detect_in_tile, detector, self.run):
             for edges, start in zip(self.edges, tile.write.start, strict=True):
                 edges.add(start)
             low, high = np.fmin(low, found["low"]), np.fmax(high, found["high"])
-            if found["rows"] is not None and len(found["rows"]):
+            if found["rows"] is None:
+                continue
+            if len(found["rows"]) == 0:
+                empty = found["rows"] if empty is None or found["rows"].shape[1] > empty.shape[1] else empty
+            else:
                 tables.append(found["rows"])
                 places.append(np.tile(tile.index, (len(found["rows"]), 1)))
         if low == high and isinstance(detector, ScaleSpaceDetector):
@@ -268,7 +272,7 @@ class _Search:
         if len({table.shape[1] for table in tables}) > 1:
             raise ParameterError(f"{detector} returned tables with different numbers of columns")
         if not tables:
-            return None, np.empty((0, len(self.sources[0].shape)), dtype=np.intp)
+            return empty, np.empty((0, len(self.sources[0].shape)), dtype=np.intp)
         return np.concatenate(tables), np.concatenate(places)
 
     def _extremes(self, detector: ScaleSpaceDetector) -> tuple[float, float]:
