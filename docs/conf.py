@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import tilecore
 
 project = "tilecore"
@@ -17,6 +19,10 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = False
+# A folder may have no pages yet. (Sphinx 9 gives this warning no type, so ``suppress_warnings`` cannot name it.)
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(
+    lambda record: getattr(record, "subtype", "") != "empty_glob"
+)
 
 autosummary_generate = True
 autodoc_typehints = "none"
