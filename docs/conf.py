@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
+from pathlib import Path
 
 import tilecore
+
+# Extensions of these pages lie in docs/extensions; figures of the design also look at the tests.
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
 
 project = "tilecore"
 author = "The tilecore developers"
@@ -16,6 +22,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "matplotlib.sphinxext.plot_directive",
+    "command_help",
+    "short_names",
 ]
 exclude_patterns = ["_build"]
 nitpicky = False
@@ -24,8 +32,12 @@ logging.getLogger("sphinx.sphinx.directives.other").addFilter(
     lambda record: getattr(record, "subtype", "") != "empty_glob"
 )
 
-autosummary_generate = True
+# `Name` is a link where there is such an object, as in docstrings.
+default_role = "py:obj"
+add_module_names = False
+python_maximum_signature_line_length = 100
 autodoc_typehints = "none"
+autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
 # Figures are drawn by the build: ".. plot:: figures/NAME.py".
@@ -37,3 +49,6 @@ plot_html_show_source_link = False
 html_theme = "pydata_sphinx_theme"
 html_title = "tilecore"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["tilecore.css"]
+html_theme_options = {"footer_start": ["copyright"], "footer_end": [], "show_prev_next": True}

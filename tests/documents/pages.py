@@ -51,6 +51,11 @@ def steps(text: str) -> list[Command | doctest.Example]:
     return sorted([*commands, *examples], key=line_of)
 
 
+def not_run(text: str) -> str:
+    """What a page shows as mere text."""
+    return "\n".join(line for block in _blocks(text.splitlines()) if block.kind == "text" for line in block.lines)
+
+
 def line_of(step: Command | doctest.Example) -> int:
     """Number of a step's first line on the page, from 1."""
     return step.line if isinstance(step, Command) else step.lineno + 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import docutils.core
 import pytest
 
+from tests.documents.pages import not_run
 from tests.documents.running import ROOT, environment_with_tilecore, run_page
 from tilecore.cli import main
 
@@ -53,10 +54,9 @@ def test_files_and_commands_that_a_document_names_exist(path: Path) -> None:
     text = path.read_text()
     for name in re.findall(r"``((?:docs|examples|benchmarks|tests|tilecore)/[\w./-]+)``", text):
         assert (ROOT / name).exists(), name
-    for line in re.findall(r"^ +(?:\$ )?(tilecore [a-z].*)$", re.sub(r"\\\n *", "", text), re.MULTILINE):
+    for line in re.findall(r"^ +(tilecore [a-z].*)$", re.sub(r"\\\n *", "", not_run(text)), re.MULTILINE):
         arguments = shlex.split(line, comments=True)[1:]
-        if not {"--help", "-h"} & set(arguments):
-            main._parser(arguments).parse_args(arguments)
+        main._parser(arguments).parse_args(arguments)
 
 
 @every_page
