@@ -23,6 +23,7 @@ extensions = [
     "numpydoc",
     "matplotlib.sphinxext.plot_directive",
     "command_help",
+    "rooms",
     "short_names",
 ]
 exclude_patterns = ["_build"]
