@@ -42,3 +42,10 @@ def test_tests_that_a_page_names_exist(path: object) -> None:
     for file, names in re.findall(r"(tests/[\w/]+\.py)((?:::\w+)+)", path.read_text()):
         source, last = (ROOT / file).read_text(), names.split("::")[-1]
         assert re.search(rf"^ *(?:def|class) {last}\b", source, re.MULTILINE), f"{file}{names}"
+
+
+def test_every_test_of_a_fault_is_in_the_table() -> None:
+    table = (ROOT / "docs/reference/faults.rst").read_text()
+    for path in sorted((ROOT / "tests/faults").glob("test_*.py")):
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE):
+            assert f"``tests/faults/{path.name}::{name}``" in table

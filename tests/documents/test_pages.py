@@ -62,4 +62,5 @@ def test_files_and_commands_that_a_document_names_exist(path: Path) -> None:
 @every_page
 def test_lines_are_short(path: Path) -> None:
     for number, line in enumerate(path.read_text().splitlines(), start=1):
-        assert len(line) <= 120, f"{path.name}, line {number} has {len(line)} characters"
+        is_one_word = max(map(len, line.split()), default=0) > 100  # the name of a test cannot be broken
+        assert len(line) <= 120 or is_one_word, f"{path.name}, line {number} has {len(line)} characters"
