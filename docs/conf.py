@@ -23,6 +23,7 @@ extensions = [
     "numpydoc",
     "matplotlib.sphinxext.plot_directive",
     "command_help",
+    "measured",
     "rooms",
     "short_names",
 ]
