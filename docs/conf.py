@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "matplotlib.sphinxext.plot_directive",
+    "breakable",
     "command_help",
     "measured",
     "rooms",
@@ -53,4 +54,15 @@ html_title = "tilecore"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["tilecore.css"]
-html_theme_options = {"footer_start": ["copyright"], "footer_end": [], "show_prev_next": True}
+html_theme_options = {"header_links_before_dropdown": 5, "footer_start": ["copyright"], "footer_end": []}
+html_sidebars = {page: [] for page in ("index", "tutorial", "performance", "contributing", "changelog")}
+
+
+def without_parameters_of_protocols(*event):
+    """Nobody makes an object of a protocol, so it has no parameters to show."""
+    _, _, _, described, _, _, returns = event
+    return ("", returns) if getattr(described, "_is_protocol", False) else None
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", without_parameters_of_protocols)

@@ -12,10 +12,10 @@ REACH = 0.6
 #: Where rooms stand in their row, so that no arrow runs behind one; others get the next free place.
 ACROSS = {
     "cli": 0.0,
-    "compat": 3.4,
+    "compat": 3.9,
     "blobs": -1.0,
-    "stacks": 3.4,
-    "pictures": 0.7,
+    "stacks": 3.9,
+    "pictures": 0.9,
     "engine": 0.5,
     "executors": -1.2,
     "formats": 2.2,

@@ -1,4 +1,4 @@
-"""``.. measured:: NAME NAME``: tables of ``benchmarks/RESULTS.md``, so that no figure is copied by hand."""
+"""``.. measured:: NAME``: the table of a benchmark in ``benchmarks/RESULTS.md``; no figure is copied by hand."""
 
 from __future__ import annotations
 
@@ -53,21 +53,27 @@ def remarks(name: str) -> list[str]:
 
 
 class Measured(SphinxDirective):
-    """A table for each benchmark, with its goal above it and its remarks below it."""
+    """The name of a benchmark, the content of the directive, the goal, the table, and the lines below it."""
 
     required_arguments = 1
-    final_argument_whitespace = True
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(RESULTS))
-        lines: list[str] = []
-        for name in self.arguments[0].split():
-            lines += [f"``{name}``. Goal: {goal(name)}", "", ".. list-table::", "   :header-rows: 1"]
-            lines += ["   :widths: 60 20 20", "", "   * - what ran", "     - median [s]", "     - ratio"]
-            for row in rows(name):
-                lines += [f"   * - {row.contender}", f"     - {row.median_s}", f"     - {row.ratio}"]
-            lines += ["", *(line for remark in remarks(name) for line in (f"| {remark}",)), ""]
-        return self.parse_text_to_nodes(StringList(lines, source=str(RESULTS)))
+        name = self.arguments[0]
+        lines = [f".. rubric:: {name}", "", *self.content, "", f"Goal: {goal(name)}", "", ".. list-table::"]
+        lines += [
+            "   :header-rows: 1",
+            "   :widths: 60 20 20",
+            "",
+            "   * - what ran",
+            "     - median [s]",
+            "     - ratio",
+        ]
+        for row in rows(name):
+            lines += [f"   * - {row.contender}", f"     - {row.median_s}", f"     - {row.ratio}"]
+        lines += ["", ".. container:: remarks", "", *(f"   | {remark}" for remark in remarks(name))]
+        return self.parse_text_to_nodes(StringList(lines if remarks(name) else lines[:-3], source=str(RESULTS)))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
