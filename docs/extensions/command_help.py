@@ -37,7 +37,7 @@ class CommandHelp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         sections: list[nodes.Node] = []
-        with mock.patch.dict(os.environ, COLUMNS=WIDTH):
+        with mock.patch.dict(os.environ, COLUMNS=WIDTH, NO_COLOR="1"):
             for parser in parsers():
                 section = nodes.section(ids=[nodes.make_id(parser.prog)])
                 section += nodes.title("", "", nodes.literal("", parser.prog))

@@ -45,6 +45,7 @@ def environment_with_tilecore(folder: Path) -> dict[str, str]:
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
+        "NO_COLOR": "1",
         "MPLBACKEND": "agg",
     }
 

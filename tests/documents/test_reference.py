@@ -16,7 +16,7 @@ PAGES = sorted((ROOT / "docs" / "reference" / "api").glob("*.rst"))
 
 def documented() -> Counter[str]:
     """Names that pages describe, and how often."""
-    directive = re.compile(r"^\.\. auto(?:function|class|exception|data):: (\S+)$", re.MULTILINE)
+    directive = re.compile(r"^\.\. (?:auto)?(?:function|class|exception|data):: (\S+)$", re.MULTILINE)
     return Counter(name for page in PAGES for name in directive.findall(page.read_text()))
 
 
