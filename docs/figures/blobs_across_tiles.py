@@ -1,8 +1,7 @@
 """Blobs near the border of two tiles: each belongs to the tile whose write box holds its centre."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-from drawing import LOOK
+from drawing import LOOK, panels
 
 from tilecore import TileGrid, detect_blobs, halo_for
 from tilecore.samples.synthetic import SyntheticNuclei
@@ -14,7 +13,7 @@ blobs = detect_blobs(volume, **search, threshold=0.001, tile_shape=tile_shape, e
 halo = halo_for(**search)
 left = TileGrid(volume.shape, tile_shape, halo).at((0, 0, 0))
 
-figure, axes = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
+figure, axes = panels(7.6, 4.6)
 axes.imshow(volume.max(axis=0), cmap="Greys", vmin=100, vmax=900)
 marks = {0: ("o", "white", "found by the left tile"), 1: ("s", LOOK, "found by the right tile")}
 for number, (marker, colour, label) in marks.items():

@@ -12,20 +12,25 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 #: From dark to light, so that they differ in grey, too; one colour for what the reader should look at.
 DARK, MIDDLE, LIGHT, PALE, LOOK, GREY = "#1f4e79", "#6d9cc4", "#b9d2e8", "#e9f1f8", "#d9761a", "#7a7a7a"
 
-plt.rcParams.update(
-    {
-        "font.size": 11,
-        "font.family": "DejaVu Sans",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": GREY,
-        "svg.hashsalt": "tilecore",  # the same drawing gives the same file
-    }
-)
+_STYLE = {
+    "font.size": 11,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "svg.hashsalt": "tilecore",  # the same drawing gives the same file
+}
+
+
+def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure with axes, or with several of them side by side."""
+    plt.rcParams.update(_STYLE)  # the build has set them back
+    return plt.subplots(1, columns, figsize=(width, height), layout="constrained")
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Any]:
     """An empty drawing, without axes; its unit is an inch."""
+    plt.rcParams.update(_STYLE)
     figure = plt.figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))

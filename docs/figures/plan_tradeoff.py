@@ -1,7 +1,6 @@
 """Small tiles read much of the volume twice, large tiles need much memory: what a plan weighs."""
 
-import matplotlib.pyplot as plt
-from drawing import DARK, GREY, LOOK
+from drawing import DARK, GREY, LOOK, panels
 
 from tilecore import TileCosts, plan_tiles
 
@@ -12,7 +11,7 @@ extra = [100 * (((edge + 2 * halo) / edge) ** 3 - 1) for edge in edges]
 memory = [costs.needed_bytes((edge + 2 * halo) ** 3) / 2**20 for edge in edges]
 plan = plan_tiles(shape, "float32", halo=halo, max_memory=budget, workers=4, costs=costs)
 
-figure, axes = plt.subplots(figsize=(7.6, 4.0), layout="constrained")
+figure, axes = panels(7.6, 4.0)
 axes.loglog(memory, extra, color=DARK, marker="o", linewidth=1.5)
 for edge, x, y in zip(edges, memory, extra, strict=True):
     if edge in (16, 32, 64, 128, 256, 512):

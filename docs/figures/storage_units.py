@@ -1,7 +1,6 @@
 """Tiles and the chunks of a file: two tiles in one chunk lose data, tiles of whole chunks do not."""
 
-import matplotlib.pyplot as plt
-from drawing import DARK, LOOK, PALE, rectangle
+from drawing import DARK, LOOK, PALE, panels, rectangle
 
 from tilecore import TileGrid, plan_tiles
 
@@ -9,9 +8,9 @@ shape, chunks = (64, 64), (16, 16)
 planned = plan_tiles(shape, "uint16", workers=2, write_units=chunks, max_memory="42kB").grid
 cut_badly = TileGrid(shape, (24, 24))
 
-figure, panels = plt.subplots(1, 2, figsize=(7.6, 4.3), layout="constrained")
+figure, both = panels(7.6, 4.3, columns=2)
 titles = "Tiles of 24 x 24: refused", f"Tiles of {planned.tile_shape[0]} x {planned.tile_shape[1]}: whole chunks"
-for panel, title, grid in zip(panels, titles, (cut_badly, planned), strict=True):
+for panel, title, grid in zip(both, titles, (cut_badly, planned), strict=True):
     for chunk in TileGrid(shape, chunks):
         (top, left), (bottom, right) = chunk.write.start, chunk.write.stop
         n_writers = sum(tile.write.intersection(chunk.write).size > 0 for tile in grid)
@@ -24,5 +23,7 @@ for panel, title, grid in zip(panels, titles, (cut_badly, planned), strict=True)
     panel.set(xlim=(-1, 65), ylim=(65, -1), aspect="equal")
     panel.set_title(title, fontsize=12)
     panel.set_axis_off()
-figure.text(0.5, 0.015, "squares: chunks, with the number of tiles that write them        dark lines: tiles", ha="center")
+figure.text(
+    0.5, 0.015, "squares: chunks, with the number of tiles that write them        dark lines: tiles", ha="center"
+)
 figure.get_layout_engine().set(rect=(0, 0.06, 1, 0.94))

@@ -1,13 +1,13 @@
 """A real run, in which a worker is killed: who worked on which tile, and when."""
 
+import logging
 import os
 import signal
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-from drawing import DARK, LIGHT, LOOK
+from drawing import DARK, LIGHT, LOOK, panels
 
 from tilecore import collect_tiles
 from tilecore.engine.events import RunStarted, TileDone, TileRetried
@@ -25,6 +25,7 @@ def work(block, tile, marker):
 
 
 if __name__ == "__main__":
+    logging.getLogger("tilecore").setLevel(logging.ERROR)  # the death is meant
     events = []
     volume = np.ones((12, 128, 256))
     with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +41,7 @@ if __name__ == "__main__":
         )
 
     begin = next(event.time for event in events if isinstance(event, RunStarted))
-    figure, axes = plt.subplots(figsize=(7.6, 2.6), layout="constrained")
+    figure, axes = panels(7.6, 2.6)
     free_since = {0: 0.0, 1: 0.0}  # when a worker had nothing to do any more
     for event in events:
         if not isinstance(event, TileDone | TileRetried):
@@ -52,8 +53,6 @@ if __name__ == "__main__":
         free_since[event.worker] = stop
         axes.barh(event.worker, stop - start, left=start, height=0.62, color=colour, edgecolor="white")
         text = f"{event.tile.number}\ndied" if died else f"{event.tile.number}\nagain" if again else event.tile.number
-        axes.text(
-            (start + stop) / 2, event.worker, text, ha="center", va="center", color="white" if again else "black"
-        )
+        axes.text((start + stop) / 2, event.worker, text, ha="center", va="center", color="white" if again else "black")
     axes.set(xlim=(0, None), yticks=(0, 1), yticklabels=("worker 0", "worker 1"), xlabel="time since the run began [s]")
     axes.invert_yaxis()
