@@ -39,7 +39,7 @@ def test_extras_are_those_of_the_configuration() -> None:
 
 @pytest.mark.parametrize("path", [*PLAIN, *SITE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_tests_that_a_page_names_exist(path: object) -> None:
-    for file, names in re.findall(r"(tests/[\w/]+\.py)((?:::\w+)+)", path.read_text()):
+    for file, names in re.findall(r"((?:tests|tilecore/testing)/[\w/]+\.py)((?:::\w+)+)", path.read_text()):
         source, last = (ROOT / file).read_text(), names.split("::")[-1]
         assert re.search(rf"^ *(?:def|class) {last}\b", source, re.MULTILINE), f"{file}{names}"
 
