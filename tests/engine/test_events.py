@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,26 @@ def test_failures_tell_who_failed(executor: str, tmp_path: Path) -> None:
     assert retried.tile.number == 2
     assert retried.worker in (0, 1)
     assert retried.seconds > 0
+
+
+def test_a_worker_that_dies_spent_on_its_last_tile_what_it_spent_on_no_other() -> None:
+    """The seconds of a worker's tiles, also of the one in which it died, are no more than have passed."""
+
+    def dies_at_the_third(block: np.ndarray, tile: Any) -> np.ndarray:
+        time.sleep(0.2)
+        if tile.number == 2 and not died.exists():
+            died.touch()
+            os._exit(9)
+        return block
+
+    with tempfile.TemporaryDirectory() as folder:
+        died = Path(folder, "died")
+        options: dict[str, Any] = {"pass_tile": True, "executor": "processes", "workers": 1}
+        events = heard(function=dies_at_the_third, **options)
+    (started,), (retried,) = of_kind(events, RunStarted), of_kind(events, TileRetried)
+    before = [event.seconds for event in of_kind(events, TileDone) if event.time <= retried.time]
+    assert len(before) == 2
+    assert sum(before) + retried.seconds <= retried.time - started.time
 
 
 @every_executor

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 import zarr
 
-from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
+from tilecore import AlignmentError, BoundsError, ParameterError, create_sink, map_tiles, open_source
 from tilecore.formats.creating import prepare_sink
 from tilecore.testing import SinkContract
 from tilecore.testing.sinks.file_driver import SHAPE, same, volume
@@ -76,6 +76,18 @@ class TestZarr(SinkContract):
             with pytest.raises(AlignmentError, match="data would be lost"):
                 map_tiles(same, volume(), out=sink, tile_shape=(3, 16, 16), executor="serial")
             sink[...] = volume()
+
+    def test_planes_are_written_by_their_number(self, tmp_path: Path) -> None:
+        """As with arrays: a whole number drops the axis of what is given."""
+        with create_sink(tmp_path / "v.zarr", (3, 16, 16), "u2", chunks=(1, 8, 16)) as sink:
+            for z in range(3):
+                sink[z - 3] = volume()[z, :16, :16]
+            sink[1, 8:] = 7
+            with pytest.raises(BoundsError):
+                sink[3] = 0
+        expected = np.asarray(volume()[:3, :16, :16]).astype("u2")
+        expected[1, 8:] = 7
+        np.testing.assert_array_equal(zarr.open_array(tmp_path / "v.zarr")[:], expected)
 
 
 class TestShardedZarr(TestZarr):

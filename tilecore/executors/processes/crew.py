@@ -238,16 +238,15 @@ class ProcessCrew:
         outcomes = self._hear(worker)
         self._forget(worker)
         # Tasks that began before the last one are done, but their results were lost with the worker.
-        held, n_begun = list(worker.tasks), worker.begun()
+        held, n_begun, since = list(worker.tasks), worker.begun(), worker.begun_since()
         culprit = held.pop(n_begun - 1) if n_begun > 0 else None
         self._waiting.extendleft(reversed(held))
         _log.warning("worker %d: %s", worker.place, failure.reason)
         self._count_death(worker, failure.reason + "\n" + failure.traceback)
         if worker.place < self.workers:
             self._launch(worker.place)
-        if n_begun > 0:
-            seconds = time.monotonic() - worker.started
-            outcomes.append(Outcome(culprit, None, failure, seconds, worker.place))
+        if since is not None:
+            outcomes.append(Outcome(culprit, None, failure, time.monotonic() - since, worker.place))
         return outcomes
 
     def _count_death(self, worker: SupervisedWorker, reason: str) -> None:

@@ -26,6 +26,7 @@ from tilecore.formats.zarr.shards import join_chunks
 from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
+from tilecore.geometry.indexing import expanded
 from tilecore.geometry.per_axis import as_integers
 from tilecore.output_file import write_in_one_piece
 
@@ -87,21 +88,16 @@ class ZarrArrayWriter:
         UnwritableFileError
             If the array is already complete, or was discarded.
         """
-        box = self._box(index)
-        block = np.broadcast_to(np.asarray(values), box.shape)
+        items = expanded(index, self.shape)
+        if any(isinstance(item, slice) and item.step != 1 for item in items):
+            raise ParameterError.of("index", index, "only slices without a step can be written")
+        spans = [slice(item, item + 1) if isinstance(item, int) else item for item in items]
+        box = Box([span.start for span in spans], [span.stop for span in spans])
+        given = [length for item, length in zip(items, box.shape, strict=True) if isinstance(item, slice)]
+        block = np.broadcast_to(np.asarray(values), given).reshape(box.shape)
         for position, in_box, in_unit in touched(box, self.write_units):
             self._check_whole(position, in_unit, box)
             self._write_unit(position, block[in_box])
-
-    def _box(self, index: Index) -> Box:
-        items: list[Any] = list(index) if isinstance(index, tuple) else [index]
-        for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
-            items[place : place + 1] = [slice(None)] * (len(self.shape) - len(items) + 1)
-        items += [slice(None)] * (len(self.shape) - len(items))
-        if not all(isinstance(item, slice) and item.step in (None, 1) for item in items):
-            raise ParameterError.of("index", index, "only slices without a step can be written")
-        spans = [item.indices(length) for item, length in zip(items, self.shape, strict=True)]
-        return Box([first for first, _, _ in spans], [max(first, last) for first, last, _ in spans])
 
     def _check_whole(self, position: tuple[int, ...], in_unit: tuple[slice, ...], box: Box) -> None:
         for number, span, unit, length in zip(position, in_unit, self.write_units, self.shape, strict=True):
