@@ -48,7 +48,7 @@ class WriterContract(Driver):
         second[...] = 1
         first[...] = volume()
         first.commit()
-        with pytest.raises(OutputExistsError, match="What this run has written is"):
+        with pytest.raises(OutputExistsError, match="The output of this run is in"):
             second.commit()
         law = "the first to complete must have the name"
         np.testing.assert_array_equal(self.read(self.path(tmp_path)), volume(), err_msg=law)
@@ -79,7 +79,7 @@ class WriterContract(Driver):
         getattr(sink, end)()
         with contextlib.suppress(UnwritableFileError):
             late[...] = volume()  # a map is what it was
-        with pytest.raises(MissingFileError, match="is gone"):
+        with pytest.raises(MissingFileError, match="no longer exists"):
             pickle.loads(too_late)
         del late
         expected = [self.path(tmp_path).name] if end == "commit" else []
