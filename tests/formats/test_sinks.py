@@ -209,7 +209,7 @@ def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
     [
         ("v.npy", {"chunks": 4}, "npy files have no chunks"),
         ("v.tif", {"shards": 4}, "tiff files have no shards"),
-        ("v.png", {}, "this suffix cannot be written"),
+        ("v.png", {}, "files are written with the suffixes"),
         ("v.zarr", {"chunks": (4, 4)}, "chunks"),
         ("v.zarr", {"chunks": (4, 4, 4), "shards": (6, 4, 4)}, "multiple of the chunks"),
         ("v.ome.zarr", {"axes": "XYZ"}, "in this order"),
