@@ -132,25 +132,33 @@ class TileShapes:
 
     def seconds(self, costs: TileCosts, n_workers: int) -> npt.NDArray[np.float64]:
         """Time of the run with each tile shape [s]."""
-        n_tiles = self.n_tiles
-        seconds = _product(self._reads) * costs.seconds_per_voxel
-        seconds = seconds * (1 + _CACHE_PENALTY * _doublings(self.voxels * costs.bytes_per_voxel, _CACHE_BYTES))
+        n_tiles, total_read = self.n_tiles, _product(self._reads)
+        # The tables are large: every array that is not made anew is time that a short run has not.
+        seconds = _doublings(self.voxels * costs.bytes_per_voxel, _CACHE_BYTES)
+        seconds *= _CACHE_PENALTY
+        seconds += 1
+        seconds *= total_read * costs.seconds_per_voxel
         if math.prod([axis.length for axis in self._axes[1:]]) >= _PAGE_VOXELS:
-            seconds = seconds * (1 + _COLUMN_PENALTY * _doublings(self._lengths[0], _COLUMN_VOXELS))
-        seconds = seconds + _rows(self._counts, self._reads) * costs.seconds_per_row
-        seconds = seconds + _product(self._reads) * _SCATTERED_SECONDS * (_product(self._counts[1:]) > 1)
+            seconds *= 1 + _COLUMN_PENALTY * _doublings(self._lengths[0], _COLUMN_VOXELS)
+        seconds += _rows(self._counts, self._reads) * costs.seconds_per_row
+        total_read *= _SCATTERED_SECONDS
+        total_read *= _product(self._counts[1:]) > 1
+        seconds += total_read
         if any(axis.chunk > 1 for axis in self._axes):
-            seconds = seconds + _product(self._table("total_decoded")) * _DECODING_SECONDS
-        seconds = seconds + n_tiles * costs.seconds_per_tile
-        seconds = seconds * np.ceil(n_tiles / n_workers) / n_tiles  # the last round may not use every worker
+            seconds += _product(self._table("total_decoded")) * _DECODING_SECONDS
+        seconds += n_tiles * costs.seconds_per_tile
+        rounds = n_tiles / n_workers
+        seconds *= np.ceil(rounds) / n_tiles  # the last round may not use every worker
         if n_workers > 1:
-            seconds = seconds + np.minimum(_UNEVENNESS * seconds, seconds / n_tiles * n_workers / 2)
+            seconds += np.minimum(_UNEVENNESS * seconds, seconds / rounds / 2)
         return seconds
 
 
 def _doublings(amount: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.float64]:
     """Number of times that `start` must be doubled to reach an amount."""
-    return np.asarray(np.log2(np.maximum(amount / start, 1)))
+    times = np.asarray(amount / start)
+    np.maximum(times, 1, out=times)
+    return np.log2(times, out=times)
 
 
 def _product(factors: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
