@@ -283,7 +283,7 @@ def test_levels_of_a_pyramid(tmp_path: Path) -> None:
 
 def test_an_option_that_the_kind_has_not(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", volume())
-    with pytest.raises(ParameterError, match="level: npy files .* leave it out"):
+    with pytest.raises(ParameterError, match="level: npy files .* have no such option"):
         open_source(tmp_path / "v.npy", level=1)
     with pytest.raises(ParameterError, match="axes='ZY'"):
         open_source(tmp_path / "v.npy", axes="ZY")

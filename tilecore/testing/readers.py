@@ -142,7 +142,7 @@ class ReaderContract:
         np.testing.assert_array_equal(np.stack([source[z] for z in range(len(source))]), volume(), err_msg=law)
         assert (len(source), source.ndim, source.size, source.nbytes) == (12, 3, 26076, 52152), "as of an array"
         if source.mapped is None:
-            with pytest.raises(ParameterError, match="only by a copy"):
+            with pytest.raises(ParameterError, match="without a copy"):
                 np.asarray(source, copy=False)
         else:
             shared = np.shares_memory(np.asarray(source, copy=False), source.mapped)

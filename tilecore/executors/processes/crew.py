@@ -236,9 +236,9 @@ class ProcessCrew:
         """Remove a dead worker: its running task failed, its other tasks wait again, and a new worker starts."""
         failure = worker.death(why)
         outcomes = self._hear(worker)
+        held, n_begun, since = list(worker.tasks), worker.begun(), worker.begun_since()
         self._forget(worker)
         # Tasks that began before the last one are done, but their results were lost with the worker.
-        held, n_begun, since = list(worker.tasks), worker.begun(), worker.begun_since()
         culprit = held.pop(n_begun - 1) if n_begun > 0 else None
         self._waiting.extendleft(reversed(held))
         _log.warning("worker %d: %s", worker.place, failure.reason)
