@@ -177,3 +177,13 @@ def test_the_help_on_memory_is_one_text(capsys: pytest.CaptureFixture[str]) -> N
         texts.add(words[words.rindex("--max-memory SIZE") + 2 :].split(" --")[0])
     assert len(texts) == 1
     assert "all workers together" in texts.pop()
+
+
+def test_a_halo_that_was_forgotten_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong result must not come without a word; a function that declares its halo, or a caller who says 0, is quiet."""
+    map_it = ["map", "volume.npy", "--function", "scipy.ndimage:gaussian_filter", "--executor", "serial", "--overwrite"]
+    map_it += ["--kwargs", '{"sigma": 1}', "-o", "o.npy"]
+    assert run(*map_it) == 0
+    assert "no --halo was given" in capsys.readouterr().err
+    assert run(*map_it, "--halo", 0) == 0
+    assert "halo" not in capsys.readouterr().err

@@ -318,7 +318,7 @@ def test_beginning_anew_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
     journal_with(tmp_path / "j", 3)
     assert not caplog.records
     journal_with(tmp_path / "j", 3)
-    assert "resume=True would have continued it" in caplog.text
+    assert "resume=True (--resume) would have continued it" in caplog.text
 
 
 def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def parquet_modules() -> tuple[Any, Any]:
         import pyarrow as pa
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingDependencyError("Parquet files need pyarrow: pip install tilecore[tables]") from error
+        raise MissingDependencyError('Parquet files need pyarrow: pip install "tilecore[tables]"') from error
     return pa.parquet, pa
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from tilecore.cli.arguments import (
@@ -22,6 +23,11 @@ from tilecore.cli.functions import load_function
 from tilecore.cli.outputs import check_outputs
 
 __all__ = ["configure"]
+
+_NO_HALO = (
+    "tilecore map: no --halo was given, and the function declares none: "
+    "the result is right only if the function works on each voxel by itself"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +53,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from tilecore.engine.declared import Declared
     from tilecore.engine.mapping import map_tiles
 
     may_exist = options.overwrite or options.resume
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
+    function, kwargs, halo = load_function(options.function), kwargs_of(options), halo_of(options)
+    if halo is None and Declared.of(function, kwargs).halo is None and not options.quiet:
+        print(_NO_HALO, file=sys.stderr)
     map_tiles(
-        load_function(options.function),
+        function,
         open_input(options),
-        kwargs=kwargs_of(options),
-        halo=halo_of(options),
+        kwargs=kwargs,
+        halo=halo,
         boundary=_boundary(options.boundary),
         dtype=as_dtype("out_dtype", options.out_dtype),
         out=options.output,

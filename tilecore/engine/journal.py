@@ -95,7 +95,9 @@ class Journal:
             self._lines = self._file.read()
             if not resume:
                 if len(self._lines) > 1:
-                    _log.warning("%s: an unfinished run starts again; resume=True would have continued it", self.path)
+                    _log.warning(
+                        "%s: an unfinished run starts again; resume=True (--resume) would have continued it", self.path
+                    )
                 self._forget()
         except BaseException:
             self.close()

@@ -21,6 +21,7 @@ R = TypeVar("R")
 _OTHER_NAMES = {
     "depth": "halo",
     "margin": "halo",
+    "overlap": "halo",
     "chunks": "tile_shape",
     "chunk_size": "tile_shape",
     "chunksize": "tile_shape",

@@ -259,7 +259,9 @@ def _canvas() -> type[FigureCanvasAgg]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
-        raise MissingDependencyError("pictures need matplotlib: pip install tilecore[plot]") from error
+        raise MissingDependencyError(
+            'pictures need matplotlib: pip install "tilecore[plot]", or ".[plot]" in the folder of the sources'
+        ) from error
     return FigureCanvasAgg
 
 
