@@ -180,7 +180,7 @@ def test_the_help_on_memory_is_one_text(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_halo_that_was_forgotten_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong result must not come without a word; a function that declares its halo, or a caller who says 0, is quiet."""
+    """A wrong result must not come without a word; a caller who says 0 hears nothing."""
     map_it = ["map", "volume.npy", "--function", "scipy.ndimage:gaussian_filter", "--executor", "serial", "--overwrite"]
     map_it += ["--kwargs", '{"sigma": 1}', "-o", "o.npy"]
     assert run(*map_it) == 0
