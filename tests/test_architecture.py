@@ -35,6 +35,7 @@ RANKS = {
     "engine": 6,  # takes paths wherever it takes arrays
     "pictures": 7,
     "blobs": 8,
+    "recordings": 8,
     "stacks": 8,  # the parts, thin over the engine
     "compat": 9,
     "cli": 10,

@@ -165,7 +165,7 @@ def _run(
             try:
                 return list(TaskLoop(tasks, crew, retries=DEFAULT_RETRIES, announce=announce).results())
             except TileError as error:
-                raise _original(error) from error.__cause__
+                raise error.original() from error.__cause__
 
 
 def _readonly(array: Any) -> npt.NDArray[Any]:
@@ -178,12 +178,3 @@ def _readonly(array: Any) -> npt.NDArray[Any]:
 
 def _private(array: Any) -> npt.NDArray[Any]:
     return array.private_view() if isinstance(array, SharedArray) else np.array(array)
-
-
-def _original(error: TileError) -> BaseException:
-    """What the function itself raised, if it is known."""
-    cause = error.__cause__
-    if not isinstance(cause, Exception):
-        return error
-    cause.add_note(str(error.failures[0].tile))
-    return cause

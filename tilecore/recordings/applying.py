@@ -1,0 +1,201 @@
+"""A function applied to batches: what a worker does with one, and how the results come together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.engine.collecting import collect_tiles, reduce_tiles
+from tilecore.engine.options import DEFAULT_RETRIES, RunOptions
+from tilecore.errors import ParameterError, TileError
+from tilecore.geometry.tiles import Tile, TileGrid
+from tilecore.recordings.batches import Selection, local_index
+from tilecore.recordings.excerpt import Excerpt
+from tilecore.recordings.results import Placed, ResultFile, Target
+
+__all__ = ["OnBatch", "OnChannels", "collected", "run_options", "written"]
+
+Cleanup = Callable[[Any, Any, Any, int], Any]
+
+
+@dataclass(frozen=True)
+class OnBatch:
+    """Calls a function for a batch of several channels.
+
+    Attributes
+    ----------
+    function : callable
+    kwargs : mapping
+    selection : Selection
+    buffer : int
+        Observations before and after each batch.
+    pass_info : bool
+        Whether the function gets ``idx_local`` and ``idx``.
+    cast_dtype : dtype_like or None
+    cleanup : callable or None
+        ``cleanup(result, idx_local, idx, buffer)``
+    target : Target or None
+        Where results are written that are as long as their batch; None: all are given back.
+    """
+
+    function: Callable[..., Any]
+    kwargs: Mapping[str, Any]
+    selection: Selection
+    buffer: int = 0
+    pass_info: bool = False
+    cast_dtype: Any = None
+    cleanup: Cleanup | None = None
+    target: Target | None = None
+
+    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> Any:
+        """Work on a batch."""
+        result = self.result(_writable(block), local_index(tile, self.buffer), self.selection.index_of(tile))
+        return result if self.target is None else self._placed(result, tile, self.target)
+
+    def result(self, data: npt.NDArray[Any], idx_local: Any, idx: Any, **previous: Any) -> Any:
+        """What the function, and the cleanup after it, make of a batch."""
+        info = {"idx_local": idx_local, "idx": idx} if self.pass_info else {}
+        result = self.function(data, **info, **previous, **self.kwargs)
+        if self.cast_dtype is not None:
+            result = np.asarray(result).astype(self.cast_dtype)
+        return result if self.cleanup is None else self.cleanup(result, idx_local, idx, self.buffer)
+
+    def _placed(self, result: Any, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
+        n_rows = tile.write.shape[0]
+        array = _numbers(result)
+        if self.buffer and self.cleanup is None:
+            array = self._trimmed(array, n_rows)
+        if array.ndim == 2 and len(array) == n_rows:
+            return target.put(array, tile.write.start[0])
+        return array
+
+    def _trimmed(self, array: npt.NDArray[Any], n_rows: int) -> npt.NDArray[Any]:
+        if array.ndim and len(array) == n_rows + 2 * self.buffer:
+            return array[self.buffer : self.buffer + n_rows]
+        if array.ndim and len(array) == n_rows:
+            return array
+        raise ParameterError(
+            f"the function returned an array of shape {array.shape} for a batch of {n_rows} observations with a "
+            f"buffer of {self.buffer}: it is not known which part belongs to the buffer; give cleanup_function="
+        )
+
+
+@dataclass(frozen=True)
+class OnChannels:
+    """Calls a function for each of a few channels.
+
+    Attributes
+    ----------
+    function : callable
+    kwargs : mapping
+    cast_dtype : dtype_like or None
+    n_observations : int
+        Of a whole channel.
+    target : Target or None
+        As of `OnBatch`.
+    """
+
+    function: Callable[..., Any]
+    kwargs: Mapping[str, Any]
+    cast_dtype: Any = None
+    n_observations: int = 0
+    target: Target | None = None
+
+    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> list[Any]:
+        """Work on the channels of a block, which is turned: one row a channel."""
+        results = []
+        for number, data in zip(range(*_span(tile, 0)), _writable(block), strict=True):
+            result = self.function(data, **self.kwargs)
+            if self.cast_dtype is not None:
+                result = np.asarray(result).astype(self.cast_dtype)
+            results.append(result if self.target is None else self._placed(result, number, tile, self.target))
+        return results
+
+    def _placed(self, result: Any, number: int, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
+        array = _numbers(result)
+        first, stop = _span(tile, 1)
+        if array.shape != (stop - first,):
+            return array.reshape(-1)
+        return target.put(array, number * self.n_observations + first)
+
+
+def run_options(processes: int, *, shows_bar: bool) -> RunOptions:
+    """Options of a run by so many processes; one is this one, and calls a function once."""
+    progress = None if shows_bar else False
+    if processes == 1:
+        return RunOptions(executor="serial", retries=0, progress=progress)
+    return RunOptions(executor="processes", workers=processes, retries=DEFAULT_RETRIES, progress=progress)
+
+
+def collected(function: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions) -> list[Any]:
+    """Results of all batches in order, of channels one by one."""
+    with _naming_batches(excerpt):
+        found = collect_tiles(
+            function, excerpt, tile_shape=grid.tile_shape, halo=grid.halo, boundary=0, pass_tile=True, **run
+        )
+    return [result for results in found for result in results] if isinstance(function, OnChannels) else found
+
+
+def written(
+    function: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions, file: ResultFile
+) -> None:
+    """Have all results in a file."""
+
+    def add(total: ResultFile, found: Any) -> ResultFile:
+        for result in found if isinstance(found, list) else [found]:
+            total.add(result)
+        return total
+
+    with _naming_batches(excerpt):
+        reduce_tiles(
+            function,
+            add,
+            excerpt,
+            initial=file,
+            tile_shape=grid.tile_shape,
+            halo=grid.halo,
+            boundary=0,
+            pass_tile=True,
+            **run,
+        )
+
+
+@contextlib.contextmanager
+def _naming_batches(excerpt: Excerpt) -> Iterator[None]:
+    """Raise what the function raised, with the batch as a note."""
+    try:
+        yield
+    except TileError as error:
+        failure = error.failures[0]
+        first = excerpt.first + failure.tile.write.start[1 if excerpt.turned else 0]
+        raise error.original(
+            f"in batch {failure.tile.number}, which begins at observation {first}"
+        ) from error.__cause__
+
+
+def _numbers(result: Any) -> npt.NDArray[Any]:
+    array = np.asarray(result)
+    if array.dtype.kind not in "biufc" or array.ndim > 2:
+        raise ParameterError(
+            f"the function returned {type(result).__name__} of dtype {array.dtype} and shape {array.shape}: "
+            "numbers in one or two dimensions can be written"
+        )
+    return np.atleast_1d(array)
+
+
+def _writable(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The block itself, which was read for this call alone, so that the function may write into it."""
+    try:
+        block.flags.writeable = True
+    except ValueError:  # it is somebody else's memory
+        return block.copy()
+    return block
+
+
+def _span(tile: Tile, axis: int) -> tuple[int, int]:
+    return tile.write.start[axis], tile.write.stop[axis]
