@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.configuration import settings
 from tilecore.engine.collecting import collect_tiles, reduce_tiles
 from tilecore.engine.options import DEFAULT_RETRIES, RunOptions
 from tilecore.errors import ParameterError, TileError
+from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.recordings.batches import Selection, local_index
 from tilecore.recordings.excerpt import Excerpt
-from tilecore.recordings.results import Placed, ResultFile, Target
+from tilecore.recordings.results import Output, Placed, ResultFile, Target
 
-__all__ = ["OnBatch", "OnChannels", "collected", "run_options", "written"]
+__all__ = ["Cleanup", "OnBatch", "OnChannels", "applied", "as_processes", "run_options"]
 
 Cleanup = Callable[[Any, Any, Any, int], Any]
 
@@ -64,6 +66,17 @@ class OnBatch:
         if self.cast_dtype is not None:
             result = np.asarray(result).astype(self.cast_dtype)
         return result if self.cleanup is None else self.cleanup(result, idx_local, idx, self.buffer)
+
+    def one_after_the_other(self, batches: Iterable[Any]) -> Any:
+        """Call the function for batch after batch with what was kept of the one before; return the last result."""
+        previous = None
+        for number, (data, idx_local, idx) in enumerate(batches):
+            try:
+                previous = self.result(data, idx_local, idx, previous_batch=previous)
+            except Exception as error:
+                error.add_note(_note(number, idx[0].start))
+                raise
+        return previous
 
     def _placed(self, result: Any, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
         n_rows = tile.write.shape[0]
@@ -124,6 +137,11 @@ class OnChannels:
         return target.put(array, number * self.n_observations + first)
 
 
+def as_processes(processes: int | str) -> int:
+    """Number of processes; "max": as many as there are cores that this process may use."""
+    return settings.resolve_workers(None) if processes == "max" else as_integer(processes, "processes", minimum=1)
+
+
 def run_options(processes: int, *, shows_bar: bool) -> RunOptions:
     """Options of a run by so many processes; one is this one, and calls a function once."""
     progress = None if shows_bar else False
@@ -132,37 +150,30 @@ def run_options(processes: int, *, shows_bar: bool) -> RunOptions:
     return RunOptions(executor="processes", workers=processes, retries=DEFAULT_RETRIES, progress=progress)
 
 
-def collected(function: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions) -> list[Any]:
-    """Results of all batches in order, of channels one by one."""
-    with _naming_batches(excerpt):
-        found = collect_tiles(
-            function, excerpt, tile_shape=grid.tile_shape, halo=grid.halo, boundary=0, pass_tile=True, **run
-        )
-    return [result for results in found for result in results] if isinstance(function, OnChannels) else found
+def applied(job: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions, output: Output) -> Any:
+    """Run a job for all batches, and put the results where they are wanted: a list, or a path and its parameters."""
+    tiles: dict[str, Any] = {"tile_shape": grid.tile_shape, "halo": grid.halo, "boundary": 0, "pass_tile": True}
+    if output.mode == "memory" or output.path is None:
+        with _naming_batches(excerpt):
+            found = collect_tiles(job, excerpt, **tiles, **run)
+        return [result for results in found for result in results] if isinstance(job, OnChannels) else found
+    if (there := output.existing()) is not None:
+        return output.path, there
+    n_observations, n_channels = excerpt.stop - excerpt.first, len(excerpt.channels)
+    file = ResultFile(output.path, n_observations * n_channels if excerpt.turned else n_observations)
+    try:
+        with _naming_batches(excerpt):
+            reduce_tiles(replace(job, target=file.target), _added, excerpt, initial=file, **tiles, **run)
+        return output.path, file.commit(n_channels, "channels" if excerpt.turned else "samples")
+    except BaseException:
+        file.discard()
+        raise
 
 
-def written(
-    function: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions, file: ResultFile
-) -> None:
-    """Have all results in a file."""
-
-    def add(total: ResultFile, found: Any) -> ResultFile:
-        for result in found if isinstance(found, list) else [found]:
-            total.add(result)
-        return total
-
-    with _naming_batches(excerpt):
-        reduce_tiles(
-            function,
-            add,
-            excerpt,
-            initial=file,
-            tile_shape=grid.tile_shape,
-            halo=grid.halo,
-            boundary=0,
-            pass_tile=True,
-            **run,
-        )
+def _added(file: ResultFile, found: Any) -> ResultFile:
+    for result in found if isinstance(found, list) else [found]:
+        file.add(result)
+    return file
 
 
 @contextlib.contextmanager
@@ -176,6 +187,10 @@ def _naming_batches(excerpt: Excerpt) -> Iterator[None]:
         raise error.original(
             f"in batch {failure.tile.number}, which begins at observation {first}"
         ) from error.__cause__
+
+
+def _note(number: int, first: int) -> str:
+    return f"in batch {number}, which begins at observation {first}"
 
 
 def _numbers(result: Any) -> npt.NDArray[Any]:

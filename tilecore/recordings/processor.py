@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy.typing as npt
 
 from tilecore.arrays.padding import read_padded
 from tilecore.bytesize import parse_bytes
-from tilecore.configuration import settings
-from tilecore.engine.options import RunOptions
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer
-from tilecore.geometry.tiles import TileGrid
-from tilecore.recordings.applying import Cleanup, OnBatch, OnChannels, collected, run_options, written
+from tilecore.recordings.applying import Cleanup, OnBatch, OnChannels, applied, as_processes, run_options
 from tilecore.recordings.batches import Channels, Selection, local_index
-from tilecore.recordings.excerpt import Excerpt
 from tilecore.recordings.layout import Layout
 from tilecore.recordings.reader import Loader, RecordingsReader
 from tilecore.recordings.recording import Recording
-from tilecore.recordings.results import IfFileExists, Mode, ResultFile, check_mode, existing
+from tilecore.recordings.results import IfFileExists, Mode, Output
 
 __all__ = ["BatchProcessor"]
 
@@ -157,7 +152,7 @@ class BatchProcessor:
             As of `multi_channel`; in the iteration, if a whole channel does not fit into `max_memory`.
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
-        return self._single_channels(selection, force_complete_channel_batch)
+        return self._recording.single_channels(selection, force_complete_channel_batch)
 
     def multi_channel_apply(
         self,
@@ -231,15 +226,14 @@ class BatchProcessor:
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
         grid = self._recording.batches(selection)
-        check_mode(mode, output_path, if_file_exists)
+        output = Output(mode, output_path, if_file_exists, self.reader.path_to_recordings)
         on_batch = OnBatch(function, kwargs, selection, self.buffer_size, pass_batch_info, cast_dtype, cleanup_function)
         if pass_batch_results:
             if mode == "disk":
                 raise NotImplementedError("pass_batch_results in mode 'disk': results that go on are in memory")
-            return self._one_after_the_other(on_batch, from_time, to_time, channels)
-        run = run_options(_as_processes(processes), shows_bar=self.show_progress_bar)
-        where = (mode, output_path, if_file_exists)
-        return self._apply(on_batch, self._recording.excerpt(selection), grid, run, *where)
+            return on_batch.one_after_the_other(self.multi_channel(from_time, to_time, channels))
+        run = run_options(as_processes(processes), shows_bar=self.show_progress_bar)
+        return applied(on_batch, self._recording.excerpt(selection), grid, run, output)
 
     def single_channel_apply(
         self,
@@ -287,60 +281,13 @@ class BatchProcessor:
         .. [1] ``yass.batch.BatchProcessor.single_channel_apply``.
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
-        n_processes = _as_processes(processes)
+        n_processes = as_processes(processes)
         grid = self._recording.channels(selection, force_complete_channel_batch, n_processes)
-        check_mode(mode, output_path, if_file_exists)
+        output = Output(mode, output_path, if_file_exists, self.reader.path_to_recordings)
         on_channels = OnChannels(function, kwargs, cast_dtype, selection.n_observations)
         excerpt = self._recording.excerpt(selection, turned=True)
         run = run_options(n_processes, shows_bar=self.show_progress_bar)
-        where = (mode, output_path, if_file_exists)
-        return self._apply(on_channels, excerpt, grid, run, *where)
-
-    def _apply(
-        self,
-        job: OnBatch | OnChannels,
-        excerpt: Excerpt,
-        grid: TileGrid,
-        run: RunOptions,
-        mode: Mode,
-        output_path: str | os.PathLike[str] | None,
-        if_file_exists: IfFileExists,
-    ) -> Any:
-        """Run a job for all batches, and put the results where they are asked for."""
-        if mode == "memory" or output_path is None:
-            return collected(job, excerpt, grid, run)
-        if (there := existing(output_path, self.reader.path_to_recordings, if_file_exists)) is not None:
-            return output_path, there
-        n_observations, n_channels = excerpt.stop - excerpt.first, len(excerpt.channels)
-        file = ResultFile(output_path, n_observations * n_channels if excerpt.turned else n_observations)
-        try:
-            written(replace(job, target=file.target), excerpt, grid, run, file)
-            return output_path, file.commit(n_channels, "channels" if excerpt.turned else "samples")
-        except BaseException:
-            file.discard()
-            raise
-
-    def _single_channels(self, selection: Selection, is_complete: bool) -> Iterator[Any]:
-        excerpt = self._recording.excerpt(selection, turned=True)
-        for tile in self._recording.channels(selection, is_complete, 1):
-            block = read_padded(excerpt, tile.read, tile.pad, 0)
-            numbers = selection.channels[tile.write.start[0] : tile.write.stop[0]]
-            for number, data in zip(numbers, block, strict=True):
-                yield data if is_complete else (data, number)
-
-    def _one_after_the_other(self, on_batch: OnBatch, *selected: Any) -> Any:
-        previous = None
-        for number, (data, idx_local, idx) in enumerate(self.multi_channel(*selected)):
-            try:
-                previous = on_batch.result(data, idx_local, idx, previous_batch=previous)
-            except Exception as error:
-                error.add_note(f"in batch {number}, which begins at observation {idx[0].start}")
-                raise
-        return previous
-
-
-def _as_processes(processes: int | str) -> int:
-    return settings.resolve_workers(None) if processes == "max" else as_integer(processes, "processes", minimum=1)
+        return applied(on_channels, excerpt, grid, run, output)
 
 
 def _as_bytes(max_memory: int | str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from tilecore.arrays.padding import read_padded
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.geometry.tiles import TileGrid
@@ -70,6 +72,15 @@ class Recording:
         n_fitting = max(1, room // n_observations // processes)
         step = min(n_fitting, -(-n_channels // processes))
         return TileGrid((n_channels, n_observations), (step, min(room, n_observations)))
+
+    def single_channels(self, selection: Selection, is_complete: bool) -> Iterator[Any]:
+        """Go through batches of one channel: its data, and its number where it comes in parts."""
+        excerpt = self.excerpt(selection, turned=True)
+        for tile in self.channels(selection, is_complete):
+            block = read_padded(excerpt, tile.read, tile.pad, 0)
+            numbers = selection.channels[tile.write.start[0] : tile.write.stop[0]]
+            for number, data in zip(numbers, block, strict=True):
+                yield data if is_complete else (data, number)
 
     def _source(self) -> Any:
         """The file, as workers open it."""

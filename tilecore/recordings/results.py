@@ -19,7 +19,7 @@ from tilecore.errors import DiskSpaceError, ParameterError, UnwritableFileError
 from tilecore.output_file import Place
 from tilecore.recordings.layout import DataOrder, Layout, read_yaml, write_yaml, yaml_path
 
-__all__ = ["IfFileExists", "Mode", "Placed", "ResultFile", "Target", "check_mode", "existing"]
+__all__ = ["IfFileExists", "Mode", "Output", "Placed", "ResultFile", "Target"]
 
 #: Where results go: into a file, or into a list.
 Mode: TypeAlias = Literal["disk", "memory"]
@@ -184,44 +184,63 @@ class ResultFile:
             os.replace(joined, self.target.data)
 
 
-def check_mode(mode: str, output_path: object, if_file_exists: str) -> None:
-    """Refuse what `Mode` and `IfFileExists` do not have, and "disk" without a path."""
-    if mode not in ("disk", "memory"):
-        raise ParameterError.of("mode", mode, "'disk' or 'memory'")
-    if mode == "memory":
-        return
-    if output_path is None:
-        raise ParameterError.of("output_path", None, "mode 'disk' needs one")
-    if if_file_exists not in ("overwrite", "abort", "skip"):
-        raise ParameterError.of("if_file_exists", if_file_exists, "'overwrite', 'abort' or 'skip'")
+@dataclass(frozen=True)
+class Output:
+    """Where a caller wants the results.
 
-
-def existing(
-    path: str | os.PathLike[str], source: str | os.PathLike[str], if_file_exists: IfFileExists
-) -> dict[str, Any] | None:
-    """Look at an output before any work.
-
-    Returns
-    -------
-    dict or None
-        The parameters of a file that is taken as the result; None if one is to be made.
+    Attributes
+    ----------
+    mode : Mode
+    path : path_like or None
+    if_file_exists : IfFileExists
+    source : path_like
+        The recording.
 
     Raises
     ------
     ParameterError
-        If it is the recording itself, no file can have the name, or a file is there that must not be; to be taken as
-        the result it needs its ``.yaml`` file.
-    UnwritableFileError
-        If its folder cannot be written into.
+        If `Mode` or `IfFileExists` has no such value, or "disk" has no path.
     """
-    _check_output(path, source)
-    if if_file_exists == "overwrite" or not os.path.exists(path):
-        return None
-    if if_file_exists == "abort":
-        raise ParameterError.of("output_path", str(path), "exists already, and if_file_exists='abort'")
-    if not yaml_path(path).is_file():
-        raise ParameterError.of("output_path", str(path), f"exists, but {yaml_path(path)}, which tells of it, does not")
-    return read_yaml(yaml_path(path))
+
+    mode: Mode
+    path: str | os.PathLike[str] | None
+    if_file_exists: IfFileExists
+    source: str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("disk", "memory"):
+            raise ParameterError.of("mode", self.mode, "'disk' or 'memory'")
+        if self.mode == "disk" and self.path is None:
+            raise ParameterError.of("output_path", None, "mode 'disk' needs one")
+        if self.mode == "disk" and self.if_file_exists not in ("overwrite", "abort", "skip"):
+            raise ParameterError.of("if_file_exists", self.if_file_exists, "'overwrite', 'abort' or 'skip'")
+
+    def existing(self) -> dict[str, Any] | None:
+        """Look at the path before any work.
+
+        Returns
+        -------
+        dict or None
+            The parameters of a file that is taken as the result; None if one is to be made.
+
+        Raises
+        ------
+        ParameterError
+            If it is the recording itself, no file can have the name, or a file is there that must not be; one that is
+            taken as the result needs its ``.yaml`` file.
+        UnwritableFileError
+            If its folder cannot be written into.
+        """
+        assert self.path is not None
+        _check_output(self.path, self.source)
+        if self.if_file_exists == "overwrite" or not os.path.exists(self.path):
+            return None
+        name, parameters = str(self.path), yaml_path(self.path)
+        if self.if_file_exists == "abort":
+            raise ParameterError.of("output_path", name, "exists already, and if_file_exists='abort'")
+        if not parameters.is_file():
+            raise ParameterError.of("output_path", name, f"exists, but {parameters}, which tells of it, does not")
+        return read_yaml(parameters)
 
 
 def _check_output(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
