@@ -47,6 +47,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/script.py
 
 docs: $(VENV)/installed
 	$(PIP) install -e .[docs]

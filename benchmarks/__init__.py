@@ -1,1 +1,1 @@
-"""Benchmarks: tilecore and its rivals, alternately in one run."""
+"""Benchmarks of tilecore and of other libraries, which take turns in one run."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...] [--quick] [--json FILE] [--against COMMIT [--pairs N]]``."""
+"""Run benchmarks: ``python -m benchmarks [NAME ...] [--quick] [--json FILE] [--against COMMIT [--pairs N]]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.measuring import Benchmark, describe_machine, measure, table
 
 
 def find() -> dict[str, type[Benchmark]]:
-    """Every benchmark, by name: the classes of the modules called ``bench_...``."""
+    """Find all benchmarks by name: the classes of the modules called ``bench_...``."""
     found: dict[str, type[Benchmark]] = {}
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if module.name.startswith("bench_"):

@@ -1,4 +1,4 @@
-"""tilecore as it is against tilecore at an earlier commit: CPU seconds, in turns."""
+"""Comparison of this tilecore with an earlier commit, in CPU seconds, in turns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 1.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """CPU seconds a turn of one benchmark, old and new, pair by pair; or what the old commit lacks."""
+    """CPU seconds per turn of one benchmark, old and new, in pairs; or the feature that the old commit lacks."""
 
     name: str
     pairs: tuple[tuple[float, float], ...] = ()
@@ -34,11 +34,11 @@ class Comparison:
 
     @property
     def is_slower(self) -> bool:
-        """Whether the new one takes more than the old one by more than is allowed."""
+        """Whether the new version takes more CPU seconds than the old one, beyond the allowed difference."""
         return bool(self.pairs) and statistics.median(self.ratios) > MOST
 
     def line(self, width: int) -> str:
-        """One line of the table."""
+        """Format the comparison as one line of the table."""
         if self.lacks:
             return f"{self.name:{width}}  not there before: {self.lacks}"
         old, new = (statistics.median(side) for side in zip(*self.pairs, strict=True))
@@ -47,19 +47,19 @@ class Comparison:
 
 
 def head(width: int) -> str:
-    """Head of the table."""
+    """Format the head of the table."""
     return f"{'':{width}}  {'old cpu s':>9} {'new cpu s':>9} {'median':>7} {'worst':>7}"
 
 
 def is_commit(name: str, root: Path = ROOT) -> bool:
-    """Whether git knows a commit of that name."""
+    """Whether git knows a commit of this name."""
     command = ["git", "-C", str(root), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
 def tree_of(commit: str, root: Path = ROOT) -> Iterator[Path]:
-    """Check a commit out into a temporary folder."""
+    """Check out a commit into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "old")
         git = ["git", "-C", str(root), "worktree"]
@@ -71,7 +71,7 @@ def tree_of(commit: str, root: Path = ROOT) -> Iterator[Path]:
 
 
 def compare(kind: type[Benchmark], old: Path, new: Path = ROOT, *, n_pairs: int = 7, quick: bool = False) -> Comparison:
-    """Time tilecore's own contender in fresh processes, with the tilecore of one tree and of the other.
+    """Measure tilecore's own contender in fresh processes, with the tilecore of each of two trees.
 
     The code of the benchmark is that of this tree for both. The side that begins changes from
     pair to pair, so that a machine that grows slower, or faster, favours neither.
@@ -93,7 +93,7 @@ def compare(kind: type[Benchmark], old: Path, new: Path = ROOT, *, n_pairs: int 
 
 
 def _side(folder: Path, tree: Path) -> Path:
-    """Make a folder to import from: tilecore of that tree, benchmarks of this one."""
+    """Create a folder to import from: tilecore of one tree, benchmarks of this one."""
     folder.mkdir()
     (folder / "tilecore").symlink_to(tree / "tilecore")
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")

@@ -1,4 +1,4 @@
-"""Blob detection against scikit-image and dask: time, memory, and how much of the truth is found."""
+"""Blob detection compared with scikit-image and dask: time, memory, and the fraction of the true blobs found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THRESHOLD = 0.001
 
 
 class _OnNuclei:
-    """What the benchmarks on synthetic nuclei share."""
+    """Base class of the benchmarks on synthetic nuclei."""
 
     quick: bool
     scales: ClassVar[dict[str, Any]] = {"min_sigma": 2, "max_sigma": 5, "num_sigma": 4}
@@ -57,7 +57,7 @@ class _OnNuclei:
 
 
 class BlobsFour(_OnNuclei, Benchmark):
-    """Four scales, as cells are counted."""
+    """Detection with four scales, as for counting cells."""
 
     name = "blobs"
     needs = ("dask",)
@@ -68,7 +68,7 @@ class BlobsFour(_OnNuclei, Benchmark):
         return super().contenders() | {f"dask map_overlap, {_WORKERS} threads": self.dask}
 
     def dask(self) -> npt.NDArray[Any]:
-        """Each block with its halo through scikit-image; what the blocks own is pruned as scikit-image does."""
+        """Detect blobs with dask: each block with its halo by scikit-image; blobs are pruned as scikit-image does."""
         import dask
         import dask.array as da
 
@@ -116,7 +116,7 @@ class BlobsFour(_OnNuclei, Benchmark):
 
 
 class BlobsWide(_OnNuclei, Benchmark):
-    """Ten scales, of which the largest is wide."""
+    """Detection with ten scales, of which the largest is wide."""
 
     name = "blobs-wide"
     goal = "LoG at 10 scales, 3..12: 15x scikit-image"
@@ -125,7 +125,7 @@ class BlobsWide(_OnNuclei, Benchmark):
 
 
 class BlobsDog(_OnNuclei, Benchmark):
-    """Differences of Gaussians."""
+    """Detection with differences of Gaussians."""
 
     name = "blobs-dog"
     goal = "DoG, sigma 2..5: 8x scikit-image"
@@ -135,7 +135,7 @@ class BlobsDog(_OnNuclei, Benchmark):
 
 
 class BlobsOwn(_OnNuclei, Benchmark):
-    """A detector that is plain scikit-image."""
+    """Detection with a detector that is plain scikit-image."""
 
     name = "blobs-own"
     goal = "scikit-image's blob_log as a detector of one's own, 2 workers: 1.8x itself"
@@ -148,7 +148,7 @@ class BlobsOwn(_OnNuclei, Benchmark):
 
 
 class BlobsPruning(Benchmark):
-    """Many blobs, pruned."""
+    """Pruning of many blobs."""
 
     name = "blobs-pruning"
     goal = "20x scikit-image's pruning"
@@ -184,7 +184,7 @@ def _nuclei(spacing: int, shape: tuple[int, ...]) -> SyntheticNuclei:
 
 
 def _cloud(n_blobs: int) -> Blobs:
-    """Blobs as dense as a detector finds them before pruning."""
+    """Random blobs as dense as a detector finds them before pruning."""
     numbers = np.random.default_rng(n_blobs)
     edge = (n_blobs * 800.0) ** (1 / 3)
     positions = np.floor(numbers.uniform(0, edge, (n_blobs, 3)))
@@ -199,7 +199,7 @@ def _owned(block: Any, start: Any, halo: Any, shape: Any, scales: Any) -> npt.ND
 
 
 def _peak(statement: str) -> int:
-    """Largest memory that a program and its children share among them at one time, sampled [byte]."""
+    """Measure the largest memory that a program and its children use together at one time, by sampling [byte]."""
     process = subprocess.Popen([sys.executable, "-c", f"import numpy as np; {statement}"])
     peak = 0
     while process.poll() is None:

@@ -1,4 +1,4 @@
-"""Conversion: a folder of TIFF planes into sharded OME-Zarr and into .npy."""
+"""Conversion of a folder of TIFF planes to sharded OME-Zarr and to .npy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Convert(Benchmark):
         shutil.rmtree(self.folder)
 
     def prepare(self, name: str) -> None:
-        """Every turn begins with a disk that has nothing left to write."""
+        """Wait until the disk has nothing left to write, before each turn."""
         os.sync()
 
     def convert(self, name: str, **options: Any) -> None:
@@ -95,7 +95,7 @@ class ConvertToNpy(Convert):
     goal = "1 GiB of TIFF planes to .npy: at least 0.6x the speed of cp"
 
     def prepare(self, name: str) -> None:
-        """Nor with a result that has to be removed."""
+        """Remove the last result, too, before each turn."""
         (self.folder / "out.npy").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "copy", ignore_errors=True)
         super().prepare(name)
@@ -111,7 +111,7 @@ class ConvertToNpy(Convert):
 
 
 class ConvertWithinMemory(Benchmark):
-    """Slow: 8 GiB are read from a sparse file and written compressed."""
+    """Slow conversion in bounded memory: 8 GiB are read from a sparse file and written compressed."""
 
     name = "convert-memory"
     goal = "8 GiB to OME-Zarr with a pyramid under max_memory=300MB: private memory of all processes stays within it"
@@ -147,7 +147,7 @@ class ConvertWithinMemory(Benchmark):
 
 
 def private_bytes(pid: int) -> int:
-    """Memory of a process and its children that no file stands for; what they share counts once."""
+    """Memory of a process and its children without mapped files; shared memory counts once [byte]."""
     total = 0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         try:

@@ -1,4 +1,4 @@
-"""The identity: what it costs to move voxels."""
+"""Time to copy voxels: the identity function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def same(block: Any) -> Any:
 
 
 class Copy(Benchmark):
-    """Against a copy by two processes, each of one half, between warm shared pages."""
+    """Copy compared with a copy by two processes, each of one half, between shared pages that are in use."""
 
     name = "copy"
     goal = "shared to shared at least 1/2 of a two-process memcpy, plain to plain (forkserver) at least 1/5, +64 MiB"
@@ -74,6 +74,6 @@ class Copy(Benchmark):
 
 
 def memory_in_use() -> int:
-    """Memory of the whole machine that is not free for use [byte]."""
+    """Used memory of the whole machine [byte]."""
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return (int(fields["MemTotal"].split()[0]) - int(fields["MemAvailable"].split()[0])) * 1024

@@ -1,4 +1,4 @@
-"""Tiles with nothing to do: what a task costs."""
+"""Time of a task: tiles with nothing to do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WORKERS = 2
 
 
 def nothing(block: Any) -> None:
-    """Look at nothing."""
+    """Do nothing with a block."""
 
 
 class Dispatch(Benchmark):
-    """The rivals get a number for each tile; starting and ending workers is in the time, but not for distributed."""
+    """Tasks compared: others get a number for each tile. Start and end of workers count, except for distributed."""
 
     name = "dispatch"
     goal = "50,000 empty tiles: at least 3x ProcessPoolExecutor.submit, 50x distributed"
@@ -35,7 +35,7 @@ class Dispatch(Benchmark):
         return {"collect_tiles": self._tilecore, "ProcessPoolExecutor.submit": self._pool}
 
     def remarks(self) -> list[str]:
-        """distributed takes minutes for what the others do in seconds: one turn, with a tenth of the tiles.
+        """Measure distributed in one turn with a tenth of the tiles, as it takes minutes for the whole.
 
         Its cluster starts only here: it is never idle, and what it does would count as the others' CPU seconds.
         """

@@ -1,4 +1,4 @@
-"""A run with tiles that never end is over soon after Ctrl-C, a cancel or a death."""
+"""Time until a run with endless tiles has ended after Ctrl-C, a cancel or a death."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORKERS = 2
 
 
 class Ending(Benchmark):
-    """The rows are whole calls, with the start of the workers; the remarks tell what passed since the blow."""
+    """Whole calls, with the start of the workers; the remarks tell the time since the signal."""
 
     name = "ending"
     goal = "at most 0.2 s after Ctrl-C, a cancel, the death of a worker, or that of the calling process"
@@ -46,7 +46,7 @@ class Ending(Benchmark):
         return [f"{name}: over {1000 * statistics.median(times):.1f} ms later" for name, times in self.after.items()]
 
     def _run(self, cancel: threading.Event | None = None) -> None:
-        """A run whose tiles never end; each notes the process it is in."""
+        """Start a run whose tiles never end; each tile notes its process."""
         pids = self.pids
 
         def hold(_: Any, tile: Any) -> None:
@@ -87,7 +87,7 @@ class Ending(Benchmark):
 
     @contextmanager
     def _struck(self, name: str, blow: Callable[[], None]) -> Iterator[None]:
-        """Strike from another thread once all tiles have begun; note how long the block goes on after that."""
+        """Send the signal from another thread once all tiles have begun; note the time until the block ends."""
         at: list[float] = []
 
         def strike() -> None:

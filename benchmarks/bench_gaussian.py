@@ -1,4 +1,4 @@
-"""A Gaussian filter of the whole volume, by tiles that the planner chooses."""
+"""Gaussian filter of a whole volume, with tiles that the planner chooses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def filtered(block: Any) -> Any:
 
 
 class Gaussian(Benchmark):
-    """An ordinary array goes in and comes out; processes are started and ended in the time measured."""
+    """Filter of an ordinary array into a new one; start and end of the processes count."""
 
     name = "gaussian"
     goal = "at least 1.8x scipy in one process, 1.5x dask with threads, 10x dask with processes; bitwise equal"

@@ -1,4 +1,4 @@
-"""A volume far larger than the memory allowed."""
+"""Memory for a volume far larger than the allowed memory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WORKERS = 2
 
 
 def smoothed(block: Any) -> Any:
-    """Filter with temporaries of several times the block, and keep each fourth voxel."""
+    """Filter a block with temporary arrays of several times its size, and keep every fourth voxel."""
     return gaussian_filter(block.astype(np.float32), 1.0)[4:-4:4, 4:-4:4, 4:-4:4].astype(np.uint16)
 
 
 class Memory(Benchmark):
-    """A sparse file is read through a map; counted is all memory of all processes, mapped pages too."""
+    """Memory of all processes together, mapped pages included, while a sparse file is read through a map."""
 
     name = "memory"
     goal = "16 GiB on max_memory=512MB: peak of all processes within the budget and the interpreters' own"

@@ -1,4 +1,4 @@
-"""Sub-ROIs merged back into a stack."""
+"""Merging of sub-ROIs into one stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OVERLAP = (4, 4, 4)
 
 
 class Merge(Benchmark):
-    """512 sub-ROIs; the plain loop knows the stack's shape and every slice beforehand."""
+    """Merging of 512 sub-ROIs; the plain loop knows the stack's shape and all slices before."""
 
     name = "merge"
     goal = "at least 0.8x a plain loop of slice assignments, at least 5x nested np.concatenate"
@@ -52,7 +52,7 @@ class Merge(Benchmark):
         return merged
 
     def _concatenate(self) -> Any:
-        """Grow rows, planes and the stack, one sub-ROI after another."""
+        """Concatenate sub-ROIs to rows, planes and the stack, one after another."""
         own = tuple(slice(0, length) for length in self.max_pixels)
         stack = None
         for planes in self.sub_rois:

@@ -1,4 +1,4 @@
-"""Writing in parallel: no voxel is lost, and what would lose some is refused."""
+"""Parallel writing: no voxel is lost, and tiles that would lose some are refused."""
 
 from __future__ import annotations
 

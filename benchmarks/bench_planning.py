@@ -1,4 +1,4 @@
-"""A grid of a thousand million tiles: planned, and its first tile started."""
+"""Planning of a grid of a thousand million tiles, and start of its first tile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilecore import iter_tiles, plan_tiles
 
 
 class Planning(Benchmark):
-    """The volume is made of one voxel, repeated: it takes no memory itself."""
+    """Planning for a volume of one repeated voxel, which takes no memory itself."""
 
     name = "planning"
     goal = "10^9 tiles planned, and the first one done, within 1 s and 20 MiB"

@@ -1,4 +1,4 @@
-"""Plans of tilecore's own against the best of a sweep of tile shapes: functions of known cost, and real ones."""
+"""Quality of tilecore's plans, compared with the best of many tile shapes: for simulated and for real functions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CACHED_VOXELS = 2**21
 
 @dataclass(frozen=True)
 class Function:
-    """A function that costs what it says; with `slowing`, more for each doubling of a block beyond the caches."""
+    """A simulated function of known costs; with `slowing`, blocks beyond the caches cost more for each doubling."""
 
     name: str
     shape: tuple[int, ...]
@@ -53,14 +53,14 @@ class Function:
     voxel_bytes: float = 24.0
 
     def planner(self) -> Planner:
-        """What tilecore makes the plan with."""
+        """Planner of a run of this function."""
         source = np.broadcast_to(np.zeros((), self.dtype), self.shape)
         units = (1,) * len(self.shape)
         grid = TileGrid(self.shape, self.shape, self.halo)
         return Planner.of(grid, [source], self.memory, self.workers, None, units, ((), ()))
 
     def pilot(self, planner: Planner, random: np.random.Generator, *, busy: bool) -> tuple[Any, float]:
-        """What the pilot finds, and how long it takes."""
+        """Simulate the pilot: its findings, and its time."""
         spent: list[float] = []
 
         def measure(write: Box) -> Measurement:
@@ -74,12 +74,12 @@ class Function:
         return PilotTask(planner).run(measure), sum(spent)
 
     def work(self, n_voxels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Time for the voxels of blocks [s]."""
+        """Time that the function takes for the voxels of blocks [s]."""
         slower = 1 + self.slowing * np.log2(np.maximum(n_voxels / _CACHED_VOXELS, 1))
         return np.asarray(self.per_voxel * n_voxels * slower)
 
     def seconds(self, grid: TileGrid, workers: int, *, busy: bool, warm: int = 0) -> float:
-        """How long a run with these tiles takes: each goes to the worker that is free first."""
+        """Simulated time of a run with these tiles [s]: each tile goes to the worker that is free first."""
         random = np.random.default_rng(zlib.crc32(f"{self.name} {grid.tile_shape}".encode()))
         work = self.work(_read_voxels(grid))
         if self.unevenness:
@@ -94,7 +94,7 @@ class Function:
         return max(free)
 
     def own(self, *, busy: bool, seed: int = 0) -> tuple[float, int]:
-        """The run by tilecore's own plan with the pilot, and how often the pilot calls the function."""
+        """Simulated time of a run with tilecore's own plan and the pilot, and the number of the pilot's calls."""
         random = np.random.default_rng([seed, zlib.crc32(self.name.encode()), busy])
         planner = self.planner()
         findings, spent = self.pilot(planner, random, busy=busy)
@@ -102,7 +102,7 @@ class Function:
         return spent + self.seconds(plan.grid, plan.workers, busy=busy, warm=1), len(findings.calls)
 
     def best(self, *, busy: bool) -> float:
-        """The shortest run of the sweep: of shapes that memory allows, with as many workers as it allows."""
+        """Shortest time of all tile shapes that fit into memory, each with as many workers as fit."""
         runs = []
         for tile_shape in self.sweep():
             grid = TileGrid(self.shape, tile_shape, self.halo)
@@ -113,7 +113,7 @@ class Function:
         return min(runs)
 
     def sweep(self) -> list[tuple[int, ...]]:
-        """What one who knows the costs plans, and what others would try: slabs and cubes, of a recording slabs only."""
+        """Plans to compare with: one from the true costs, and slabs and cubes; only slabs for a recording."""
         slabs = [(-(-self.shape[0] // (n * self.workers)), *self.shape[1:]) for n in (1, 2, 4, 16)]
         if len(self.shape) == 2:
             others = [(length, self.shape[1]) for length in (300_000, 30_000, 3_000)]
@@ -132,7 +132,7 @@ class Function:
 
 
 def _read_voxels(grid: TileGrid) -> npt.NDArray[np.float64]:
-    """Voxels of the read boxes of all tiles, in their order."""
+    """Number of voxels in the read boxes of all tiles, in their order."""
     total = np.ones(1)
     for length, step, (before, after) in zip(grid.shape, grid.tile_shape, grid.halo, strict=True):
         start = np.arange(0, length, step)
@@ -182,7 +182,7 @@ FUNCTIONS = [
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a plan compares with the sweep: seconds of the best, ratios, and the pilot's calls."""
+    """Comparison of a plan with the other tile shapes: seconds of the best, ratios, and the pilot's calls."""
 
     function: Function
     best: float
@@ -192,17 +192,17 @@ class Verdict:
 
     @property
     def is_long(self) -> bool:
-        """Whether the run is long enough for its ratio to count."""
+        """Whether the run is so long that its ratio counts."""
         return self.best >= LONG_SECONDS
 
     @property
     def holds(self) -> bool:
-        """Whether what is promised holds."""
+        """Whether the promised quality is reached."""
         return self.calls <= 3 and (not self.is_long or (self.ratio <= MOST and self.busy_ratio <= MOST_BUSY))
 
 
 def compare(function: Function, n_pilots: int) -> Verdict:
-    """Compare the plans of a function with the sweep; of several pilots the worst counts."""
+    """Compare the plans of a function with other tile shapes; the worst of several pilots counts."""
     quiet, busy = ([function.own(busy=each, seed=seed) for seed in range(n_pilots)] for each in (False, True))
     best, best_busy = function.best(busy=False), function.best(busy=True)
     calls = max(n_calls for _, n_calls in quiet + busy)
@@ -210,7 +210,7 @@ def compare(function: Function, n_pilots: int) -> Verdict:
 
 
 class PlanningQuality(Benchmark):
-    """The rows are real runs; the remarks, runs of functions whose cost is given."""
+    """Real runs as rows, and runs of simulated functions as remarks."""
 
     name = "planning-quality"
     goal = "own plans take at most 1.25x the best of 8 shapes, 1.5x on a busy machine; a pilot of three calls at most"

@@ -1,4 +1,4 @@
-"""Chunks of an array through a function and back: shared memory against pickles."""
+"""Mapping over chunks of an array: shared memory compared with pickles."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def doubled_chunk(arr: Any, start: Sequence[int], chunks: Sequence[int]) -> Any:
 
 
 def doubled(chunk: Any) -> Any:
-    """Double a chunk that came through a pipe."""
+    """Double a chunk that was received through a pipe."""
     return 2 * chunk
 
 
 class Pmap(Benchmark):
-    """All of it is timed: processes started, results in the caller's hands, processes gone."""
+    """Whole calls: start of the processes, results in the caller's process, end of the processes."""
 
     name = "pmap"
     goal = "function returns its chunk doubled: at least 10x Pool.starmap over pickled tiles"

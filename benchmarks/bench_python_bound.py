@@ -1,4 +1,4 @@
-"""A tile function that holds the interpreter's lock."""
+"""Function that holds the interpreter lock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def collatz(block: Any) -> Any:
 
 
 class PythonBound(Benchmark):
-    """Threads cannot help here; only processes can."""
+    """Runs in which threads do not help, only processes."""
 
     name = "python-bound"
     goal = "at least 1.9x the function on the whole volume"

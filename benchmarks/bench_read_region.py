@@ -1,4 +1,4 @@
-"""Regions of files: tilecore's sources, and what their libraries offer."""
+"""Reading of regions: tilecore's sources compared with the file formats' own libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tilecore import open_source
 
 
 class ReadRegion(Benchmark):
-    """Random regions of one file, opened anew in each turn."""
+    """Random regions of one file, which is opened again in each turn."""
 
     repeats = 7
     write: Callable[[Path, np.ndarray], Any]

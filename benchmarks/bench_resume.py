@@ -1,4 +1,4 @@
-"""A run that was killed half way is continued."""
+"""Continuation of a run that was killed half way."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ N_TILES = 40
 
 
 def slow(block: Any) -> Any:
-    """Take a fixed time for each voxel."""
+    """Sleep for a fixed time per voxel."""
     time.sleep(block.size * 1e-5)
     return block + 1
 
 
 class Resume(Benchmark):
-    """The killed half itself is not in the time; the journal is read, the rest is computed, the file finished."""
+    """Reading of the journal, the remaining tiles, and completion of the file; the killed half does not count."""
 
     name = "resume"
     goal = "continuing a run killed at 50 % costs at most 55 % of the full run"
@@ -43,7 +43,7 @@ class Resume(Benchmark):
         return {"the rest of the run": self._rest, "the full run": self._full}
 
     def prepare(self, name: str) -> None:
-        """Leave what a run leaves that is killed once half of its tiles are done."""
+        """Create the files of a run that was killed after half of its tiles."""
         self.path.unlink(missing_ok=True)
         if name == "the rest of the run":
             pid = os.fork()

@@ -1,4 +1,4 @@
-"""An array moved to shared memory."""
+"""Copy of an array into shared memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tilecore import SharedArr, SharedArray
 
 
 class Share(Benchmark):
-    """The rival is the least that any copy into new shared pages must do."""
+    """Copy compared with the minimum: writing into new shared pages."""
 
     name = "share"
     goal = "SharedArr made within 1.3x of one copy into fresh shared pages"

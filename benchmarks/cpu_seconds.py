@@ -1,4 +1,4 @@
-"""CPU seconds of this process and of all that it has started, directly or not."""
+"""CPU seconds of this process and of all processes that it has started, directly or not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Process(NamedTuple):
 
 
 def _seconds_of_others() -> float:
-    """Take both sums while no process comes or goes, as one that is waited for moves from one sum to the other."""
+    """Read both sums while no process starts or ends: a process that is waited for moves from one to the other."""
     descendants = _descendants()
     while True:
         waited_for = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -68,7 +68,7 @@ def _descendants() -> list[_Process]:
 
 
 def _look_at(folder: Path) -> _Process | None:
-    """Read a process's line in ``/proc``, in which its name, in parentheses, may hold anything."""
+    """Read a process's line in ``/proc``, whose name in parentheses may hold any character."""
     try:
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile

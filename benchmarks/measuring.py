@@ -1,4 +1,4 @@
-"""Measuring rivals fairly: alternately, in one run, medians and spreads."""
+"""Measurement of several contenders: they take turns in one run; medians and spreads are compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.cpu_seconds import CpuSeconds
 
 
 class Benchmark:
-    """One thing done by tilecore and by others.
+    """A task that tilecore and other contenders do.
 
     A subclass gives `name`, `goal` (what is promised, in words), and `contenders`: callables
     by name. The first is tilecore's; ratios are the others' time over its time. `setup`
@@ -36,32 +36,32 @@ class Benchmark:
         self.quick = quick
 
     def setup(self) -> None:
-        """Make volumes and files; not timed."""
+        """Create volumes and files; not timed."""
 
     def teardown(self) -> None:
-        """Remove them."""
+        """Remove the volumes and files."""
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
-        """Callables by name, tilecore's first."""
+        """Contenders as callables by name, with tilecore's first."""
         raise NotImplementedError
 
     def prepare(self, name: str) -> None:
-        """Make what one turn of a contender needs; not timed."""
+        """Create the input for one turn of a contender; not timed."""
 
     def remarks(self) -> list[str]:
-        """Other figures worth a line, such as peak memory; called after the contenders."""
+        """Return other results as lines, such as peak memory; called after the contenders."""
         return []
 
 
 class Turn(NamedTuple):
-    """What one turn of a contender took: seconds on the clock, and CPU seconds of all processes."""
+    """Measurement of one turn of a contender: seconds that passed, and CPU seconds of all processes."""
 
     wall_s: float
     cpu_s: float
 
 
 def timed(contender: Callable[[], Any]) -> Turn:
-    """Give a contender one turn, and drop what it returns."""
+    """Run one turn of a contender, and drop its result."""
     gc.collect()
     with CpuSeconds() as cpu:
         start = time.perf_counter()
@@ -72,7 +72,7 @@ def timed(contender: Callable[[], Any]) -> Turn:
 
 
 def measure(benchmark: Benchmark) -> dict[str, Any]:
-    """Run a benchmark: a round to warm up, if it wants one, then rounds in which each contender has its turn."""
+    """Run a benchmark: a warm-up round if it needs one, then rounds in which each contender has a turn."""
     benchmark.setup()
     try:
         contenders = benchmark.contenders()
@@ -94,7 +94,7 @@ def measure(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def _figures(turns: list[Turn], own: list[Turn]) -> dict[str, float]:
-    """Sum up a contender's turns, also by those of tilecore's own."""
+    """Summarize the turns of a contender, also relative to tilecore's own."""
     times = [turn.wall_s for turn in turns]
     median, cpu_median = statistics.median(times), _cpu_median(turns)
     return {
@@ -112,7 +112,7 @@ def _cpu_median(turns: list[Turn]) -> float:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Write a result as lines of text."""
+    """Format a result as lines of text."""
     lines = [f"\n{result['benchmark']}: {result['goal']}"]
     width = max(len(row["contender"]) for row in result["rows"])
     lines.append(f"  {'':{width}}  {'median s':>9} {'min':>9} {'max':>9} {'ratio':>7} {'cpu s':>9} {'ratio':>7}")
@@ -124,7 +124,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def describe_machine() -> str:
-    """What the figures were measured on."""
+    """Describe the machine of the measurements."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -138,7 +138,7 @@ def describe_machine() -> str:
 
 
 class Peak:
-    """Looks at an amount again and again while something runs; `highest` is the most seen."""
+    """Sampler of an amount while a block runs; `highest` is the largest value seen."""
 
     def __init__(self, amount: Callable[[], int], seconds: float = 0.005) -> None:
         self.highest = 0

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.turns MODULE CLASS [--quick]``: CPU seconds of tilecore's own contender, in JSON.
+"""Measure tilecore's own contender, as JSON: ``python -m benchmarks.turns MODULE CLASS [--quick]``.
 
 The tilecore is the one in the current folder; `benchmarks.against` puts there what it compares.
 """
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def turns(benchmark: Benchmark) -> list[Turn]:
-    """Give the first contender turns until they are long, together, beside a tick of the clock, or time is up."""
+    """Run turns of the first contender until they are long compared with a clock tick, or the time is up."""
     taken: list[Turn] = []
     benchmark.setup()
     try:
@@ -57,7 +57,7 @@ def turns(benchmark: Benchmark) -> list[Turn]:
 
 
 def is_lack(error: BaseException) -> bool:
-    """Whether an error tells that this tilecore does not have a name or an option, rather than that something broke."""
+    """Whether an error tells that this tilecore lacks a name or an option, and not that something is broken."""
     if isinstance(error, ImportError):
         return _is_of_tilecore(error.name)
     if isinstance(error, AttributeError):

@@ -1,4 +1,4 @@
-"""What every test is watched for: processes, open files and shared memory left behind."""
+"""Fixtures for all tests: they detect processes, open files and shared memory left behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.faults.leaks import nothing_left, start_what_stays
+from tilecore.testing import nothing_left, start_what_stays
 
 # Workers are started in hypothesis's examples too: how long one takes says nothing. The examples are the
 # same each time, so that a change is judged by what it changes; --hypothesis-profile=search looks for others.
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End with how to run alone what failed."""
+    """Print at the end how to run failed tests alone."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     reports = [] if reporter is None else [*reporter.stats.get("failed", []), *reporter.stats.get("error", [])]
     if not reports or hasattr(config, "workerinput"):
@@ -50,7 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _helpers_running() -> None:
-    """Start multiprocessing's own helpers first: they live as long as this process, and are not leaks."""
+    """Start multiprocessing's own helper processes first; they live as long as this process and are not leaks."""
     start_what_stays()
 
 

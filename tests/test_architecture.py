@@ -1,4 +1,4 @@
-"""The rooms of the design, kept by reading the source."""
+"""Tests of the architecture: imports, sizes and names of modules, read from the source."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ PACKAGE = Path(tilecore.__file__).parent
 #: A module imports only from folders of a lower rank, or from its own folder.
 RANKS = {
     "errors": 0,
+    "array_types": 1,  # types alone: no code that runs
     "bytesize": 1,
     "locked_file": 1,
     "machine": 1,
@@ -38,6 +39,7 @@ RANKS = {
     "recordings": 8,
     "stacks": 8,  # the parts, thin over the engine
     "compat": 9,
+    "testing": 9,  # contracts for what other packages bring
     "cli": 10,
 }
 
@@ -46,7 +48,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in MODULES]
 
 
 def room(module: str) -> str:
-    """Folder (or file, at the top) of a dotted module name."""
+    """Folder (or file, at the top level) of a dotted module name."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -62,7 +64,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every tilecore module a module imports, at its top or inside its functions."""
+    """All tilecore modules that a module imports, at its top or inside functions."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tilecore."):
             yield node.module
@@ -72,7 +74,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_imports_come_from_lower_rooms(path: Path) -> None:
-    """A module imports from rooms of a lower rank, or from its own."""
+    """A module imports only from folders of a lower rank, or from its own."""
     own = room(dotted(path))
     if own in ("", "__main__"):
         return
@@ -81,14 +83,21 @@ def test_imports_come_from_lower_rooms(path: Path) -> None:
         assert other == own or RANKS[other] < RANKS[own], f"{dotted(path)} imports {module}"
 
 
+def test_nothing_needs_what_is_for_tests() -> None:
+    """The contracts need pytest: whoever runs tilecore need not have it."""
+    others = [path for path in MODULES if room(dotted(path)) != "testing"]
+    found = [dotted(path) for path in others if any(room(module) == "testing" for module in imports(path))]
+    assert found == []
+
+
 def test_every_room_has_a_rank() -> None:
-    """No folder and no module at the top stands outside the design."""
+    """Every folder and every top-level module has a rank."""
     rooms = {room(dotted(path)) for path in MODULES} - {"", "__main__"}
     assert rooms <= set(RANKS)
 
 
 def test_no_import_cycles() -> None:
-    """Modules import each other in one direction."""
+    """There are no cycles of imports."""
     graph = {dotted(path): set(imports(path)) for path in MODULES}
     done: set[str] = set()
 
@@ -105,13 +114,13 @@ def test_no_import_cycles() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_modules_are_short(path: Path) -> None:
-    """A module of more than 300 lines asks to be two."""
+    """Modules have at most about 300 lines."""
     assert len(path.read_text().splitlines()) <= 320
 
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_functions_are_short(path: Path) -> None:
-    """A function of more than 40 lines, without its docstring and its signature, asks to be two."""
+    """Functions have at most about 40 lines, without docstring and signature."""
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -119,8 +128,49 @@ def test_functions_are_short(path: Path) -> None:
             assert length <= 40, f"{path.name}: {node.name} has {length} lines"
 
 
+def signatures(path: Path) -> Iterator[tuple[str, ast.expr]]:
+    """Each parameter and result of a module's functions that has a type, by a name that tells the place."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            given = node.args
+            several = filter(None, [given.vararg, given.kwarg])
+            for each in [*given.posonlyargs, *given.args, *given.kwonlyargs, *several]:
+                if each.annotation is not None:
+                    yield f"{path.relative_to(PACKAGE)}: {each.arg} of {node.name}", each.annotation
+            if node.returns is not None:
+                yield f"{path.relative_to(PACKAGE)}: result of {node.name}", node.returns
+
+
+#: As many parameters and results may be of any type: of pickled messages, of indices, of values that are looked into.
+MOST_ANY = 38
+
+
+def test_types_say_something() -> None:
+    """A parameter or result that is a bare ``Any`` tells nobody what it is."""
+    bare = [place for path in MODULES for place, kind in signatures(path) if ast.unparse(kind) in ("Any", "typing.Any")]
+    assert len(bare) <= MOST_ANY, (
+        f"{len(bare)} parameters and results are a bare Any, {MOST_ANY} may be. Say what a new one is: a protocol or "
+        "an alias of tilecore/array_types.py, object where it is only handed on or asked by isinstance, a TypeVar "
+        "where what goes in comes out. They are:\n" + "\n".join(bare)
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_types_are_shown_not_claimed(path: Path) -> None:
+    """``typing.cast`` believes anything: a variable with a type, or isinstance, is checked."""
+    calls = [ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    assert not {"cast", "typing.cast"} & set(calls), f"{path.relative_to(PACKAGE)} calls typing.cast"
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    """A type checker takes of a stub only what its ``__all__`` names."""
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert sorted(ast.literal_eval(listed)) == sorted(tilecore.__all__)
+
+
 def test_no_drawer_for_everything() -> None:
-    """Every module is named by what it is about."""
+    """Every module is named after its subject; there is none for mixed functions."""
     for path in MODULES:
         assert path.stem not in {"utils", "helpers", "common", "misc", "tools", "util"}
 
@@ -146,6 +196,22 @@ def test_import_is_light() -> None:
     """``import tilecore`` loads numpy at most, and so do the names of the geometry."""
     assert not HEAVY & loaded_by("import tilecore")
     assert not HEAVY & loaded_by("import tilecore; tilecore.TileGrid; tilecore.Box")
+
+
+def test_contracts_are_loaded_when_they_are_asked_for() -> None:
+    """``tilecore.testing`` itself needs no pytest."""
+    assert "pytest" not in loaded_by("import tilecore.testing; tilecore.testing.nothing_left")
+    assert "pytest" in loaded_by("from tilecore.testing import ReaderContract")
+
+
+def test_a_contract_without_pytest_says_what_is_needed() -> None:
+    code = (
+        "import importlib.util; importlib.util.find_spec = lambda name: None\n"
+        "try: from tilecore.testing import SinkContract\n"
+        "except ImportError as error: print(error)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "tilecore[testing]"' in result.stdout
 
 
 def test_help_is_light() -> None:

@@ -1,4 +1,4 @@
-"""Settings: the argument, then the settings, then the environment, then the machine."""
+"""Tests of settings: first the argument, then the settings, the environment, and the machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_wrong_settings_are_refused(name: str, value: Any, error: type[Exception
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(AttributeError, match="it has workers, start_method, max_tasks"):
+    with pytest.raises(AttributeError, match="choose one of workers, start_method, max_tasks"):
         settings.wokers = 3  # type: ignore[attr-defined]
 
 
@@ -96,7 +96,7 @@ def test_the_machine_has_cores_and_memory() -> None:
 
 
 def test_cgroups_cut_memory_and_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits of this process's cgroup and of its parents, of version 1 and 2."""
+    """Limits of this process's cgroup and its parents are found, for versions 1 and 2."""
     monkeypatch.setattr(machine_module, "_CGROUP_ROOT", tmp_path)
     monkeypatch.setattr(machine_module, "_cgroup_paths", lambda: {"memory": "/a/b", "cpu": "/a", "": "/c"})
     for folder in ("memory/a/b", "cpu/a", "c"):

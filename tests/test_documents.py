@@ -1,4 +1,4 @@
-"""The documents for users: whole, well formed, and true of the commands they show (their examples run as doctests)."""
+"""Tests of the user's documents: complete, well formed, and true (examples run as doctests)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs are written in places of their own: of runs that live, were killed, or were forked from others."""
+"""Tests of partial outputs: folders of runs that live, were killed, or were forked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN = "0123456789abcdef"
 
 
 def process_with_a_place(path: Path) -> subprocess.Popen[str]:
-    """Another program that has a place of an output, and writes nothing more."""
+    """Another program that holds the folder of an output, and writes nothing more."""
     code = f"""
 import sys, time
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_what_killed_processes_have_left_is_removed_and_nothing_else(tmp_path: P
                 assert data.name == name
                 assert Place(path, tokens[0]).folder not in places(path)
                 data.write_text("whole")
-            with pytest.raises(MissingFileError, match="is gone"):
+            with pytest.raises(MissingFileError, match="no longer exists"):
                 Place.open(path, tokens[0])
             assert Place.open(path, tokens[1]).data.read_text() == "half"
         finally:
@@ -97,7 +97,7 @@ def test_a_place_that_was_killed_before_it_was_locked_is_removed_if_it_is_empty(
 
 
 def test_a_place_that_is_taken_for_a_killed_runs_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the moments in which a place is made and locked another process may remove it."""
+    """A folder that another process removes before it is locked is created again."""
     mkdir, n_made = Path.mkdir, []
 
     def removed_at_once(self: Path, **options: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_place_that_is_taken_for_a_killed_runs_is_made_again(tmp_path: Path, m
 
 @pytest.mark.parametrize("target", ["folder", "nothing"])
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path, target: str) -> None:
-    """Though its name is not to be guessed."""
+    """A link in the way is not followed, even if somebody could guess its name."""
     (tmp_path / "folder").mkdir()
     (tmp_path / f"o.npy.{TOKEN}.partial").symlink_to(tmp_path / target)
     with pytest.raises(FileExistsError):
@@ -127,7 +127,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path, target: str) -> None:
 
 
 def test_names_that_an_older_scheme_would_have_used_are_left_alone(tmp_path: Path) -> None:
-    """Files and links of such names are the user's."""
+    """Files and links with names of an older scheme belong to the user and stay."""
     (tmp_path / "precious").write_text("mine")
     for name in (".o.partial.csv", "o.csv.partial", "o.csv.replaced"):
         (tmp_path / name).symlink_to(tmp_path / "precious")
@@ -162,7 +162,7 @@ def test_a_block_that_raises_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_child_does_not_keep_a_place(tmp_path: Path) -> None:
-    """A run was killed, and something that it started lives on."""
+    """A killed run's folder is free although a process that it started still lives."""
 
     def run() -> None:
         create_sink(tmp_path / "o.zarr", (4, 4, 4), "u1")
@@ -201,12 +201,12 @@ def test_only_one_run_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["", "..", "../x", "0" * 15, "file 12 of 34"])
 def test_tokens_of_others_name_no_place(tmp_path: Path, token: str) -> None:
-    with pytest.raises(MissingFileError, match="no place"):
+    with pytest.raises(MissingFileError, match="16 hexadecimal digits are needed"):
         Place.open(tmp_path / "o.npy", token)
 
 
 def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on Windows, and on some file systems: who is alive cannot be told."""
+    """Without locks nothing is removed, as on Windows and some file systems, as living runs cannot be recognized."""
     with process_with_a_place(tmp_path / "o.csv") as process:
         token = token_of(process)
         process.kill()
@@ -236,7 +236,7 @@ def test_a_locked_file_that_is_removed_meanwhile_is_opened_anew(tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["journal", "bytes", "place", "place of another run"])
 def test_a_fork_of_a_killed_run_keeps_nobody_out(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while it was forking, it lives on in the fork until that has let go of what it has inherited."""
+    """The fork of a run that was killed while forking gives its inherited locks up soon."""
     path = tmp_path / "o.npy"
     held: Any
     if kind == "journal":
@@ -311,7 +311,7 @@ def test_two_processes_that_write_one_output_at_once_do_not_mix(tmp_path: Path, 
 def test_a_name_that_is_taken_at_the_last_moment(
     own: Any, first: Any, then: Any, can_exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at who has the name and the renaming, another run takes it, or gives it up."""
+    """A name that another run takes or removes between the check and the renaming is handled."""
     path, place = tmp_path / "o.zarr", Place.create(tmp_path / "o.zarr")
 
     def has_the_name(write: Any) -> None:
@@ -343,7 +343,7 @@ def test_a_name_that_is_taken_at_the_last_moment(
 
 
 class KilledAt:
-    """Kills this process at the nth step, of Python's or C's functions, of what it calls."""
+    """Kills this process at the nth step of a call, counting Python and C functions."""
 
     def __init__(self, step: int) -> None:
         self.left = step
@@ -392,7 +392,7 @@ def test_who_is_killed_as_it_completes_leaves_the_old_file_or_the_new_one(
 
 
 def test_an_old_output_that_is_in_the_way_again_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that cannot be exchanged is put back if the new one does not get its name."""
+    """An old folder that cannot be exchanged gets its name back if the new one does not get it."""
     monkeypatch.setattr(renaming, "_renamed", lambda *_: False)
     write_zarr(tmp_path / "o.zarr", 1)
     replace = os.replace

@@ -1,4 +1,4 @@
-"""``python -m tilecore``."""
+"""Run the command line with ``python -m tilecore``."""
 
 from tilecore.cli.main import main
 

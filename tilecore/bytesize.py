@@ -1,4 +1,4 @@
-"""Sizes in bytes, written and read by people: ``"4GB"``, ``"512 MiB"``."""
+"""Sizes in bytes as text that people read and write, such as ``"4GB"`` or ``"512 MiB"``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGTP]?)(I?)(B?)\s*", re.IG
 
 
 def parse_bytes(size: int | str, name: str = "size", *, binary: bool = False) -> int:
-    """Turn ``"2GB"``, ``"512MiB"`` or a number into bytes.
+    """Convert text such as ``"2GB"`` or ``"512MiB"``, or a number, into a number of bytes.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ def parse_bytes(size: int | str, name: str = "size", *, binary: bool = False) ->
     Returns
     -------
     int
-        [byte]
+        Size [byte].
 
     Raises
     ------
     ParameterError
-        If the text is no size or the size is negative.
+        If the text is not a size, or the size is negative.
     ParameterTypeError
-        If it is neither an integer nor text.
+        If `size` is neither an integer nor text.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def parse_bytes(size: int | str, name: str = "size", *, binary: bool = False) ->
 
 
 def format_bytes(n_bytes: float) -> str:
-    """Write a size with the largest binary unit that keeps it at 1 or more.
+    """Format a size with the largest binary unit in which it is at least 1.
 
     Examples
     --------

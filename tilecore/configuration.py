@@ -1,4 +1,4 @@
-"""Process-wide defaults: how many workers, how they start, how long they live."""
+"""Process-wide defaults: the number of workers, how they start, and after how many tasks they are replaced."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Settings:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _ENVIRONMENT:
-            raise AttributeError(f"settings has no {name!r}; it has {', '.join(_ENVIRONMENT)}")
+            raise AttributeError(f"settings has no {name!r}; choose one of {', '.join(_ENVIRONMENT)}")
         object.__setattr__(self, name, None if value is None else _checked(name, value))
 
     @contextlib.contextmanager
     def override(self, **values: int | str | None) -> Iterator[Settings]:
-        """Change settings inside a ``with`` block; the old values come back after it."""
+        """Change settings inside a ``with`` block; the old values are set again after it."""
         before = asdict(self)
         try:
             for name, value in values.items():
@@ -69,16 +69,16 @@ class Settings:
                 setattr(self, name, value)
 
     def resolve_workers(self, workers: int | None = None) -> int:
-        """Number of worker processes: the argument, these settings, the environment, or the cores."""
+        """Number of worker processes: from the argument, these settings, the environment, or the number of cores."""
         return _as_count("workers", self._resolve("workers", workers)) or usable_cores()
 
     def resolve_start_method(self, start_method: str | None = None) -> str | None:
-        """Start method asked for by the argument, these settings or the environment, if any."""
+        """Start method from the argument, these settings or the environment; None if none of them sets it."""
         method = self._resolve("start_method", start_method)
         return None if method is None else str(method)
 
     def resolve_max_tasks(self, max_tasks: int | None = None) -> int | None:
-        """Tasks per worker asked for by the argument, these settings or the environment, if any."""
+        """Tasks per worker from the argument, these settings or the environment; None if none of them sets it."""
         return _as_count("max_tasks", self._resolve("max_tasks", max_tasks))
 
     def _resolve(self, name: str, argument: int | str | None) -> int | str | None:

@@ -1,4 +1,4 @@
-"""The errors tilecore raises, each also the built-in error a caller would expect."""
+"""Errors that tilecore raises; each one is also the built-in error that a caller expects."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class TilecoreError(Exception):
 
     @classmethod
     def of(cls, parameter: str, value: object, allowed: str) -> Self:
-        """Build the error from the parameter's name, the value given and what is allowed."""
+        """Build the error from a parameter's name, the value that was given, and the values that are allowed."""
         return cls(f"{parameter}={_short(value)}: {allowed}")
 
 
 class ParameterError(TilecoreError, ValueError):
-    """A parameter has the right type and a value that is not allowed."""
+    """The value of a parameter is not allowed, though its type is right."""
 
 
 class ParameterTypeError(TilecoreError, TypeError):
-    """A parameter has the wrong type."""
+    """The type of a parameter is wrong."""
 
 
 class BoundsError(TilecoreError, IndexError):
@@ -52,7 +52,7 @@ class BoundsError(TilecoreError, IndexError):
 
 
 class AlignmentError(TilecoreError, ValueError):
-    """Two tiles would write one storage unit (chunk or shard)."""
+    """Two tiles would write the same storage unit (chunk or shard)."""
 
 
 class MissingFileError(TilecoreError, FileNotFoundError):
@@ -60,11 +60,11 @@ class MissingFileError(TilecoreError, FileNotFoundError):
 
 
 class OutputExistsError(TilecoreError, FileExistsError):
-    """An output exists already and overwriting was not asked for."""
+    """An output exists already, and the caller did not ask to overwrite it."""
 
 
 class UnreadableFileError(TilecoreError, OSError, ValueError):
-    """A file exists and cannot be read as what it should be."""
+    """A file exists, but it cannot be read in the format that it should have."""
 
 
 class SourceChangedError(UnreadableFileError):
@@ -72,7 +72,7 @@ class SourceChangedError(UnreadableFileError):
 
 
 class UnwritableFileError(TilecoreError, OSError):
-    """An output cannot be made where it was asked for."""
+    """An output cannot be created at its path."""
 
 
 class DiskSpaceError(TilecoreError, OSError):
@@ -84,11 +84,11 @@ class MissingDependencyError(TilecoreError, ImportError):
 
 
 class SharedMemoryError(TilecoreError, MemoryError):
-    """Shared memory could not be had; the message says how much is needed and free."""
+    """Shared memory could not be allocated; the message says how much is needed and how much is free."""
 
 
 class MemoryBudgetError(TilecoreError, MemoryError):
-    """Not even the smallest tile fits into the memory allowed."""
+    """Even the smallest tile does not fit into the allowed memory."""
 
 
 class ShippingError(TilecoreError, TypeError):
@@ -96,7 +96,7 @@ class ShippingError(TilecoreError, TypeError):
 
 
 class RunCancelledError(TilecoreError, RuntimeError):
-    """A run was ended by whoever set what it was given as ``cancel``."""
+    """A run was ended because its ``cancel`` event was set."""
 
 
 class WorkerError(TilecoreError, RuntimeError):
@@ -109,7 +109,7 @@ class JournalError(TilecoreError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TileFailure:
-    """What is known of one tile that failed.
+    """Description of one tile that failed.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class TileFailure:
     reason : str
         One line: the exception's type and text, or how the worker died.
     attempts : int
-        How often the tile was tried.
+        Number of attempts at the tile.
     exitcode : int or None
         The worker's exit code if it died (``-9``: killed by SIGKILL).
     traceback : str
@@ -182,5 +182,5 @@ def _short(value: object, limit: int = 80) -> str:
     text = repr(value)
     if len(text) <= limit:
         return text
-    half = (limit - 3) // 2  # a path's last part tells as much as its first
+    half = (limit - 3) // 2  # the end of a path tells as much as its beginning
     return f"{text[: limit - 3 - half]}...{text[-half:]}"

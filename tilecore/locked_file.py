@@ -1,4 +1,4 @@
-"""Files, and parts of files, that one process at a time has for itself."""
+"""Locks on files, folders and byte ranges, each held by one process at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["LockedFile", "LockedFolder", "LockedRange"]
 
 Result = TypeVar("Result")
 
-# What the system says where files cannot be locked.
+# Error numbers of the system where files cannot be locked.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
-# Those that are open here. A fork shares their locks, and would hold them when this process is gone.
+# Locked files open in this process. A forked child shares their locks, and would keep them after this process ends.
 _locked_files: weakref.WeakSet[_Locked] = weakref.WeakSet()
 
-# How long it may take until a process, that was being forked as its parent was killed, has let go [s].
+# Longest time for which a process being forked may keep the locks of its killed parent [s].
 _FORK_SECONDS = 1.0
 
-# How long a folder is waited for, and how long between two tries of anything.
+# How long to wait for a folder's lock, and between two tries of any lock [s].
 _FOLDER_SECONDS, _PAUSE_SECONDS = 0.4, 0.01
 
-# The system's record of a lock: kind, whence, first byte, number of bytes, process.
+# Layout of the system's lock record: kind, whence, first byte, number of bytes, process.
 _RECORD = "@hhqqi4x"
 
 
 class _Locked:
-    """An open file that is closed with its owner; a fork of this process does not have it."""
+    """An open file that is closed with the object that owns it; forked children do not keep it open."""
 
     def __init__(self) -> None:
         self.descriptor = -1
@@ -50,42 +50,42 @@ class _Locked:
             self._closer()
 
     def _open(self, path: Path | str, flags: int) -> None:
-        """Open a file, so that no Ctrl-C leaves it open: those come between two steps of Python, never of C."""
+        """Open a file so that Ctrl-C cannot leave it open: Ctrl-C comes between two steps of Python, never of C."""
         descriptors: list[int] = []
-        # A `__del__`, or a function of ours, would swallow a Ctrl-C that comes while it runs.
+        # A `__del__` or a Python function would swallow a Ctrl-C that comes while it runs.
         self._closer = weakref.finalize(self, deque, map(os.close, descriptors), 0)
         descriptors.extend(map(os.open, [path], [flags], [0o600]))
         self.descriptor = descriptors[0]
 
 
 class LockedFile(_Locked):
-    """A file that one process at a time has open.
+    """A file that is locked: one process at a time can open it.
 
     Parameters
     ----------
     path : Path
-        Links are not followed.
+        Path of the file; symbolic links are not followed.
     create : bool
-        Whether the file is made if it is not there.
+        Whether to create the file if it does not exist.
     patience : float
-        How long to wait for another process to close it [s].
+        How long to wait for another process to release the lock [s].
 
     Attributes
     ----------
     descriptor : int
-        Open to read and to append; -1 once it is closed.
+        Descriptor of the file, open for reading and appending; -1 once it is closed.
     excludes : bool
-        Whether others are kept out; not on Windows, and on no file system without locks.
+        Whether the lock excludes other processes; False on Windows, and on file systems without locks.
 
     Raises
     ------
     BlockingIOError
-        If another process has it open for longer.
+        If another process holds the lock for longer than `patience`.
 
     Notes
     -----
-    Process-safety: the kernel releases the lock with the process; a fork of it does not have
-    the file open.
+    Process-safety: the kernel releases the lock when the process ends; a forked child does not
+    have the file open.
     """
 
     def __init__(self, path: Path, *, create: bool = True, patience: float = _FORK_SECONDS) -> None:
@@ -110,37 +110,38 @@ class LockedFile(_Locked):
 
 
 class LockedFolder(_Locked):
-    """A folder that one process at a time has for a moment.
+    """A folder that is locked for a short time by one process.
 
-    Others lock folders for reasons of their own, and for longer: after a while it goes without.
+    Other programs may lock a folder for longer; after 0.4 s this class continues without the lock.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        # A folder that cannot be read, one that others have for longer, or a file system that locks no folders.
+        # The folder may be unreadable, be locked by others for longer, or lie on a file system without such locks.
         with contextlib.suppress(OSError):
             self._open(folder, os.O_RDONLY)
             _patiently(functools.partial(_lock, self.descriptor), _FOLDER_SECONDS)
 
 
 class LockedRange(_Locked):
-    """Bytes of a file that one owner at a time writes; others may have other bytes.
+    """A byte range of a file that one owner at a time writes; others may lock other ranges.
 
     Parameters
     ----------
     path : str
+        Path of the file.
     first, length : int
-        [byte]; a length of 0 reaches to the file's end, wherever that will be.
+        First byte and number of bytes [byte]; a length of 0 means: up to the end of the file, even if it grows.
 
     Raises
     ------
     BlockingIOError
-        If another owner, in this process or another one, has some of them.
+        If another owner, in this process or another one, has locked some of these bytes.
 
     Notes
     -----
-    Process-safety: as of `LockedFile`. Where the system has no such locks (they are
-    Linux's), or the file cannot be opened to be written, nobody is kept out.
+    Process-safety: as for `LockedFile`. On systems other than Linux, or if the file cannot be
+    opened for writing, there is no lock and nobody is excluded.
     """
 
     def __init__(self, path: str, first: int, length: int) -> None:
@@ -156,16 +157,16 @@ class LockedRange(_Locked):
         except OSError as error:
             self.close()
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise BlockingIOError(error.errno, f"{path} is locked") from error
+                raise BlockingIOError(error.errno, f"{path} is locked: another run writes it") from error
 
 
 def _patiently(lock: Callable[[], Result], patience: float) -> Result:
-    """Lock something, if need be when others have let go."""
+    """Call `lock` until it succeeds or `patience` seconds have passed."""
     deadline = time.monotonic() + patience
     while True:
         try:
             return lock()
-        except (BlockingIOError, PermissionError):  # the system says either
+        except (BlockingIOError, PermissionError):  # the system may raise either of them
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE_SECONDS)
@@ -178,7 +179,7 @@ def _lock_bytes(descriptor: int, first: int, length: int) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file; False where there are no locks, and nobody is kept out."""
+    """Lock a file; False if the system or file system has no locks."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""What this machine lets us use: cores and memory, as its cgroup and mounts limit them."""
+"""Cores, memory and open files that this process may use, within the limits of its cgroup and mounts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import ctypes
 
 __all__ = [
     "available_memory",
@@ -23,20 +26,20 @@ __all__ = [
     "usable_threads",
 ]
 
-# Of glibc's malloc.h.
+# Constants from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 Item = TypeVar("Item")
 
-# What this process was told to do with.
+# Limits that `limit_threads` has set in this process.
 _limits: dict[str, int] = {}
 
-# For how long what was seen of the peak is good enough.
+# Time for which a measured memory peak is used again [s].
 _PEAK_SECONDS = 0.1
 
 
 class _Peak:
-    """What was seen of this process's peak, and until when that will do."""
+    """The last measured memory peak of this process, and the time until which it is used."""
 
     until = -math.inf
     bytes: int | None = None
@@ -53,7 +56,7 @@ _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """Count the cores this process may use: its affinity mask, cut by its cgroup's quota.
+    """Count the cores that this process may use: those of its affinity mask, at most its cgroup's quota.
 
     Returns
     -------
@@ -69,17 +72,17 @@ def usable_cores() -> int:
 
 
 def limit_threads(n_threads: int) -> None:
-    """Bound what `usable_threads` tells in this process, which shares the cores with others."""
+    """Set the number that `usable_threads` returns in this process, which shares the cores with others."""
     _limits["threads"] = n_threads
 
 
 def usable_threads() -> int:
-    """Count the threads over which work outside Python may be spread: this process's cores, or its share of them."""
+    """Count the threads that work outside Python may use: this process's cores, or its share of them."""
     return _limits.get("threads") or usable_cores()
 
 
 def spread(work: Callable[[Item], object], items: Sequence[Item], n_threads: int) -> None:
-    """Do work on each item, in several threads if there are items enough; the first error is raised."""
+    """Call `work` on each item, in several threads if there are several items; the first error is raised."""
     n_threads = min(n_threads, len(items))
     if n_threads < 2:
         for item in items:
@@ -93,12 +96,12 @@ def spread(work: Callable[[Item], object], items: Sequence[Item], n_threads: int
 
 
 def available_memory() -> int:
-    """Estimate the memory that can still be taken without swapping or being killed.
+    """Estimate the memory that can still be allocated without swapping or being killed.
 
     Returns
     -------
     int
-        The smaller of what the kernel calls available and what the cgroup's limit leaves [byte].
+        The smaller of the kernel's available memory and the rest of the cgroup's limit [byte].
     """
     limits = [_system_available_memory()]
     for limit_path, usage_path, cache_path in _cgroup_memory_files():
@@ -110,19 +113,22 @@ def available_memory() -> int:
 
 
 def memory_status(name: str) -> int | None:
-    """What the kernel says of this process's memory [byte], as ``VmRSS`` or ``VmHWM``; None where it does not."""
+    """Memory of this process as the kernel counts it under a name such as ``VmRSS`` or ``VmHWM`` [byte].
+
+    None if the system does not provide it.
+    """
     words = _read_words(Path("/proc/self/status"))
     return int(words[words.index(name + ":") + 1]) * 1024 if name + ":" in words else None
 
 
 def peak_memory(now: float) -> int | None:
-    """The most memory that this process has had [byte]; None where the system does not tell.
+    """Largest memory that this process has used so far [byte]; None if the system does not tell.
 
     Parameters
     ----------
     now : float
-        As ``time.perf_counter`` tells it. The peak is looked at ten times a second and not more often: asking takes
-        longer than a short task.
+        Time now, from ``time.perf_counter`` [s]. The peak is measured at most ten times a second, because measuring
+        takes longer than a short task.
     """
     if now >= _peak.until:
         _peak.until, _peak.bytes = now + _PEAK_SECONDS, memory_status("VmHWM")
@@ -130,13 +136,13 @@ def peak_memory(now: float) -> int | None:
 
 
 def out_of_memory_kills() -> int:
-    """How often the kernel has killed for want of memory since it started."""
+    """Number of processes that the kernel has killed since it started because memory ran out."""
     words = _read_words(Path("/proc/vmstat"))
     return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
 def free_descriptors() -> int:
-    """How many more files this process may open; a large number where the system does not tell."""
+    """Number of files that this process may still open; a large number if the system does not tell."""
     try:
         import resource
 
@@ -153,10 +159,10 @@ def free_space(path: str | os.PathLike[str]) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory it frees, for its next arrays; does nothing where that cannot be had.
+    """Make this process keep the memory that it frees, for its next arrays; does nothing without glibc.
 
-    Pages that were used before are filled four times as fast as those that the kernel has to
-    make and clear, and a worker needs the same temporary arrays for each tile.
+    Pages that were used before are filled four times as fast as new ones, which the kernel has to
+    make and clear; and a worker needs the same temporary arrays for each tile.
     """
     libc = _libc()
     if libc is not None:
@@ -165,14 +171,14 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give the memory this process keeps, but does not use, back to the system."""
+    """Return memory to the system that this process has freed but still keeps."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)
 
 
-def _libc() -> Any:
-    """The C library, if it is glibc."""
+def _libc() -> ctypes.CDLL | None:
+    """Return the C library if it is glibc, otherwise None."""
     import ctypes
 
     try:
@@ -196,7 +202,7 @@ def _system_available_memory() -> int:
 
 
 def _cgroup_paths() -> dict[str, str]:
-    """Map each cgroup v1 controller, and ``""`` for v2, to this process's path in it."""
+    """Map each cgroup v1 controller to this process's path in it; the key ``""`` stands for cgroup v2."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -206,7 +212,7 @@ def _cgroup_paths() -> dict[str, str]:
 
 
 def _up_to_root(base: Path, path: str) -> list[Path]:
-    """The cgroup's folder and its parents': any of them may set the tighter limit."""
+    """The cgroup's folder and its parents; any of them may set the lowest limit."""
     folder = base / path.lstrip("/")
     folders = [folder, *folder.parents]
     return [each for each in folders if each == base or base in each.parents]
@@ -243,7 +249,7 @@ def _cgroup_cpu_quota() -> float | None:
 
 
 def _reclaimable(stat_path: Path) -> int:
-    """File cache that the kernel gives back before it kills: it counts as usage but is free."""
+    """Size of the file cache that the kernel frees before it kills a process: counted as used, but free [byte]."""
     words = _read_words(stat_path)
     names = dict(zip(words[::2], words[1::2], strict=False))
     return int(names.get("total_inactive_file", names.get("inactive_file", 0)))

@@ -1,4 +1,4 @@
-"""Where an output is written until it is complete: a folder beside it that belongs to one run."""
+"""Partial outputs: an output is written in a folder beside it, which belongs to one run, until it is complete."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _log = logging.getLogger(__name__)
 
 _TOKEN = "[0-9a-f]{16}"
 
-# How often a name is tried that another run takes, or gives up, at the same moment.
+# How often to try a rename while other runs take or remove the same name.
 _TRIES = 10
 
 
 class Place:
-    """A folder beside an output, in which one run writes it until it is complete.
+    """A folder beside an output in which one run writes the output until it is complete.
 
-    It is called ``<name>.<token>.partial``. The process that made it holds a lock in it as long as
-    this object is open; so what a killed run has left is told from what another one is writing.
+    It is called ``<name>.<token>.partial``. The process that created it holds a lock in it as long as
+    this object is open; the lock tells a folder in use from one that a killed run has left.
 
     Parameters
     ----------
@@ -43,18 +43,18 @@ class Place:
     Attributes
     ----------
     folder : Path
-        The place; nobody but its user may look into it.
+        The folder; only its user may look into it.
     data : Path
-        What is written, a file or a folder: in the place, and under its final name, whose suffix may say what it is.
+        The file or folder that is written, inside `folder`; it has the final name, whose suffix may tell its format.
 
     Notes
     -----
-    Process-safety: any number of processes may `open` a place; one has it by `create` or `resume`.
+    Process-safety: any number of processes may `open` the folder; one holds it by `create` or `resume`.
     """
 
     def __init__(self, path: Path, token: str) -> None:
         if not re.fullmatch(_TOKEN, token):
-            raise MissingFileError(f"{path} is written in no place that is called {token!r}")
+            raise MissingFileError(f"token={token!r}: 16 hexadecimal digits are needed to find where {path} is written")
         self.path, self.token = path, token
         self.folder = path.with_name(f"{path.name}.{token}.partial")
         self.data = self.folder / path.name
@@ -62,33 +62,32 @@ class Place:
 
     @classmethod
     def create(cls, path: Path, token: str | None = None, *, alone: bool = False) -> Self:
-        """Make a new place, and remove those that killed runs have left.
+        """Create a new folder for an output, and remove the folders that killed runs have left.
 
         Parameters
         ----------
         path : Path
-            The final name.
+            Final name of the output.
         token : str, optional
+            Sixteen hexadecimal digits; default: random ones.
         alone : bool
-            Whether to refuse if another place of the same output is in use.
+            Whether to refuse if another run is writing the same output.
 
         Raises
         ------
         UnwritableFileError
-            If the output is being written elsewhere, and `alone` says that it must not be.
+            If `alone` is true and another run is writing the same output.
         FileExistsError
-            If there is something of its name, be it a link.
+            If the folder, or a link of its name, exists already.
         """
         if not alone:
             return cls._create(path, token)
-        with contextlib.closing(LockedFolder(path.parent)):  # so that of two that come at once one is the first
+        with contextlib.closing(LockedFolder(path.parent)):  # so that one of two calls at the same time comes first
             place = cls._create(path, token)
             others = [other.folder for other in _places(path) if other.token != place.token and other._is_in_use]
             if others:
                 place.discard()
-                raise UnwritableFileError(
-                    f"{path} is being written already, in {others[0]}: give each run its own file"
-                )
+                raise UnwritableFileError(f"{path} is being written already, in {others[0]}: use another file")
             return place
 
     @classmethod
@@ -100,7 +99,7 @@ class Place:
             try:
                 place._lock = LockedFile(place._lock_path, patience=math.inf)
                 return place
-            except FileNotFoundError:  # it was taken for a killed run's, as its lock was not there yet
+            except FileNotFoundError:  # another run has removed the folder because its lock was not there yet
                 continue
             except BaseException:
                 place.discard()
@@ -108,65 +107,65 @@ class Place:
 
     @classmethod
     def open(cls, path: Path, token: str) -> Self:
-        """Find the place that another process, or an earlier run, has made.
+        """Open the folder that another process, or an earlier run, has created.
 
         Raises
         ------
         MissingFileError
-            If it is gone.
+            If the folder no longer exists.
         """
         place = cls(path, token)
         if not os.path.lexists(place.data):
-            raise MissingFileError(f"{place.folder} is gone: {path} is complete, or its run was given up")
+            raise MissingFileError(f"{place.folder} no longer exists: {path} is complete, or its run was stopped")
         return place
 
     @classmethod
     def resume(cls, path: Path, token: str) -> Self:
-        """Take over the place that a run has left.
+        """Take over the folder that an earlier run has left.
 
         Raises
         ------
         MissingFileError
-            If it is gone.
+            If the folder no longer exists.
         UnwritableFileError
-            If its run goes on.
+            If its run is still going on.
         """
         place = cls.open(path, token)
         try:
             place._lock = LockedFile(place._lock_path)
         except BlockingIOError as error:
-            raise UnwritableFileError(f"{place.folder} is in use by another run") from error
+            raise UnwritableFileError(f"{place.folder} is in use by another run: wait for its end") from error
         return place
 
     def commit(self, *, overwrite: bool = False) -> None:
-        """Give what was written its final name, and remove the place.
+        """Rename the complete output to its final name, and remove the folder.
 
-        At each moment the name has the old output or the new one, whole. (Not where a folder is replaced and
-        the system cannot exchange two names: if it stops in between, the next run puts the old one back.)
+        At each moment the name shows the whole old output or the whole new one. (Except where a folder is replaced and
+        the system cannot exchange two names: if the process ends in between, the next run renames the old output back.)
 
         Raises
         ------
         OutputExistsError
-            If there is something of that name, and it is not to be replaced.
+            If the name exists already and `overwrite` is false.
         """
         if not os.path.lexists(self.data):
-            raise MissingFileError(f"{self.folder} is gone: {self.path} cannot be completed")
+            raise MissingFileError(f"{self.folder} no longer exists: {self.path} cannot be completed; run again")
         for left in reversed(range(_TRIES)):
             try:
                 self._take_name(overwrite=overwrite)
                 break
-            except OSError as error:  # another run has taken the name, or given it up, since it was looked at
+            except OSError as error:  # another run has taken or removed the name in the meantime
                 if not (left and overwrite and error.errno in NAME_CHANGED and os.path.lexists(self.data)):
                     raise
         self.discard()
 
     def close(self) -> None:
-        """Let go of the place; it stays, for a later run."""
+        """Release the lock; the folder stays, for a later run."""
         if self._lock is not None:
             self._lock.close()
 
     def discard(self) -> None:
-        """Remove the place with all that is in it."""
+        """Remove the folder with everything in it."""
         self.close()
         self._remove()
 
@@ -188,16 +187,16 @@ class Place:
             os.replace(self.data, self.path)
 
     def _name(self) -> None:
-        """Take the final name if nobody has it."""
+        """Rename the output to its final name if that name is free."""
         try:
             if not rename_unless_there(self.data, self.path):
                 refuse_existing(self.path, overwrite=False)
                 os.rename(self.data, self.path)
         except FileExistsError as error:
-            raise OutputExistsError(f"{_exists(self.path)}. What this run has written is {self.data}") from error
+            raise OutputExistsError(f"{_exists(self.path)}. The output of this run is in {self.data}") from error
 
     def _replace(self) -> None:
-        """Replace in two steps, of which the first is taken back if the second fails."""
+        """Replace the old output in two steps; the first is undone if the second fails."""
         os.replace(self.path, self._replaced)
         try:
             os.replace(self.data, self.path)
@@ -206,12 +205,12 @@ class Place:
             raise
 
     def _put_back(self) -> None:
-        """Give the old output its name again if the new one did not get it."""
+        """Rename the old output back if the new one did not get its name."""
         if all(map(os.path.lexists, (self.data, self._replaced))) and not os.path.lexists(self.path):
             os.replace(self._replaced, self.path)
 
     def _remove(self) -> None:
-        """Remove the place, and its lock last: without that nobody would know it for one if this is killed."""
+        """Remove the folder, and its lock last: without the lock the next run could not tell that it was abandoned."""
         with contextlib.suppress(FileNotFoundError):
             for each in self.folder.iterdir():
                 if each.is_dir() and not each.is_symlink():
@@ -219,12 +218,12 @@ class Place:
                 elif each != self._lock_path:
                     each.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        if os.path.lexists(self.folder):  # somebody still writes into it, say; the next run tries again
-            _log.warning("%s could not be removed", self.folder)
+        if os.path.lexists(self.folder):  # for example because a process still writes into it; the next run tries again
+            _log.warning("%s could not be removed; the next run tries again", self.folder)
 
     @property
     def _is_in_use(self) -> bool:
-        """Whether it is known that a run has it."""
+        """Whether a run is known to hold the lock of this folder."""
         try:
             LockedFile(self._lock_path, create=False).close()
         except BlockingIOError:
@@ -234,14 +233,14 @@ class Place:
         return False
 
     def _remove_abandoned(self) -> None:
-        """Remove the place unless a run is writing in it."""
+        """Remove the folder unless a run is writing in it."""
         try:
             lock = LockedFile(self._lock_path, create=False, patience=0)
-        except FileNotFoundError:  # its run was killed before it had locked it, and there is nothing in it
+        except FileNotFoundError:  # its run was killed before it made the lock: the folder is empty
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
             return
-        except OSError:  # a run has it, or another user
+        except OSError:  # a run or another user has it
             return
         if lock.excludes:
             self._put_back()
@@ -250,44 +249,44 @@ class Place:
 
 
 def new_token() -> str:
-    """Draw the identity of a place, which nobody can guess."""
+    """Return a random token, which nobody can guess, for a new folder."""
     return secrets.token_hex(8)
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the places of an output that killed runs have left."""
+    """Remove the folders that killed runs have left beside an output."""
     for place in _places(path):
         place._remove_abandoned()
 
 
 def _places(path: Path) -> list[Place]:
-    """All places of an output, in use or left by killed runs."""
+    """All folders of an output, in use or left by killed runs."""
     found: list[re.Match[str] | None] = []
     name = re.compile(rf"{re.escape(path.name)}\.({_TOKEN})\.partial")
-    with contextlib.suppress(PermissionError), os.scandir(path.parent) as entries:  # of a folder without a listing
+    with contextlib.suppress(PermissionError), os.scandir(path.parent) as entries:  # the folder may not be listable
         found = [name.fullmatch(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
     return [Place(path, match[1]) for match in found if match]
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace a file unless that was asked for."""
+    """Raise `OutputExistsError` if the output exists and `overwrite` is false."""
     if os.path.lexists(path) and not overwrite:
         raise OutputExistsError(_exists(path))
 
 
 @contextlib.contextmanager
 def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file in a place of its own, and give it its name when the block ends well.
+    """Write a file under a temporary name, and give it its final name when the ``with`` block succeeds.
 
     Parameters
     ----------
     path : path_like
-        The final name; what has it is replaced.
+        The final name; a file of that name is replaced.
 
     Yields
     ------
     Path
-        Where to write: a file of the same name in another folder. Nothing is left if the block raises.
+        Path to write to: a file of the same name in another folder. It is removed if the block raises.
     """
     place = Place.create(Path(path))
     try:
@@ -299,15 +298,16 @@ def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_in_one_piece(content: memoryview, path: str, place: str) -> None:
-    """Write a file so that a reader finds all of it or nothing.
+    """Write a file in one step: a reader finds the whole file or none.
 
     Parameters
     ----------
     content : memoryview
-        Of bytes.
+        Bytes to write.
     path : str
+        Final path of the file.
     place : str
-        Folder in which it lies until it is whole, on the same disk.
+        Folder on the same disk for the file until it is complete.
     """
     temporary = os.path.join(place, f"{secrets.token_hex(8)}.temporary")
     with open(temporary, "xb", buffering=0) as file:  # a link of this name would not be followed

@@ -1,4 +1,4 @@
-"""Renaming as only Linux can: unless there is something of the new name, and two names exchanged, in one step each."""
+"""Atomic renaming on Linux: rename without replacing, and exchange two names, each in one step."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from pathlib import Path
 
 __all__ = ["NAME_CHANGED", "exchange", "rename_unless_there"]
 
-#: What the system says if a name was taken, or given up, since it was looked at.
+#: Error numbers of the system if another process has taken or removed a name in the meantime.
 NAME_CHANGED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
-# Of Linux' renameat2: two ways, what stands for the current folder, and what it says where it does not know them.
+# Constants of renameat2 on Linux: two flags, the current folder, and errors where the system lacks the call.
 _NO_REPLACE, _EXCHANGE, _HERE = 1, 2, -100
 _UNKNOWN_THERE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 def rename_unless_there(old: Path, new: Path) -> bool:
-    """Give a file or folder another name, which nobody must have; False where the system cannot.
+    """Rename a file or folder if the new name is free; False if the system has no such call.
 
     Raises
     ------
     FileExistsError
-        If somebody has it.
+        If the new name exists already.
     """
     return _renamed(old, new, _NO_REPLACE)
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Give each of two files or folders the other's name; False where the system cannot."""
+    """Exchange the names of two files or folders in one step; False if the system cannot."""
     return _renamed(one, other, _EXCHANGE)
 
 
 def _renamed(old: Path, new: Path, how: int) -> bool:
-    """Rename in one step as only Linux can; False where that is unknown."""
+    """Rename in one step with Linux' renameat2; False if the system does not have it."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if rename is None:
         return False

@@ -1,4 +1,4 @@
-"""MappedArray: a file's voxels, whatever the box, with few pages kept."""
+"""Tests of `MappedArray`: correct voxels for every box, with few pages in memory."""
 
 from __future__ import annotations
 

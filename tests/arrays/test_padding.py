@@ -1,4 +1,4 @@
-"""Blocks are padded as numpy would pad the whole volume."""
+"""Tests of padding: blocks are padded as numpy pads the whole volume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODES = ["reflect", "symmetric", "edge", "wrap", "constant", 7]
 def test_padded_blocks_equal_numpys_pad_of_the_whole(
     shape: tuple[int, ...], halo: tuple[tuple[int, int], ...], tile_shape: tuple[int, ...], mode: Any
 ) -> None:
-    """Also where the halo is many times as wide as the volume."""
+    """Blocks equal numpy's padding also if the halo is many times as wide as the volume."""
     volume = np.arange(np.prod(shape)).reshape(shape)
     options: Any = {"mode": mode} if isinstance(mode, str) else {"constant_values": mode}
     whole = np.pad(volume, halo, **options)

@@ -1,4 +1,4 @@
-"""Remote arrays: an ordinary array of another process, box by box."""
+"""Tests of remote arrays: an ordinary array of another process, read and written box by box."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def layouts() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", layouts())
 @given(data=st.data())
 def test_boxes_of_any_layout(name: str, data: st.DataObject) -> None:
-    """Through pickle, in this very process: the bytes take the same way as from another."""
+    """Boxes are copied through pickle in this process: the bytes take the same way as from another process."""
     array = layouts()[name].copy(order="K") if name != "reversed" else layouts()[name]
     remote = pickle.loads(pickle.dumps(RemoteArray(array)))
     start = [data.draw(st.integers(0, length)) for length in array.shape]

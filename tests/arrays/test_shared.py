@@ -1,4 +1,4 @@
-"""Shared arrays: any dtype, any shape, in every process, without a copy per worker."""
+"""Tests of shared arrays: any dtype and shape, in every process, without a copy per worker."""
 
 from __future__ import annotations
 

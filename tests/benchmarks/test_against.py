@@ -1,4 +1,4 @@
-"""Two commits are compared by the CPU seconds of tilecore's own contender."""
+"""Tests of the comparison of two commits by CPU seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every benchmark runs, tiny, and tells its figures."""
+"""Tests of all benchmarks in a tiny form."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _is_installed(module: str) -> bool:
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 def test_plans_are_as_good_as_promised(function: Function) -> None:
-    """Simulated runs by plans of tilecore's own, against the best of a sweep: no clock is looked at."""
+    """Simulated runs show that tilecore's plans are as good as promised; no clock is read."""
     verdict = compare(function, 2)
     assert verdict.calls <= 3
     assert verdict.holds, f"{verdict.ratio:.2f}x, {verdict.busy_ratio:.2f}x on a busy machine"

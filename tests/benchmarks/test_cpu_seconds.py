@@ -1,4 +1,4 @@
-"""CPU seconds are counted wherever they are spent: here, in workers of any kind, in workers of workers."""
+"""Tests of CPU seconds: those of this process, of workers of any kind, and of their workers count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EACH_S = 0.3
 
 
 def burn(seconds: float) -> float:
-    """Use up CPU seconds, and tell how many this process has used since it began."""
+    """Use CPU seconds, and return how many this process has used so far."""
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
@@ -44,7 +44,7 @@ def _nothing() -> None:
 
 @pytest.fixture(autouse=True)
 def _fork_server_has_begun() -> None:
-    """Wait until the fork server has imported what it is to have: that would be counted too."""
+    """Wait until the fork server has imported its modules, as that would count, too."""
     process = multiprocessing.get_context("forkserver").Process(target=_nothing)
     process.start()
     process.join()
@@ -52,7 +52,7 @@ def _fork_server_has_begun() -> None:
 
 @pytest.fixture(params=["fork", "spawn", "forkserver"])
 def context(request: pytest.FixtureRequest) -> Any:
-    """A way to start processes."""
+    """Context of ``multiprocessing`` for a start method."""
     return multiprocessing.get_context(request.param)
 
 
@@ -139,7 +139,7 @@ def test_rows_have_the_cpu_seconds_of_workers() -> None:
 
 
 def _burnt_by(context: Any, work: Callable[..., None], *args: Any) -> float:
-    """Run two workers to their end, and sum up what they say they used."""
+    """Run two workers to their end, and add up the seconds that they report."""
     reader, writer = context.Pipe(duplex=False)
     processes = [context.Process(target=work, args=(writer, *args)) for _ in range(2)]
     for process in processes:

@@ -1,4 +1,4 @@
-"""What detect_blobs refuses, and what it says then."""
+"""Tests of wrong input to `detect_blobs`: what is refused, with which message."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ VOLUME = textured((6, 9, 10))
         ({"voxel_size_um": 0}, "voxel_size_um=0"),
         ({"channel": 10}, "channel=10"),
         ({"channel": -1}, "channel=-1"),
-        ({"params": {"radius": 3}}, "params=.*'log' does not read it"),
-        ({"detector": "dog", "halo": 3}, "halo=3: detector 'dog' does not read it"),
-        ({"detector": len, "halo": 3, "diameter_um": 4, "voxel_size_um": 1}, "diameter_um=4: .*own does not read it"),
-        ({"detector": ":name", "halo": 3}, "detector=':name': MODULE:NAME is needed"),
+        ({"params": {"radius": 3}}, "params=.*'log' does not use it"),
+        ({"detector": "dog", "halo": 3}, "halo=3: detector 'dog' does not use it"),
+        ({"detector": len, "halo": 3, "diameter_um": 4, "voxel_size_um": 1}, "diameter_um=4: .*own does not use it"),
+        ({"detector": ":name", "halo": 3}, "detector=':name': must have the form MODULE:NAME"),
     ],
 )
 def test_values_that_are_not_allowed(parameters: dict[str, Any], message: str) -> None:

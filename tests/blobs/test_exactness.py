@@ -1,4 +1,4 @@
-"""detect_blobs finds what scikit-image finds in the whole volume."""
+"""Tests of exactness: `detect_blobs` finds the blobs that scikit-image finds in the whole volume."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_determinant_of_hessian(dtype: Any, log_scale: bool) -> None:
 def test_any_tiles_and_scales(
     shape: Any, tile_shape: Any, detector: str, dtype: Any, low: float, ratio: float, n_scales: int, log_scale: bool
 ) -> None:
-    """Same as scikit-image, and row for row, responses included, as one tile."""
+    """Results equal scikit-image's, and those of a single tile row for row, with responses."""
     volume = textured(shape, dtype, seed=sum(shape))
     scales: dict[str, Any] = {"min_sigma": low, "max_sigma": low * ratio, "num_sigma": n_scales}
     if detector == "log":
@@ -80,7 +80,7 @@ def test_any_tiles_and_scales(
     threshold=st.sampled_from([0.05, 1e-3, 0.0]),
 )
 def test_ties_and_plateaus(data: st.DataObject, tile_shape: Any, detector: str, dtype: Any, threshold: float) -> None:
-    """Equal responses by symmetry, by repetition, by saturation: each tied voxel is a blob, as there."""
+    """Each of several voxels with equal responses (symmetry, repetition, saturation) is a blob, as in scikit-image."""
     cell = np.array(data.draw(st.lists(st.integers(0, 3), min_size=8, max_size=8))).reshape(2, 2, 2)
     stretch, repeats = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
     volume = np.tile(cell, (2, repeats, repeats)).repeat(stretch, 0).repeat(stretch, 1).repeat(stretch, 2)
@@ -116,7 +116,7 @@ def test_border(detector: str, exclude_border: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("detector", ["log", "dog"])
 def test_threshold_relative_to_the_whole_volume(detector: str, dtype: Any) -> None:
-    """Never to the tile's own largest response."""
+    """A relative threshold refers to the whole volume, not to a tile."""
     volume = textured((14, 30, 33), dtype)
     volume[:, :15] = volume[:, :15] // 2 if volume.dtype.kind != "f" else volume[:, :15] / 2
     for threshold, relative in ((None, 0.3), (0.05, 0.1), (0.001, 0.5), (None, None)):
@@ -129,14 +129,14 @@ def test_threshold_relative_to_the_whole_volume(detector: str, dtype: Any) -> No
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("detector", ["log", "dog"])
 def test_large_offsets(offset: float, dtype: Any, detector: str) -> None:
-    """A background that outweighs the blobs: kernels are cut, so it answers too, at each scale in another way."""
+    """A background much brighter than the blobs has a response of its own, as kernels are cut; it differs by scale."""
     volume = (textured((12, 30, 32)) + offset).astype(dtype)
     blobs = of_tilecore(volume, detector, tile_shape=9)
     assert_same(blobs, of_scikit_image(volume, detector))
 
 
 def test_outliers() -> None:
-    """Where single precision tells little, all is settled exactly."""
+    """Decisions are made with exact responses if single precision tells little."""
     volume = textured((10, 24, 24))
     for changed in (volume * 1e-30, volume * 1e30, np.where(volume == volume.max(), 1e9, volume)):
         threshold = 0.03 * float(np.ptp(changed))
@@ -163,7 +163,7 @@ def test_constant_volumes_have_no_blobs(detector: str, value: float) -> None:
 @pytest.mark.parametrize("detector", ["log", "dog"])
 @pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
 def test_voxels_that_are_not_finite(detector: str, hole: float) -> None:
-    """They make no blob, and what the kernels do not reach from them is as without them."""
+    """Voxels that are not finite make no blob, and change nothing beyond the kernels' reach."""
     volume = textured((12, 40, 44))
     holed = volume.copy()
     holed[5, 20, 22] = holed[0, 3, 4] = hole

@@ -1,10 +1,7 @@
-"""Detectors that somebody else wrote: found by name, owned tile by tile, refused when they return garbage."""
+"""Tests of detectors by others: found by name, run tile by tile, refused if they return wrong tables."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +11,9 @@ from skimage.feature import blob_log
 from tests.blobs.volumes import of_tilecore, textured
 from tilecore import ParameterError, ParameterTypeError, TileError, detect_blobs
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "tilecore-spots"
-
 
 def brightest(block: Any, n_spots: int = 3) -> Any:
-    """A detector that looks at nothing but its block."""
+    """Detector that reads only its block."""
     flat = np.argsort(block.ravel(), kind="stable")[-n_spots:]
     return np.column_stack([*np.unravel_index(flat, block.shape), np.full(n_spots, 1.0)])
 
@@ -49,35 +44,6 @@ def test_by_module_and_name(volume: Any) -> None:
     assert blobs.counts_per_tile() == {(0, y, x): 3 for y in (0, 1) for x in (0, 1)}
 
 
-def test_example_package(volume: Any, tmp_path: Path) -> None:
-    """It is installed as any other, and found by the name it registered."""
-    pytest.importorskip("setuptools", minversion="70.1", reason="without it, building needs the package wheel")
-    source, target = tmp_path / "source", tmp_path / "site"
-    for path in EXAMPLE.rglob("*"):
-        if path.is_file() and path.suffix in {".cfg", ".toml", ".py"}:
-            copy = source / path.relative_to(EXAMPLE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--disable-pip-version-check", "--target", target, source], check=True)
-    np.save(tmp_path / "volume.npy", (volume * 1000).astype(np.uint16))
-    command = [sys.executable, "-m", "tilecore", "blobs", "volume.npy", "-o", "spots.csv", "-q", "-j", "2"]
-    command += ["--detector", "bright-spots", "--param", "radius=3", "--param", "brightness=500", "--tile-shape", "11"]
-    repository = str(Path(__file__).parents[2])
-    environment = {"PYTHONPATH": f"{target}:{repository}", "PATH": "/usr/bin:/bin"}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    table = np.genfromtxt(tmp_path / "spots.csv", delimiter=",", names=True)
-    sys.path.insert(0, str(target))
-    try:
-        from tilecore_spots import bright_spots
-    finally:
-        sys.path.remove(str(target))
-    expected = bright_spots((volume * 1000).astype(np.uint16), radius=3, brightness=500)
-    found = np.stack([table[name] for name in ("z", "y", "x", "radius", "brightness")], axis=1)
-    np.testing.assert_array_equal(found, expected[np.lexsort(expected.T[2::-1])])
-
-
 @pytest.mark.parametrize(
     ("garbage", "message"),
     [
@@ -99,7 +65,7 @@ def test_garbage_names_the_tile_and_the_detector(volume: Any, garbage: Any, mess
 
 
 def test_points_between_voxels_have_one_owner() -> None:
-    """A position belongs to the tile of its nearest voxel; none is lost at the volume's edge."""
+    """A position between voxels belongs to the tile of its nearest voxel; none is lost at the volume's edge."""
     points = np.array([[-0.4, 0.2, 3.49], [3.5, 3.51, 7.4], [3.49, 3.5, 0]])
 
     def fixed(block: Any, tile_starts: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Pruning: largest first, near ones merged, and never a matter of order."""
+"""Tests of pruning: largest first, close blobs merged, and independent of the order of rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tilecore import Blobs, ParameterError, prune_blobs, prune_close
 
 @st.composite
 def tables(draw: st.DrawFn, per_axis: bool = False) -> tuple[npt.NDArray[np.float64], int]:
-    """Positions and sigmas of blobs that crowd; sigmas of all axes grow together."""
+    """Strategy for crowded blobs: positions and sigmas; the sigmas of all axes grow together."""
     ndim = draw(st.sampled_from([2, 3]))
     n_blobs = draw(st.integers(0, 25))
     numbers = np.random.default_rng(draw(st.integers(0, 10**6)))
@@ -32,7 +32,7 @@ def tables(draw: st.DrawFn, per_axis: bool = False) -> tuple[npt.NDArray[np.floa
 
 
 def shared(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], ndim: int) -> float:
-    """Overlap of two blobs by the formulas of geometry, one pair at a time."""
+    """Compute the overlap of two blobs by formulas of geometry, one pair at a time."""
     large, small = sorted((first, second), key=lambda row: -row[-1])
     distance = math.sqrt((((large[:ndim] - small[:ndim]) / (large[ndim:] * math.sqrt(ndim))) ** 2).sum())
     radius = small[-1] / large[-1]
@@ -70,7 +70,7 @@ def test_the_largest_of_those_that_overlap_stay(table: Any, overlap: float) -> N
 
 
 def test_blobs_that_touch_share_nothing() -> None:
-    """Distance and radii are the same number, but for rounding."""
+    """Blobs that touch share nothing, although rounding makes distance and radii differ."""
     rows = np.array([[7.0, 10.0, 2.0], [10.0, 7.0, 1.0]])
     assert shared(*rows, 2) == 0
     assert len(prune_blobs(Blobs.of(rows), 0.0)) == 2
@@ -111,7 +111,7 @@ def test_tables_of_none_and_of_one() -> None:
 
 @given(table=tables(), seed=st.integers(0, 99), tolerance=st.integers(0, 4))
 def test_close_blobs_leave_the_first(table: Any, seed: int, tolerance: int) -> None:
-    """As one loop over the sorted table does, whatever the order of rows."""
+    """The result equals that of a loop over the sorted table, for any order of rows."""
     rows, ndim = table
     box = np.arange(ndim) + tolerance
     blobs = Blobs.of(np.random.default_rng(seed).permutation(rows), ndim=ndim)
@@ -130,7 +130,7 @@ def test_average_of_close_blobs() -> None:
 
 
 def test_detection_prunes_the_whole_table() -> None:
-    """What lies on both sides of a tile's edge is pruned as elsewhere."""
+    """Blobs on both sides of a tile's edge are pruned like others."""
     volume = textured((12, 30, 32))
     everywhere = of_tilecore(volume, overlap=1, threshold=threshold_for(volume))
     for tile_shape in (volume.shape, (5, 7, 9)):
@@ -154,7 +154,7 @@ def test_what_is_needed() -> None:
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_blobs_that_only_touch_share_nothing(ndim: int) -> None:
-    """Wherever they lie: rounding is another in each place."""
+    """Blobs that touch share nothing at any position, although rounding differs there."""
     steps = {2: [(5, 5), (1, 7), (7, -1)], 3: [(5, 5, 5), (1, 5, 7), (-7, 1, 5)]}[ndim]
     for step in steps:
         for corner in np.ndindex((12,) * ndim):

@@ -1,4 +1,4 @@
-"""The table of blobs, and its files."""
+"""Tests of the table of blobs and of its files."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_filter_box_and_counts() -> None:
     box = Box((0, 10, 0), (25, 50, 50))
     assert blobs.in_box(box) == blobs.in_box((box.start, box.stop)) == blobs.filter(z=(0, 24), y=(10, None))
     assert sum(blobs.counts_per_tile().values()) == 40
-    with pytest.raises(ParameterError, match="there are z, y, x"):
+    with pytest.raises(ParameterError, match="the columns are z, y, x"):
         blobs.filter(size=(1, 2))
     with pytest.raises(ParameterError, match="tiles"):
         Blobs.of(np.ones((1, 4))).counts_per_tile()

@@ -1,4 +1,4 @@
-"""Calling the command as a shell does, within this process."""
+"""Calls of the command ``tilecore`` in this process, as a shell would call it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(*arguments: Any) -> int:
 
 
 def one_line_of(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> None:
-    """Check that the input was refused with one line that has these words, and nothing else was said."""
+    """Check that the input was refused with one line that has these words, and nothing else was printed."""
     output = capsys.readouterr()
     lines = output.err.strip().splitlines()
     assert code == 2, output

@@ -1,4 +1,4 @@
-"""``tilecore blobs``: table, picture, truth, resuming."""
+"""Tests of the subcommand ``tilecore blobs``: table, picture, truth, and resuming."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_detectors_with_parameters(folder: Path) -> None:
 
 
 def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
-    """The second run computes what is missing, and the table is that of one run."""
+    """A second run computes only what is missing, and the table equals that of a single run."""
     code = (
         "import os, sys; import tilecore.blobs.detectors as d; original = d.find_maxima; done = []\n"
         "def dying(*a):\n"
@@ -101,7 +101,7 @@ def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["b.csv", "b[1].csv", "b*.csv"])
 def test_only_its_own_journals_are_removed(folder: Path, name: str) -> None:
-    """Files of others stay, though their names begin like the journal's, or fit the name as a pattern."""
+    """Files of others stay, even if their names begin like the journal's or match it as a pattern."""
     for left in (f"{name}.journal", f"{name}.journal.extremes"):
         with Journal(left, {"run": "killed"}) as journal:
             journal.begin(TileGrid((4,), 2))
@@ -124,7 +124,7 @@ def test_the_journals_of_all_channels_are_removed(folder: Path) -> None:
 
 
 def test_a_run_that_replaces_an_older_table_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--overwrite says what becomes of the older table, --resume what of the tiles that are done: both may be meant."""
+    """--overwrite and --resume work together: one is about the older table, the other about finished tiles."""
     assert run("-o", "whole.csv") == 0
     (folder / "blobs.csv").write_text("old")
     find = ScaleSpaceDetector.find
@@ -209,12 +209,12 @@ def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture
         (["-o", "blobs.csv", "--truth", "missing.csv"], "missing.csv"),
         (["-o", "blobs.csv", "--min-sigma", 0], "min_sigma"),
         (["-o", "blobs.csv", "--mask", "missing.npy"], "missing.npy"),
-        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not read it"),
+        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not use it"),
         (["-o", "blobs.csv", "--halo", 3], "halo"),
         (["-o", "blobs.csv", "--detector", "dog"], "num_sigma"),
         (["-o", "blobs.csv", "--sigma-ratio", 2], "sigma_ratio"),
         (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "max_sigma=[3.5]: the sigmas follow"),
-        (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not read"),
+        (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not use"),
     ],
 )
 def test_wrong_input_in_one_line(

@@ -1,4 +1,4 @@
-"""The command as its user meets it: files made, one line for what went wrong, nothing half written."""
+"""Tests of the command ``tilecore``: files are written, errors are one line, and no file is incomplete."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_interrupted_sample_goes_on(
     output = tmp_path / "volume.npy"
     command = ["sample", "synthetic", "--shape", 16, 64, 64, "-o", output, "--tile-shape", 16, "-q"]
     assert run(*command, "--executor", "serial") == 130
-    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume goes on from there\n"
+    assert capsys.readouterr().err == "tilecore sample: interrupted; --resume continues from there\n"
     assert run(*command, "--executor", "serial", "--resume") == 0
     assert len(calls) == 4 + 16 - 3
     np.testing.assert_array_equal(np.load(output), SyntheticNuclei((16, 64, 64))[:, :, :])

@@ -1,4 +1,4 @@
-"""tilecore info and tilecore convert."""
+"""Tests of the subcommands ``tilecore info`` and ``tilecore convert``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import tifffile
 import zarr
 
 from tests.cli.commands import run
-from tests.contracts.source_contract import volume
 from tests.faults.harness import places, tiles_in_journal
 from tilecore import create_sink, open_source
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 

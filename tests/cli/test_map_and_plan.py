@@ -1,4 +1,4 @@
-"""``tilecore map`` and ``tilecore plan``."""
+"""Tests of the subcommands ``tilecore map`` and ``tilecore plan``."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_boundaries_are_filled() -> None:
         (["--function", "unparsable_module:f"], ["unparsable_module:f", "SyntaxError"]),
         (["--function", "raising_module:f"], ["raising_module:f", "RuntimeError: not today"]),
         (["--function", "exiting_module:f"], ["exiting_module:f", "SystemExit: 3"]),
-        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "MODULE:NAME is needed"]),
+        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "must have the form MODULE:NAME"]),
         (["--function", "functions_of_mine:number"], ["functions_of_mine:number", "function", "int"]),
         (["--function", "functions_of_mine:smooth", "--out-dtype", "foo"], ["out_dtype='foo'", "uint16"]),
         (["--function", "functions_of_mine:smooth", "--out-dtype", "object"], ["out_dtype='object'"]),
@@ -144,7 +144,7 @@ def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[st
 
 
 def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One text, and the same number of bytes for the tiles of all workers together."""
+    """The same text gives the same memory limit for all workers together, in every subcommand."""
     plans: list[Any] = []
     choose = planning.plan_tiles
 

@@ -1,4 +1,4 @@
-"""Outputs that must not or cannot be made are refused before any work, and inputs are never replaced."""
+"""Tests of outputs that cannot or must not be written: refused before any work; inputs are never replaced."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_one_file_is_not_two_outputs(capsys: pytest.CaptureFixture[str]) -> None
 def test_folders_must_be_writable(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path).name == "planes"))
     arguments = ["blobs", "volume.npy", "-o", "b.csv", "--picture", "planes/b.png"]
-    one_line_of(capsys, run(*arguments), "picture='planes/b.png'", "nothing may be written")
+    one_line_of(capsys, run(*arguments), "picture='planes/b.png'", "not writable")
 
 
 def test_a_table_may_lie_beside_the_planes_in_their_folder() -> None:

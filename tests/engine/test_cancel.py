@@ -1,4 +1,4 @@
-"""A run is ended from another thread: soon, without a trace, and so that it can be continued."""
+"""Tests of cancelling from another thread: a run ends soon, leaves nothing, and can be continued."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ every_method = pytest.mark.parametrize("run", PROCESSES, ids=METHODS)
 
 
 def cancelled_when(condition: Callable[[], Any]) -> tuple[threading.Event, threading.Thread]:
-    """An event that another thread sets once something is so."""
+    """Event that another thread sets once a condition is true."""
     cancel = threading.Event()
 
     def wait() -> None:

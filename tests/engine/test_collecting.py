@@ -1,4 +1,4 @@
-"""collect_tiles, iter_tiles, reduce_tiles: results of any kind, in order, without delay, without end."""
+"""Tests of `collect_tiles`, `iter_tiles` and `reduce_tiles`: results of any type, in order, without delay."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_reducing_begins_with_the_initial_value(volume: np.ndarray) -> None:
 
 
 def test_reducing_keeps_few_early_results(volume: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One slow tile at the beginning does not make all others wait in memory."""
+    """A slow first tile does not make the results of all others wait in memory."""
     monkeypatch.setattr(collecting, "_LARGEST_LEAD", 10)
     done: list[int] = []
 
@@ -209,7 +209,7 @@ def test_resume_needs_a_journal(volume: np.ndarray) -> None:
 
 
 def test_a_billion_tiles_start_at_once() -> None:
-    """The first result of 10**9 tiles is there without a look at the others, and no list of them anywhere."""
+    """The first of 10**9 results arrives without visiting the other tiles, and without a list of them."""
     import tracemalloc
 
     volume = np.broadcast_to(np.uint8(1), (1000, 1000, 1000))
@@ -225,7 +225,7 @@ def test_a_billion_tiles_start_at_once() -> None:
 
 
 class Reusing:
-    """Doubles its block, in a buffer that each thread uses again and again."""
+    """Function that doubles its block in a buffer, which each thread uses again and again."""
 
     def __init__(self) -> None:
         self.buffers: dict[int, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""What a function declares is heard by every verb, and what the caller says comes first."""
+"""Tests of declarations: every verb reads them, and values of the caller are used first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SERIAL: dict[str, Any] = {"executor": "serial", "progress": False, "tile_shape":
 
 @declare(halo=lambda width=2: width, boundary="reflect", dtype="f4")
 def widen(block: Any, width: int = 2) -> Any:
-    """The largest of the neighbourhood, of what lies within the block alone."""
+    """Maximum of the neighbourhood, inside the block."""
     return maximum_filter(block, 2 * width + 1)[(slice(width, -width),) * block.ndim]
 
 
@@ -37,7 +37,7 @@ def expected(width: int) -> Any:
 
 
 class Smoother:
-    """An object that is called, with attributes of its own that look like declarations."""
+    """Callable object whose own attributes look like declarations."""
 
     def __init__(self, sigma: float) -> None:
         self.sigma, self.scale, self.dtype, self.name = sigma, 3, "u1", "mine"
@@ -149,9 +149,9 @@ def test_declared_objects_and_attributes_set_by_hand() -> None:
 def test_what_cannot_be_declared() -> None:
     with pytest.raises(TypeError, match="overlap"):
         declare(overlap=3)  # type: ignore[call-arg]
-    with pytest.raises(ParameterTypeError, match="cannot be kept"):
+    with pytest.raises(ParameterTypeError, match="cannot be stored"):
         declare(halo=3)(len)
-    with pytest.raises(ParameterError, match="the halo that widen declares is not known for .*'sigma': 3"):
+    with pytest.raises(ParameterError, match="the halo that widen declares cannot be computed for .*'sigma': 3"):
         map_tiles(widen, VOLUME, kwargs={"sigma": 3}, **SERIAL)
     with pytest.raises(ParameterError, match="boundary='mirror'"):
         map_tiles(declare(boundary="mirror")(lambda block: block), VOLUME, **SERIAL)

@@ -1,4 +1,4 @@
-"""What events tell: the run and its time, its plan, workers, memory, bytes."""
+"""Tests of events: the run, its time, plan, workers, memory and bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ every_executor = pytest.mark.parametrize("executor", EXECUTORS)
 
 
 def heard(verb: Any = map_tiles, function: Any = np.sqrt, source: Any = VOLUME, **options: Any) -> list[Any]:
-    """The events of a run."""
+    """Run, and return its events."""
     events: list[Any] = []
     options = {"tile_shape": 4, "workers": 2} | options
     verb(function, source, callbacks=[events.append], progress=False, **options)
@@ -144,7 +144,7 @@ def test_a_tile_that_was_cut_is_told_as_a_whole() -> None:
 
 
 class _SlowCrew:
-    """A crew whose outcomes are there when it has been asked a few times; each question takes its whole timeout."""
+    """Crew whose outcomes arrive after a few calls of `wait`, each of which takes its whole timeout."""
 
     def __init__(self, crew: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self._crew, self._n_asked, self._now = crew, 0, 0.0

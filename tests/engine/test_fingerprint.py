@@ -1,4 +1,4 @@
-"""What decides a run's result is in its fingerprint, and nothing else."""
+"""Tests of fingerprints: they hold everything that decides the result of a run, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tilecore.geometry.tiles import TileGrid
 
 
 def of(value: Any) -> str:
-    """A value's description, as it is written into a journal."""
+    """Return a value's description as in a journal."""
     describe = new_describer()
     return json.dumps([describe(value), describe.finish()], sort_keys=True)
 
@@ -51,7 +51,7 @@ def of_source(source: Any) -> str:
 
 
 def defined(text: str, name: str = "f") -> Any:
-    """A function without a file, as at a prompt."""
+    """Define a function without a file, as at a prompt."""
     names: dict[str, Any] = {"np": np}
     exec(textwrap.dedent(text), names)
     return names[name]
@@ -345,7 +345,7 @@ def test_to_describe_a_function_imports_no_package() -> None:
 
 
 def test_descriptions_are_those_of_another_process() -> None:
-    """Whatever the seed of its hashes, and the addresses of its objects."""
+    """Descriptions do not depend on the seed of hashes, nor on addresses of objects."""
     code = "from tests.engine.test_fingerprint import SAME_ELSEWHERE; print(SAME_ELSEWHERE())"
     found = [
         subprocess.run(
@@ -374,7 +374,7 @@ def test_what_contains_itself() -> None:
 
 @pytest.fixture
 def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]:
-    """Write a module of the user's own, and import it anew."""
+    """Write a module of the user, and import it again."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(**texts: str) -> ModuleType:
@@ -461,7 +461,7 @@ def test_stacks_that_are_black_at_their_edge_are_not_the_same() -> None:
 
 
 class Noise:
-    """A source that makes its voxels."""
+    """Source that computes its voxels."""
 
     shape, dtype = (8, 8), np.dtype("f8")
 
@@ -536,7 +536,7 @@ def test_what_was_written_into_a_map_is_noticed(mode: Any, tmp_path: Path) -> No
 
 
 class Unknowable:
-    """A function that is made of what cannot leave the process; it fails at a tile until it is let."""
+    """Function that holds something that cannot leave the process; it fails at a tile until it is allowed to go on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.file = folder, (folder / "log").open("w")
@@ -554,7 +554,7 @@ def test_what_cannot_be_known_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
     with function.file:
         with pytest.raises(TileError):
             map_tiles(function, np.zeros(8), **run)
-        assert "if this run is killed it cannot be continued" in caplog.text
+        assert "if this run is killed, it cannot be continued" in caplog.text
         (tmp_path / "go").touch()
         with pytest.raises(JournalError, match=r"function.*file, an object of type _io\.TextIOWrapper.*identity='"):
             map_tiles(function, np.zeros(8), resume=True, **run)
@@ -580,7 +580,7 @@ def test_what_cannot_be_known_can_be_vouched_for(tmp_path: Path, caplog: pytest.
 
 
 def test_the_seed_of_another_script_is_another_run(tmp_path: Path) -> None:
-    """Two runs of one script that differ in a constant; the second one is refused and says why."""
+    """Two runs of a script with different constants: the second one is refused, with the reason."""
     script = textwrap.dedent(
         """
         import os, sys
@@ -611,7 +611,7 @@ def test_the_seed_of_another_script_is_another_run(tmp_path: Path) -> None:
 
 
 def test_a_run_of_many_arguments_costs_little(tmp_path: Path) -> None:
-    """Each function and array is looked at once."""
+    """Each function and array is described only once."""
     table = np.zeros(2**20)
     calls: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Outputs that are also inputs: refused, or done right where that is asked for."""
+"""Tests of outputs that are also inputs: refused, or written safely if the caller allows it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_in_place_is_as_into_another_array(
 
 
 def test_a_tile_whose_worker_dies_is_done_once(tmp_path: Path) -> None:
-    """Each tile is computed from what was there before its first try."""
+    """Each tile is computed from the voxels before its first attempt."""
 
     def dies_once(block: np.ndarray, tile: Any) -> np.ndarray:
         mark = tmp_path / f"{tile.number}"
@@ -169,19 +169,19 @@ def test_one_array_as_two_outputs_is_refused() -> None:
 
 def test_an_output_whose_voxels_lie_in_one_place_is_refused() -> None:
     out = np.lib.stride_tricks.as_strided(np.zeros(8), (8, 8), (0, 8))
-    with pytest.raises(ParameterError, match="several voxels of the output lie in one place"):
+    with pytest.raises(ParameterError, match="several voxels of the output lie in the same place"):
         map_tiles(np.negative, np.ones((8, 8)), out=out, tile_shape=4, executor="serial")
 
 
 def test_a_run_in_place_cannot_be_continued(tmp_path: Path) -> None:
     source, out = mapped_twice(tmp_path)
-    with pytest.raises(ParameterError, match="needs outputs on disk that are no sources"):
+    with pytest.raises(ParameterError, match="needs outputs on disk that are not sources"):
         map_tiles(np.sqrt, source, out=out, inplace=True, journal=tmp_path / "j", executor="serial")
     assert not (tmp_path / "j").exists()
 
 
 def test_a_file_may_take_the_place_of_its_source(tmp_path: Path) -> None:
-    """It is written in a place of its own until it is complete."""
+    """A file that replaces its source is written elsewhere until it is complete."""
     np.save(tmp_path / "v.npy", voxels())
     map_tiles(smooth, tmp_path / "v.npy", out=tmp_path / "v.npy", overwrite=True, halo=1, tile_shape=5, workers=2)
     np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), smooth(voxels()))

@@ -1,4 +1,4 @@
-"""Journals: a killed run is continued, and never with the wrong one."""
+"""Tests of journals: a killed run is continued, and never by another run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TILES = {"tile_shape": (4, 3, 10), "workers": 2}
 
 
 class Counting:
-    """Doubles its block, notes each call, and fails at some tiles as long as it should."""
+    """Function that doubles its block, counts its calls, and fails at some tiles."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ def function(tmp_path: Path) -> Counting:
 
 
 def begin(function: Counting, out: Any, **options: Any) -> None:
-    """A run that ends after three of six tiles."""
+    """Start a run that ends after three of six tiles."""
     with pytest.raises(TileError):
         map_tiles(function, VOLUME, pass_tile=True, out=out, retries=0, on_error="finish", **TILES, **options)
     (function.folder / "fail").unlink()
@@ -166,7 +166,7 @@ def test_a_journal_of_another_run_is_refused(change: dict[str, Any], text: str, 
 
 
 def test_a_planned_run_goes_on_with_its_tiles(function: Counting, tmp_path: Path) -> None:
-    """A second plan may come out otherwise; the tiles of the first are kept."""
+    """The tiles of the first run are kept, even if a second plan differs."""
     volume = np.zeros((64, 128, 128))
 
     def fail_late(block: np.ndarray, tile: Tile) -> np.ndarray:
@@ -318,7 +318,7 @@ def test_beginning_anew_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
     journal_with(tmp_path / "j", 3)
     assert not caplog.records
     journal_with(tmp_path / "j", 3)
-    assert "resume would have continued it" in caplog.text
+    assert "resume=True would have continued it" in caplog.text
 
 
 def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:
@@ -374,14 +374,14 @@ def test_a_durable_journal_names_only_what_is_on_the_disk(
 
 
 def _named(path: Path) -> list[int]:
-    """Numbers of the tiles that a journal, if there is one yet, calls finished."""
+    """Numbers of the tiles that a journal, if it exists, records as finished."""
     if not path.exists():
         return []
     return [line["t"] for line in map(json.loads, path.read_text().splitlines()) if "t" in line]
 
 
 class Setting:
-    """Equal to another one that was made otherwise; their pickles differ."""
+    """Object that equals another one that was built differently; their pickles differ."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self.path, self.names, self.itself = path, names, self
@@ -411,9 +411,9 @@ def test_an_empty_journal_is_begun(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_journal_is_not_overwritten_by_resuming(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("my thesis\nchapter 2\n" + json.dumps({"x": 1}) + "\n")
-    with pytest.raises(JournalError, match="is no journal; choose another path"):
+    with pytest.raises(JournalError, match="is not a journal; choose another path"):
         Journal(tmp_path / "j", {"run": 1}, resume=True)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         Journal(tmp_path / "j", {"run": 1})
     assert (tmp_path / "j").read_text().startswith("my thesis")
 
@@ -446,7 +446,7 @@ else:
 
 
 def test_a_sink_that_was_made_anew_gets_all_tiles(tmp_path: Path) -> None:
-    """The same script again after a kill: its sink is another one, without the tiles that are done."""
+    """After a kill the same script creates another sink, which lacks the finished tiles."""
     command = [sys.executable, "-c", AGAIN, "sink"]
     assert subprocess.run([*command, "kill"], cwd=tmp_path).returncode == -signal.SIGKILL
     subprocess.run([*command, "again"], cwd=tmp_path, check=True)
@@ -454,7 +454,7 @@ def test_a_sink_that_was_made_anew_gets_all_tiles(tmp_path: Path) -> None:
 
 
 def opened(kind: str, mode: str, folder: Path) -> Any:
-    """An array on disk, made anew or opened again."""
+    """Array on disk, created or opened again."""
     if kind == "memmap":
         return np.memmap(folder / "o.raw", mode=mode, dtype="f8", shape=(8,))  # type: ignore[call-overload]
     if kind == "npy":
@@ -469,7 +469,7 @@ ARRAYS = ["memmap", "npy", "zarr"]
 
 
 class Adds:
-    """Adds a number, or raises at a tile; says at which tiles it was."""
+    """Function that adds a number, or raises at a tile; it records its tiles."""
 
     def __init__(self, number: float, fails_at: int = -1) -> None:
         self.number, self.fails_at = number, fails_at
@@ -483,7 +483,7 @@ class Adds:
 
 
 def add(adds: Adds, out: Any, folder: Path, **options: Any) -> None:
-    """Into an array of the caller's, with a journal; the function is known by a name, not by what it has seen."""
+    """Add into an array of the caller, with a journal; the function is identified by a name."""
     options = {"journal": folder / "j", "resume": True, "retries": 0} | options
     map_tiles(
         adds,
@@ -592,7 +592,7 @@ def test_a_run_without_a_journal_in_between_leaves_none_of_another_output(tmp_pa
 
 @pytest.mark.parametrize("dtype", [None, "f8"])
 def test_a_run_begun_anew_and_killed_before_its_first_tile_leaves_no_old_journal(dtype: Any, tmp_path: Path) -> None:
-    """Of three runs the second begins anew and dies in its pilot; the third goes on with nothing of the first."""
+    """The second of three runs starts again and dies in its pilot; the third does not use the first one's journal."""
     options: dict[str, Any] = {"out": tmp_path / "o.npy", "dtype": dtype, "executor": "serial"}
 
     def first() -> None:
@@ -615,7 +615,7 @@ def test_a_run_begun_anew_and_killed_before_its_first_tile_leaves_no_old_journal
 
 
 def test_a_child_of_a_tile_does_not_hold_the_journal(tmp_path: Path) -> None:
-    """A run that was killed is continued though something that it started lives on."""
+    """A killed run is continued although a process that it started still lives."""
     options: dict[str, Any] = {"out": tmp_path / "o.npy", "dtype": "f8", "executor": "serial", "tile_shape": (2, 9, 10)}
 
     def run() -> None:
@@ -632,7 +632,7 @@ def test_a_child_of_a_tile_does_not_hold_the_journal(tmp_path: Path) -> None:
 
 
 class Forking:
-    """Starts a process that outlives it."""
+    """Function that starts a process that outlives it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

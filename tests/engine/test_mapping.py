@@ -1,4 +1,4 @@
-"""map_tiles: law 3, the tiled result is the result on the whole volume, bit for bit."""
+"""Tests of `map_tiles` and law 3: the tiled result equals the result on the whole volume, bit for bit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_filter_gives_what_it_gives_on_the_whole(tile_shape: Any, run: dict[st
 def test_any_geometry(
     shape: tuple[int, ...], tile_shape: tuple[int, ...], halo: Any, boundary: Any, executor: str
 ) -> None:
-    """A function that sums over exactly the halo's reach, on tiles of any shape."""
+    """Results are equal for tiles of any shape, for a function that sums over exactly the halo's reach."""
     volume = np.random.default_rng(0).integers(0, 9, shape)
 
     def total(block: np.ndarray, tile: Tile) -> np.ndarray:
@@ -369,7 +369,7 @@ def test_units_of_the_output_count_in_voxels_of_the_volume(tmp_path: Path) -> No
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system on which processes cannot reach each other's memory."""
+    """Simulate a system on which processes cannot access each other's memory."""
     monkeypatch.setattr(access, "is_reachable_by_workers", lambda: False)
 
 
@@ -408,7 +408,7 @@ def test_tiles_of_different_dtypes_are_refused_whichever_comes_first(executor: s
 
     volume = np.full((4, 8, 8), 1000.5)
     run: dict[str, Any] = {"tile_shape": (2, 8, 8), "pass_tile": True, "workers": 2, "executor": executor}
-    with pytest.raises((TileError, CastError), match="dtype uint8.*of float64|dtype float64.*of uint8"):
+    with pytest.raises((TileError, CastError), match="dtype uint8.*has float64|dtype float64.*has uint8"):
         map_tiles(uneven, volume, **run)
     result = map_tiles(uneven, volume, dtype="f8", **run)
     assert (result[:2] == 1000.5).all()
@@ -418,7 +418,7 @@ def test_tiles_of_different_dtypes_are_refused_whichever_comes_first(executor: s
 def test_outputs_are_made_for_what_the_pilot_returned_and_no_voxel_is_sent_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Workers know the outputs before the first tile: none travels through the parent."""
+    """Workers know the outputs before the first tile, so that no result is sent to the parent."""
     written: list[Tile] = []
     write = outputs.Outputs.write
     monkeypatch.setattr(
@@ -439,12 +439,12 @@ def test_outputs_are_made_for_what_the_pilot_returned_and_no_voxel_is_sent_back(
         ({"function": 3}, "function=3"),
         ({"function": lambda block: None}, "returned NoneType"),
         ({"function": lambda block: np.ma.masked_greater(block, 0)}, "returned MaskedArray"),
-        ({"source": np.ma.masked_greater(np.zeros((4, 4)), 0)}, "the mask"),
+        ({"source": np.ma.masked_greater(np.zeros((4, 4)), 0)}, "its mask"),
         ({"dtype": "foo"}, "dtype='foo'"),
         ({"new_axis": 0}, "new_axis=0"),
         ({"new_axis": [0]}, "new_axis="),
         ({"callbacks": print}, "callbacks="),
-        ({"out": ["a.npy", "./a.npy"]}, "one file for each output"),
+        ({"out": ["a.npy", "./a.npy"]}, "each output needs its own file"),
     ],
 )
 def test_what_makes_no_map_is_told(arguments: dict[str, Any], message: str) -> None:
@@ -469,7 +469,7 @@ def test_what_an_executor_of_ones_own_would_ignore_is_refused(option: dict[str, 
 
 
 def test_a_recording_has_its_context_along_time(tmp_path: Path) -> None:
-    """Where there is no axis of space, time and channel are no stack of images."""
+    """Time is not cut into single positions if an image has no axis of space."""
     recording = np.random.default_rng(0).normal(size=(60, 16)).astype("f4")
     np.save(tmp_path / "r.npy", recording)
     source, seen = open_source(tmp_path / "r.npy", axes="TC"), []

@@ -1,4 +1,4 @@
-"""One run at a time writes an output, however it was named."""
+"""Tests of output locks: one run at a time writes an output, whatever name is used for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def given(kind: str, folder: Path) -> Any:
 
 
 class Meeting:
-    """Lets one run wait in its first tile until another has been tried."""
+    """Function that makes one run wait in its first tile until another run has been tried."""
 
     def __init__(self) -> None:
         self.begun, self.tried = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""The pilot: how few calls tell what a call costs, and what plan follows from them; costs are simulated."""
+"""Tests of the pilot with simulated costs: few calls find the costs of a call, and the plan follows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHAPE = (128, 512, 512)
 
 @dataclass
 class Function:
-    """What a function costs: a part that each call takes, one for each voxel, and the first call's own."""
+    """Simulated costs of a function: fixed per call, per voxel, and extra in the first call."""
 
     fixed: float = 0.0
     per_voxel: float = 20e-9
@@ -81,7 +81,7 @@ def test_three_calls_at_most_and_on_a_small_part_of_the_volume(
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_a_function_that_sleeps_gets_as_many_tiles_as_there_are_workers(workers: int) -> None:
-    """0.3 s whatever the block's size: every further tile is 0.3 s lost."""
+    """A call that takes 0.3 s for any block gets as few tiles as workers, since each further tile costs 0.3 s."""
     plan, findings = planned(Function(fixed=0.3, per_voxel=0.1e-9), workers=workers)
     assert plan.grid.size <= 2 * workers
     assert len(findings.calls) == 2
@@ -104,7 +104,7 @@ def test_both_parts_are_found_whatever_the_first_call_took(first: float) -> None
 def test_a_busy_machine_makes_no_tiles_that_are_all_fixed_cost(
     disturbed: list[float], fixed: float, per_voxel: float
 ) -> None:
-    """Wrong times err toward larger tiles: the run takes little longer than the best one would."""
+    """Wrong times lead to larger tiles, with which the run takes little longer than with the best ones."""
     plan, _ = planned(Function(fixed, per_voxel, disturbed=disturbed))
     volume = float(np.prod(SHAPE))
     best = min(n / 2 * (fixed + 0.5e-3 + per_voxel * volume / n) for n in (2, 4, 8, 16, 32, 64))
@@ -132,7 +132,7 @@ def test_the_memory_of_a_tile_is_never_booked_too_low(
 
 def test_what_the_budget_cannot_hold_is_refused_with_the_figures() -> None:
     function = Function(fixed=0.2, fixed_bytes=1.6e9)
-    with pytest.raises(MemoryBudgetError, match=r"476\.8 MiB.*1\.5 GiB, for one worker: 1\.5 GiB that a call takes"):
+    with pytest.raises(MemoryBudgetError, match=r"476\.8 MiB.*1\.5 GiB, for one worker: 1\.5 GiB for each call"):
         planned(function, budget=5e8)
     assert len(function.writes) == 2  # what the first call took may be its modules
     plan, _ = planned(Function(fixed=0.2, fixed_bytes=1.6e9), budget=2e9, workers=8)
@@ -155,7 +155,7 @@ def test_a_model_that_the_first_call_keeps_is_reckoned_with() -> None:
 
 
 def test_the_plan_is_looked_at_again_on_one_of_its_own_tiles() -> None:
-    """A function that is slower on large blocks, and needs more memory: seen before a tile is recorded."""
+    """A function that is slower and needs more memory on large blocks is noticed before a tile is recorded."""
 
     def uneven(write: Box) -> Measurement:
         measurement = function.measure(write)
@@ -226,7 +226,7 @@ def test_a_call_is_measured() -> None:
 
 @pytest.mark.parametrize("executor", ["serial", "threads"])
 def test_a_run_calls_a_slow_function_a_few_times(executor: str, tmp_path: Path) -> None:
-    """Today's plan is looked at by what was called: the pilot at most three times, each tile once."""
+    """The pilot calls a slow function at most three times, and each tile calls it once."""
     sizes: list[int] = []
     done: list[Any] = []
 

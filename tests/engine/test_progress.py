@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, lines in the log elsewhere, silence on request, callbacks for all."""
+"""Tests of progress: a bar on a terminal, lines in the log elsewhere, nothing on request, callbacks always."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ GRID = TileGrid((8, 8), (4, 4))
 
 
 def long_run(progress: LogProgress, seconds: float = 150.0, n_done: int = 4) -> None:
-    """Tell of a run whose tiles take longer than a minute, and of nothing every ten seconds."""
+    """Send the events of a run whose tiles take longer than a minute, with a wait event every ten seconds."""
     progress(RunStarted(4, 0, 64, 2, time=1000.0))
     for second in range(10, int(seconds), 10):
         progress(RunWaits(time=1000.0 + second))
@@ -76,7 +76,7 @@ def long_run(progress: LogProgress, seconds: float = 150.0, n_done: int = 4) -> 
 
 
 def without_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where nobody has set up a log: pytest has, on the root, and before each test where that is not heard."""
+    """Cut the progress log off from pytest's handlers, as if nobody had set up a log."""
     monkeypatch.setattr(logging.getLogger("tilecore.progress"), "propagate", False)
 
 

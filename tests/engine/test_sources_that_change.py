@@ -1,4 +1,4 @@
-"""Sources and outputs that change while, or before, a run is on: seen, or as the caller sees them."""
+"""Tests of sources and outputs that change before or during a run."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_cut_off_names_the_tile(tmp_path: Path) -> None:
 
 
 class Cached:
-    """An array that gives the same block again and again."""
+    """Array that returns the same block object again and again."""
 
     shape, dtype = (4, 4), np.dtype(float)
 
@@ -167,7 +167,7 @@ def test_a_sink_of_ones_own_can_be_read_when_it_is_written(suffix: str, tmp_path
 
 @pytest.mark.parametrize("options", [{"tile_shape": 4}, {}, {"tile_shape": 4, "cancel": threading.Event()}])
 def test_a_run_that_failed_keeps_no_file_open(options: dict[str, Any], tmp_path: Path) -> None:
-    """The error's frames and the run do not keep each other alive until garbage is collected."""
+    """A failed run frees its open files at once, without garbage collection."""
 
     def fails(block: np.ndarray) -> np.ndarray:
         raise ValueError("as asked")

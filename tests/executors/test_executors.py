@@ -1,4 +1,4 @@
-"""Every executor keeps the contract."""
+"""Contract tests for all executors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.executor_contract import ExecutorContract, plain, run_all
 from tests.faults.harness import FOR_EVER, HANGS
 from tilecore import ParameterError, ShippingError, WorkerError, settings
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
@@ -26,6 +25,8 @@ from tilecore.executors.processes.worker_handle import SupervisedWorker
 from tilecore.executors.serial import SerialExecutor
 from tilecore.executors.threads import ThreadExecutor
 from tilecore.stacks.pools import is_fork, set_mp_start_method
+from tilecore.testing import ExecutorContract
+from tilecore.testing.executors.crew_driver import plain, run_all
 
 
 class TestSerial(ExecutorContract):
@@ -35,44 +36,44 @@ class TestSerial(ExecutorContract):
 
 class TestThreads(ExecutorContract):
     def make(self, **options: Any) -> Executor:
-        return ThreadExecutor(workers=2, **options)
+        return ThreadExecutor(**options)
 
 
 class TestForkserver(ExecutorContract):
     def make(self, **options: Any) -> Executor:
-        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+        return ProcessExecutor(start_method="forkserver", **options)
 
 
 class TestFork(ExecutorContract):
     def make(self, **options: Any) -> Executor:
-        return ProcessExecutor(workers=2, start_method="fork", **options)
+        return ProcessExecutor(start_method="fork", **options)
 
 
 class TestSpawn(ExecutorContract):
     def make(self, **options: Any) -> Executor:
-        return ProcessExecutor(workers=2, start_method="spawn", **options)
+        return ProcessExecutor(start_method="spawn", **options)
 
 
 class TestPipes(ExecutorContract):
-    """The channel of systems other than Linux."""
+    """Tests with the channel of systems other than Linux."""
 
     @pytest.fixture(autouse=True)
     def _without_packets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(channel, "_HAS_PACKETS", False)
 
     def make(self, **options: Any) -> Executor:
-        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+        return ProcessExecutor(start_method="forkserver", **options)
 
 
 class TestWithoutPidfd(ExecutorContract):
-    """Death seen by the sentinel, as on systems other than Linux."""
+    """Tests that detect death by the sentinel, as on systems other than Linux."""
 
     @pytest.fixture(autouse=True)
     def _without_pidfd(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(os, "pidfd_open")
 
     def make(self, **options: Any) -> Executor:
-        return ProcessExecutor(workers=2, start_method="forkserver", **options)
+        return ProcessExecutor(start_method="forkserver", **options)
 
 
 @pytest.mark.parametrize("make", [channel.open_channel, channel.open_pipe_channel])
@@ -103,6 +104,20 @@ def test_unknown_executors_are_refused() -> None:
 def test_a_timeout_needs_processes(name: str) -> None:
     with pytest.raises(ParameterError, match="timeout=3.*executor='processes'"):
         create_executor(name, timeout=3)
+
+
+def test_an_exception_that_cannot_say_what_it_is_is_told_by_its_type() -> None:
+    class WordlessError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    def fail(task: int) -> None:
+        raise WordlessError
+
+    for name in sorted(EXECUTORS):
+        (outcome,) = run_all(create_executor(name, workers=1), fail, [0])
+        assert outcome.failure is not None
+        assert outcome.failure.reason == "WordlessError: it cannot say what it is"
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
@@ -170,7 +185,7 @@ def test_a_worker_that_hangs_while_starting_ends_the_run() -> None:
 
 
 def test_a_pool_in_a_pool() -> None:
-    """Processes of a multiprocessing.Pool may not have children; tilecore's end with them."""
+    """Runs work in processes of a pool, which may not have children in Python; tilecore's end with them."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(_nested_total) == 45
         pool.close()

@@ -1,4 +1,4 @@
-"""Runs in a session of their own, and what must hold after each: they end, and nothing is left."""
+"""Runs in separate sessions for fault tests, and checks after each: it has ended, and nothing is left."""
 
 from __future__ import annotations
 
@@ -17,13 +17,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tilecore import Tile
+from tilecore.testing.patience import FOR_EVER, HANGS
 
 METHODS = ["fork", "forkserver", "spawn"]
-
-#: Ends a test that hangs; whatever works needs a small part of it, on a busy machine too [s].
-HANGS = 180.0
-#: How long something sleeps that must be ended by others: far longer than anybody waits for it [s].
-FOR_EVER = 100 * HANGS
 
 VOLUME = np.random.default_rng(0).random((8, 12, 12))
 TILES: dict[str, Any] = {"tile_shape": (2, 6, 6), "halo": 1, "workers": 2, "pass_tile": True, "progress": False}
@@ -31,7 +27,7 @@ N_TILES = 16
 
 
 class Once:
-    """Does something terrible at some tiles, as often as it is allowed to."""
+    """Function that does something harmful at some tiles, for a limited number of times."""
 
     def __init__(self, folder: Path, deed: Callable[[], Any], tiles: tuple[int, ...] = (5,), times: int = 1) -> None:
         self.folder, self.deed, self.tiles, self.times = folder, deed, tiles, times
@@ -49,7 +45,7 @@ class Once:
 
 
 class Session:
-    """A forked process in a session of its own, that runs a function and is watched."""
+    """Forked process in its own session that runs a function and is watched."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._far, near = os.pipe()
@@ -108,7 +104,7 @@ class Session:
 
 
 def alive(pids: Iterable[int]) -> list[int]:
-    """Those of some processes that run, zombies aside."""
+    """Those of some processes that run and are not zombies."""
     found = []
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -118,7 +114,7 @@ def alive(pids: Iterable[int]) -> list[int]:
 
 
 class PidLog:
-    """A tile function that notes in which process it was called.
+    """Tile function that records the processes in which it was called.
 
     It takes `seconds` for a tile. Once `hold_after` was called, those that begin after so many hold
     for ever: they must be ended by others. This is no part of the function, so that a run may be
@@ -156,18 +152,18 @@ class PidLog:
 
 
 def tiles_in_journal(path: Path) -> int:
-    """How many tiles a journal says are done."""
+    """Count the finished tiles in a journal."""
     return path.read_bytes().count(b'"t":') if path.exists() else 0
 
 
 def places(path: Path) -> list[Path]:
-    """Where an output is written by runs that have not completed it."""
+    """Folders in which an output is written by incomplete runs."""
     name = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.partial")
     return sorted(each for each in path.parent.iterdir() if name.fullmatch(each.name))
 
 
 class Held(NamedTuple):
-    """A file that processes hold open or have mapped, named or not; and whether any does."""
+    """A file, and whether any process has it open or mapped, named or not."""
 
     device: int
     inode: int
@@ -192,31 +188,8 @@ class Held(NamedTuple):
         return False
 
 
-def descendants(pid: int) -> list[int]:
-    """The children of a process that run, and theirs."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, todo = [], [pid]
-    while todo:
-        todo += (own := children.get(todo.pop(), []))
-        found += own
-    return found
-
-
-def names_in_shm(pids: Iterable[int]) -> list[str]:
-    """Names that processes have given to shared memory."""
-    owners = {str(pid) for pid in pids}
-    return [path.name for path in Path("/dev/shm").glob("tilecore-*") if path.name.split("-")[1] in owners]
-
-
 def wait_until(condition: Callable[[], Any]) -> None:
-    """Wait for what is certain to come; a deadline is there only for a test that hangs."""
+    """Wait for a certain event; the deadline only ends a test that hangs."""
     deadline = time.monotonic() + HANGS
     while not condition():
         assert time.monotonic() < deadline, f"waited {HANGS:g} s in vain"
@@ -224,7 +197,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 
 
 def wait_until_removed(folder: Path) -> None:
-    """Remove a cgroup, which is possible once its processes are gone."""
+    """Remove a cgroup, once its processes have ended."""
 
     def is_removed() -> bool:
         with contextlib.suppress(OSError):

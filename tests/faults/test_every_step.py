@@ -1,4 +1,4 @@
-"""Death at every step: of a worker, of the calling process; the result is the same, or the run says what failed."""
+"""Tests of death at every step of a worker or the calling process: the result is equal, or an error is raised."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import Session, alive, descendants, wait_until
+from tests.faults.harness import Session, alive, wait_until
 from tilecore import SharedArray, Tile, collect_tiles, create_sink, map_tiles
+from tilecore.testing.leaks import descendants
 
 VOLUME = np.arange(4.0 * 6).reshape(4, 6)
 PACKAGE = str(Path(__file__).parents[2] / "tilecore")
 
 
 class AtStep:
-    """Sends this process, but no child of it, a signal at the nth call of a function of the package.
+    """Sends a signal to this process, not to its children, at the nth call of a function of the package.
 
     They are counted from the first call of the function `since` on, if one is named.
     """
@@ -50,7 +51,7 @@ class AtStep:
 
 
 class OnceAtStep(AtStep):
-    """Strikes one process of several that have it, and notes which."""
+    """Sends the signal in one of several processes only, and records in which."""
 
     def __init__(self, step: int, once: SharedArray, number: int = signal.SIGKILL) -> None:
         super().__init__(step, number)
@@ -67,7 +68,7 @@ class OnceAtStep(AtStep):
 
 
 class InWorker:
-    """A tile function that starts to count as it is unpacked, before the worker is ready."""
+    """Tile function that starts to count when it is unpacked, before the worker is ready."""
 
     def __init__(self, death: OnceAtStep, log: SharedArray) -> None:
         self.death, self.log = death, log
@@ -86,7 +87,7 @@ def _unpacked(death: OnceAtStep, log: SharedArray) -> InWorker:
 
 
 def sweep(steps: range, run: Callable[[int], bool]) -> None:
-    """Try each step until one is never reached: then all have been."""
+    """Try each step until one is never reached; then all have been tried."""
     for step in steps:
         if not run(step):
             return
@@ -130,7 +131,7 @@ def test_death_at_every_step_of_a_worker(method: str, collect: bool) -> None:
 
 
 class Doubling:
-    """A tile function that notes in which process it was called."""
+    """Tile function that records the processes in which it was called."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -152,7 +153,7 @@ TILES: dict[str, Any] = {
 
 
 def die_in_parent(step: int, folder: Path) -> bool:
-    """Die at a step of the calling process, then continue; the file is whole, and little was done twice."""
+    """Kill the calling process at a step, then continue; the file is complete, and few tiles ran twice."""
     folder.mkdir()
     once = SharedArray((1,), "i8")
     options = {**TILES, "out": folder / "out.npy", "resume": True}
@@ -185,7 +186,7 @@ def test_death_at_every_step_of_the_calling_process(tmp_path: Path) -> None:
 
 
 def interrupt(step: int, folder: Path) -> bool:
-    """Press Ctrl-C at a step of the calling process: it says so once, and has nothing left but itself."""
+    """Send Ctrl-C at a step of the calling process: it reports this once, and leaves nothing."""
     folder.mkdir()
     once = SharedArray((1,), "i8")
 

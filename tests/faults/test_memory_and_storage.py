@@ -1,4 +1,4 @@
-"""Memory and disks that are too small, sizes that are too large (rows 23, 24, 27 to 29, 35, 36, 41, 43)."""
+"""Tests of too little memory or disk, and too large sizes (rows 23, 24, 27 to 29, 35, 36, 41, 43)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ print("ok")
 
 
 def in_small_filesystem(code: str, place: str, size: str = "1m") -> subprocess.CompletedProcess[str]:
-    """Run Python with a tiny file system mounted at a place, which nobody else sees; skip where that is not allowed."""
+    """Run Python with a tiny file system mounted at a path for it alone; skip the test if that is not allowed."""
     command = f"mount -t tmpfs -o size={size},nr_inodes=64 none {place} && exec {sys.executable} -"
     result = subprocess.run(
         ["unshare", "-m", "sh", "-c", command], input=code, capture_output=True, text=True, timeout=HANGS
@@ -55,13 +55,13 @@ def in_small_filesystem(code: str, place: str, size: str = "1m") -> subprocess.C
 
 
 def test_a_small_dev_shm_binds_nothing() -> None:
-    """Row 23: as in containers, with 1 MiB."""
+    """Row 23: a /dev/shm of 1 MiB, as in containers, does not limit arrays."""
     result = in_small_filesystem(IN_SMALL_SHM, "/dev/shm")
     assert result.stdout.strip() == "ok", result.stderr
 
 
 def test_arrays_larger_than_the_cgroup_are_refused_before_anything_is_taken() -> None:
-    """Row 24: the kernel would kill this process in the middle of taking it."""
+    """Row 24: too large arrays are refused first, as the kernel would kill this process while it allocates."""
     folder = Path(f"/sys/fs/cgroup/memory/tilecore-refuse-{os.getpid()}")
     try:
         folder.mkdir()
@@ -90,13 +90,13 @@ def test_arrays_larger_than_the_cgroup_are_refused_before_anything_is_taken() ->
 
 @pytest.mark.parametrize("shape", [(2**22,) * 3, (2**31, 2**31), (2**60,), (2**40, 2**40, 2**40)])
 def test_sizes_beyond_any_memory_are_an_error(shape: tuple[int, ...]) -> None:
-    """Row 28: nothing wraps around."""
+    """Row 28: sizes beyond any memory are an error, and no number overflows."""
     assert TileGrid(shape, 2**20).volume.size == np.prod([float(length) for length in shape])
     with pytest.raises(SharedMemoryError, match="needed"):
         SharedArray(shape, "u2")
     with contextlib.suppress(ValueError):  # numpy itself refuses the largest
         source = np.broadcast_to(np.uint8(1), shape)
-        with pytest.raises(MemoryBudgetError, match="the result needs .*; give out= a path|of memory are free"):
+        with pytest.raises(MemoryBudgetError, match="the result needs .*; pass out= with a path|of memory are free"):
             map_tiles(np.copy, source, tile_shape=2**20, dtype="u1", executor="serial")
 
 
@@ -122,7 +122,7 @@ print("ok")
 
 
 def test_a_full_disk_is_seen_before_any_work() -> None:
-    """Row 35, .npy: the bytes are reserved; a worker that ran out of them would die of SIGBUS."""
+    """Row 35, .npy: the disk space is reserved first; a worker without it would die of SIGBUS."""
     result = in_small_filesystem(DISK_FULL, "/mnt")
     assert result.stdout.strip() == "ok", result.stderr
 
@@ -150,13 +150,13 @@ print("ok")
 
 
 def test_a_run_goes_on_when_the_disk_has_room_again(tmp_path: Path) -> None:
-    """Row 35, zarr: what was written is kept, what failed is done again."""
+    """Row 35, zarr: written tiles are kept, failed ones run again."""
     result = in_small_filesystem(ZARR_FULL.replace("{journal}", str(tmp_path / "journal")), "/mnt")
     assert result.stdout.strip() == "ok", result.stderr
 
 
 def test_files_that_may_not_grow_are_an_error(tmp_path: Path) -> None:
-    """RLIMIT_FSIZE."""
+    """A file size limit (RLIMIT_FSIZE) is an error."""
 
     def run() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -177,7 +177,7 @@ def test_read_only_places_are_an_error(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_worker_wrote_is_in_the_file(tmp_path: Path) -> None:
-    """Row 36: no flush is needed for a process's death."""
+    """Row 36: data of a killed worker are in the file without a flush."""
     path = tmp_path / "o.npy"
     deed = Once(tmp_path, lambda: os.kill(os.getpid(), signal.SIGKILL), (3, 9))
     map_tiles(deed, VOLUME, out=path, dtype="f8", **TILES)
@@ -186,7 +186,7 @@ def test_what_a_killed_worker_wrote_is_in_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", [{"chunks": (4, 4, 4)}, {"chunks": (2, 2, 2), "shards": (4, 4, 4)}])
 def test_no_voxel_is_lost_in_chunks_or_shards(layout: dict[str, Any], tmp_path: Path) -> None:
-    """Row 29: tiles are whole storage units, or refused."""
+    """Row 29: tiles are whole storage units, or they are refused."""
     volume = np.random.default_rng(1).integers(1, 60_000, (16, 16, 16)).astype(np.uint16)
     for turn in range(8):
         out = zarr.create_array(tmp_path / f"{turn}.zarr", shape=volume.shape, dtype="u2", **layout)
@@ -198,7 +198,7 @@ def test_no_voxel_is_lost_in_chunks_or_shards(layout: dict[str, Any], tmp_path: 
 
 
 def test_arrays_of_python_objects_are_never_loaded(tmp_path: Path) -> None:
-    """Row 43: not even from a file that says it holds them."""
+    """Row 43: Python objects are not loaded, even if a file claims to hold them."""
     np.save(tmp_path / "evil.npy", np.array([Evil(tmp_path)]), allow_pickle=True)
     with pytest.raises(TilecoreError, match=r"evil\.npy"):
         map_tiles(np.copy, tmp_path / "evil.npy", executor="serial")
@@ -238,7 +238,7 @@ def test_missing_files_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_no_numbers_pass_through_floats_unchanged(value: float) -> None:
-    """Row 41: at a seam, where two tiles read them and one owns them."""
+    """Row 41: NaN and infinity are unchanged at an edge that two tiles read and one owns."""
     volume = VOLUME.copy()
     volume[3:5, 5:7, 5:7] = value
     result = map_tiles(lambda block: 2 * block, volume, tile_shape=(4, 6, 6), halo=2, workers=2)
@@ -249,7 +249,7 @@ def test_values_that_are_no_numbers_pass_through_floats_unchanged(value: float) 
 
 def test_shared_arrays_are_one_copy() -> None:
     def taken() -> int:
-        """Shared memory that this process holds [byte]."""
+        """Shared memory of this process [byte]."""
         opened = [os.fstat(int(number)) for number in os.listdir("/proc/self/fd") if _is_shared_memory(number)]
         return sum(status.st_blocks * 512 for status in opened)
 
@@ -267,7 +267,7 @@ def _is_shared_memory(number: str) -> bool:
 
 
 def test_zero_lengths_everywhere() -> None:
-    """Row 27."""
+    """Row 27: empty axes are allowed everywhere."""
     for shape in [(0, 4, 4), (4, 0, 4), (4, 4, 0)]:
         assert map_tiles(np.copy, np.zeros(shape), tile_shape=9, halo=3).shape == shape
         assert SharedArray.from_array(np.zeros(shape)).view().shape == shape

@@ -1,4 +1,4 @@
-"""The calling process dies, or is interrupted (rows 11 to 14, 25)."""
+"""Tests of the death or interruption of the calling process (rows 11 to 14, 25)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.faults.harness import (
     PidLog,
     Session,
     alive,
-    names_in_shm,
     tiles_in_journal,
     wait_until,
 )
 from tilecore import SharedArray, Tile, map_tiles
 from tilecore.executors.processes import worker as worker_module
+from tilecore.testing.leaks import names_in_shm
 
 
 @pytest.fixture(params=METHODS)
@@ -106,7 +106,7 @@ def test_workers_end_with_a_parent_that_leaves(end: str, method: str, tmp_path: 
 
 
 class HoldingTheLock(PidLog):
-    """A tile that never lets other Python code run, as compiled code may."""
+    """Function that never releases the interpreter lock, as compiled code may."""
 
     def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
         super().__call__(block, tile)
@@ -125,7 +125,7 @@ def test_workers_end_with_their_parent_also_in_compiled_code(method: str, tmp_pa
 
 
 def test_a_parent_that_dies_before_its_worker_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 13: the worker is still getting ready when its parent dies."""
+    """Row 13: the parent dies while its worker is still starting."""
     protect = worker_module._protect
 
     def late(tools: Any) -> None:
@@ -162,7 +162,7 @@ def test_ctrl_c_ends_a_run_whatever_its_tiles_do(method: str, group: bool, tmp_p
 
 
 class Locking(PidLog):
-    """A tile function whose library locks, as those for compression do."""
+    """Tile function whose library uses locks, as compression libraries do."""
 
     def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
         self.lock = multiprocessing.Lock()
@@ -212,7 +212,7 @@ def test_an_impatient_ctrl_c_leaves_nothing_either(method: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("step", [1, 4, 10, 20, 40, 100])
 def test_ctrl_c_while_the_workers_start(step: int, method: str, tmp_path: Path) -> None:
-    """There is one traceback, and no worker."""
+    """Ctrl-C gives one traceback, and leaves no worker."""
     before = f"from tests.faults.test_every_step import AtStep; AtStep({step}, signal.SIGINT, 'launch').install()"
     process = start_script(tmp_path, method, before=before)
     _, errors = process.communicate(timeout=HANGS)
@@ -232,7 +232,7 @@ def test_threads_of_a_run_do_not_outlive_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_shared_arrays_of_a_killed_group_are_gone(tmp_path: Path) -> None:
-    """Row 25: parent, workers and multiprocessing's helpers, all killed at one blow."""
+    """Row 25: parent, workers and multiprocessing's helper processes are all killed at once."""
     log = PidLog(tmp_path).hold_after(0)
 
     def run() -> None:

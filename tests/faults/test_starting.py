@@ -1,4 +1,4 @@
-"""Starting workers where it is hard (rows 16 to 22)."""
+"""Tests of starting workers under difficult conditions (rows 16 to 22)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ print("ends")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("way", ["file", "stdin", "-c", "-m"])
 def test_scripts_need_no_guard_and_run_once(method: str, way: str, tmp_path: Path) -> None:
-    """Row 19: no endless respawning, and functions and classes of the script itself work."""
+    """Row 19: a script does not start itself again, and its own functions and classes work."""
     script = SCRIPT.format(method=method)
     (tmp_path / "script.py").write_text(script)
     command = {"file": ["script.py"], "stdin": ["-"], "-c": ["-c", script], "-m": ["-m", "script"]}[way]
@@ -69,7 +69,7 @@ def test_scripts_need_no_guard_and_run_once(method: str, way: str, tmp_path: Pat
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_lock_held_in_another_thread_does_not_reach_the_workers(method: str) -> None:
-    """Row 16: a fork would copy the locked lock."""
+    """Row 16: a lock held by another thread would be copied, locked, by a fork."""
     lock, stop = threading.Lock(), threading.Event()
 
     def hold() -> None:
@@ -144,7 +144,7 @@ def _fresh_fork_server(run: Any) -> None:
 
 
 def test_a_function_that_cannot_be_sent_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Row 20."""
+    """Row 20: the error names a function that cannot be sent, before any worker starts."""
     monkeypatch.setattr(launcher.Launcher, "launch", lambda *_: pytest.fail("a worker was started"))
     lock = threading.Lock()
 
@@ -169,7 +169,7 @@ def few_files(n_more: int) -> Iterator[None]:
 @pytest.mark.parametrize("n_more", [1, 3, 6, 12, 20, 25, 30, 32, 33, 36, 40])
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_too_few_files_end_in_a_clear_error_or_not_at_all(n_more: int, method: str) -> None:
-    """Row 22: wherever the limit strikes, all that was started is gone."""
+    """Row 22: wherever the limit of open files is reached, all started processes and files are closed."""
     with few_files(n_more):
         try:
             result = map_tiles(np.sqrt, VOLUME, tile_shape=4, workers=2, start_method=method)

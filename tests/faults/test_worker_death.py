@@ -1,4 +1,4 @@
-"""Workers that die, hang, or leave (rows 1 to 10 and 15 of the fault table)."""
+"""Tests of workers that die, hang or are replaced (rows 1 to 10 and 15)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ DEADLY = [kill_self, crash, abort, leave_quietly, raise_exit]
 
 
 class Hang:
-    """Hangs, and says so before."""
+    """Function that reports its start and then hangs."""
 
     def __init__(self, folder: Path, deed: Callable[[], None]) -> None:
         self.folder, self.deed = folder, deed
@@ -92,7 +92,7 @@ class Hang:
 
 @pytest.fixture
 def hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], Hang]:
-    """Make deeds that hang; nobody else is late, however busy the machine is."""
+    """Return functions that hang; no other tile is late, however busy the machine is."""
     begun_since = SupervisedWorker.begun_since
 
     def since(worker: SupervisedWorker) -> float | None:
@@ -136,7 +136,7 @@ def test_a_poisoned_tile_is_named_and_the_others_are_done(
 
 def test_the_error_says_how_a_worker_died(tmp_path: Path) -> None:
     with pytest.raises(
-        TileError, match=r"tile \(1, 0, 1\).*killed by SIGKILL, probably for want of memory.*3 attempts"
+        TileError, match=r"tile \(1, 0, 1\).*killed by SIGKILL, probably because memory ran out.*3 attempts"
     ):
         map_tiles(Once(tmp_path, kill_self, times=99), VOLUME, **TILES)
     with pytest.raises(TileError, match=r"exit code 0 in the middle of the tile"):
@@ -144,7 +144,7 @@ def test_the_error_says_how_a_worker_died(tmp_path: Path) -> None:
 
 
 def test_death_is_seen_while_another_tile_is_at_work(method: str, tmp_path: Path) -> None:
-    """At once, and not when the next worker has something to say."""
+    """A death is noticed at once, not only when the next worker reports."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
         if tile.number == 1 and not (tmp_path / "seen").exists():
@@ -161,7 +161,7 @@ def test_death_is_seen_while_another_tile_is_at_work(method: str, tmp_path: Path
 
 
 def test_many_deaths_and_hangs_at_once(method: str, hangs: Callable[..., Hang], tmp_path: Path) -> None:
-    """Every seventh tile kills its worker, every eleventh hangs, one kills always."""
+    """Every seventh tile kills its worker, every eleventh hangs, and one kills in each attempt."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
         mark = tmp_path / str(tile.number)
@@ -207,7 +207,7 @@ def test_a_tile_that_always_hangs_is_named(hangs: Callable[..., Hang], tmp_path:
 
 
 def test_short_tiles_in_batches_have_a_timeout_each(hangs: Callable[..., Hang], tmp_path: Path) -> None:
-    """The clock is the tile's, not the batch's."""
+    """The timeout applies to each tile, not to its batch."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
         if tile.number == 700 and not (tmp_path / "done").exists():
@@ -221,7 +221,7 @@ def test_short_tiles_in_batches_have_a_timeout_each(hangs: Callable[..., Hang], 
 
 
 def test_a_death_in_a_batch_blames_one_tile(method: str) -> None:
-    """Short tiles travel in batches; only the one that kills is charged."""
+    """Short tiles are sent in batches; a death counts only for the tile that caused it."""
 
     def deed(block: np.ndarray, tile: Tile) -> int:
         if tile.number == 1234:
@@ -249,7 +249,7 @@ def test_a_death_in_a_batch_blames_one_tile(method: str) -> None:
 
 
 def test_processes_that_a_tile_started_die_with_its_worker(method: str, tmp_path: Path) -> None:
-    """And they do not hide its death, though they hold the files it had open."""
+    """Processes of a tile die with its worker, and do not hide its death although they hold its files open."""
 
     def deed() -> None:
         child = subprocess.Popen(["sleep", str(FOR_EVER)], close_fds=False)
@@ -275,7 +275,7 @@ def test_forked_children_of_a_tile_die_with_its_worker(method: str, tmp_path: Pa
 
 
 def test_a_worker_killed_while_it_sends_has_sent_all_or_nothing(method: str, tmp_path: Path) -> None:
-    """Row 3: half a message, then death, on the kind of channel that has halves."""
+    """Row 3: a worker dies half way through a message, on a channel that could deliver half of it."""
 
     def half_a_message(far: Any) -> None:
         os.write(far.fileno(), b"\x00\x00\x10\x00half")
@@ -310,7 +310,7 @@ def test_a_worker_killed_while_it_lays_down_a_large_result(method: str, tmp_path
 
 @pytest.fixture
 def memory_cgroup() -> Iterator[Path]:
-    """A cgroup with 300 MiB (version 1, as here), or a skip."""
+    """A cgroup of 300 MiB (version 1), or a skipped test."""
     folder = Path(f"/sys/fs/cgroup/memory/tilecore-{os.getpid()}")
     try:
         folder.mkdir()
@@ -322,7 +322,7 @@ def memory_cgroup() -> Iterator[Path]:
 
 
 def test_a_worker_killed_by_the_kernel_for_want_of_memory(memory_cgroup: Path, tmp_path: Path) -> None:
-    """Row 6: the run goes on with fewer tiles at once, and names the tile if that does not help."""
+    """Row 6: the run continues with fewer tiles at once, and names the tile if that does not help."""
 
     def eat(block: np.ndarray, tile: Tile) -> np.ndarray:
         if tile.number == 5:
@@ -335,7 +335,7 @@ def test_a_worker_killed_by_the_kernel_for_want_of_memory(memory_cgroup: Path, t
             map_tiles(eat, VOLUME, dtype="f8", start_method="fork", **TILES)
         except TileError as error:
             assert "tile (1, 0, 1)" in str(error), error
-            assert "SIGKILL, probably for want of memory" in str(error), error
+            assert "SIGKILL, probably because memory ran out" in str(error), error
             print("named")
 
     code, output = Session(run).wait()
@@ -343,7 +343,7 @@ def test_a_worker_killed_by_the_kernel_for_want_of_memory(memory_cgroup: Path, t
 
 
 def test_a_tile_too_large_for_memory_is_cut(memory_cgroup: Path) -> None:
-    """What a part of a tile needs is less; the parts make the tile."""
+    """Part of a tile needs less memory, and the parts together give the tile's result."""
 
     def hungry(block: np.ndarray) -> np.ndarray:
         np.ones(block.size * 2**12, dtype=np.uint8)  # 4 KiB a voxel
@@ -370,7 +370,7 @@ def test_a_tile_too_large_for_memory_is_cut(memory_cgroup: Path) -> None:
 
 
 def test_a_memory_error_is_a_failure_and_its_worker_is_replaced(method: str, tmp_path: Path) -> None:
-    """Row 7."""
+    """Row 7: a MemoryError is a failure, and its worker is replaced."""
 
     def tight(block: np.ndarray, tile: Tile) -> tuple[int, int]:
         if tile.number == 3 and not (tmp_path / "done").exists():
@@ -386,7 +386,7 @@ def test_a_memory_error_is_a_failure_and_its_worker_is_replaced(method: str, tmp
 
 
 def _nested() -> float:
-    """Row 15: in a process that Python forbids children."""
+    """Row 15: run in a process that may not have children in Python."""
     assert multiprocessing.current_process().daemon
     return float(map_tiles(np.sqrt, VOLUME, tile_shape=4, workers=2, start_method="fork").sum())
 
@@ -400,7 +400,7 @@ def test_runs_in_daemonic_processes(method: str) -> None:
 
 
 def test_a_run_in_a_thread(tmp_path: Path) -> None:
-    """Workers do not end with the thread that started them, nor is the main thread needed."""
+    """A run in a thread works: workers outlive their starting thread, and the main thread is not needed."""
     results: list[np.ndarray] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Damaged files, wrong files, full and forbidden places: an error that says so, and never wrong voxels."""
+"""Tests of damaged or wrong files, and full or forbidden folders: a clear error, and never wrong voxels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import volume
 from tests.formats import test_sources as kinds
 from tilecore import (
     MemoryBudgetError,
@@ -34,6 +33,7 @@ from tilecore import (
     map_tiles,
     open_source,
 )
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 
@@ -87,7 +87,7 @@ def test_truncated_tiff_where_tifffile_is_silenced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("planes", [False, True])
 def test_one_error_and_no_log(tmp_path: Path, planes: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """What tifffile logs of damage is in the error; a user of tifffile itself still sees it."""
+    """The error contains tifffile's log of the damage; other users of tifffile still get the log."""
     path = tmp_path / "z1.tif"
     tifffile.imwrite(path, VOLUME[0] if planes else VOLUME, photometric="minisblack", compression="zlib")
     os.truncate(path, path.stat().st_size * 3 // 10)
@@ -116,7 +116,7 @@ def test_damaged_bytes_in_a_compressed_tiff(tmp_path: Path, layout: str) -> None
 
 
 def test_a_segment_that_is_shorter_than_it_says(tmp_path: Path) -> None:
-    """A stream that ends early decodes without a word in some programs."""
+    """A compressed stream that ends early is an error; some programs decode it silently."""
     path = write_tiff(tmp_path / "v.tif", rowsperstrip=41, compression="zlib")
     with tifffile.TiffFile(path) as tif:
         tag = tif.pages[3].tags["StripByteCounts"]
@@ -484,7 +484,7 @@ def test_empty_and_foreign_files(tmp_path: Path, suffix: str) -> None:
 def test_a_wrong_suffix_is_told(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", VOLUME)
     (tmp_path / "v.npy").rename(tmp_path / "v.tif")
-    with pytest.raises(UnreadableFileError, match="begins like npy"):
+    with pytest.raises(UnreadableFileError, match="begins like a file of kind npy"):
         open_source(tmp_path / "v.tif")
     with pytest.raises(ParameterError, match=r"\.foo|known ones"):
         shutil.copy(tmp_path / "v.tif", tmp_path / "v.foo")

@@ -1,4 +1,4 @@
-"""Headers with random damage: what comes out is a TilecoreError or an image, and no other error."""
+"""Tests with randomly damaged headers: the result is a TilecoreError or an image, and no other error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VALUES = st.recursive(
 
 
 def only_our_errors(path: Path) -> None:
-    """Open and read a little."""
+    """Open a file and read a little; only a TilecoreError may be raised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -94,7 +94,7 @@ def test_npy_headers(tmp_path_factory: pytest.TempPathFactory, header: str, valu
 
 
 def paths_of(document: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a JSON document."""
+    """All paths in a JSON document."""
     yield prefix
     items = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()

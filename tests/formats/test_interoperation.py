@@ -1,4 +1,4 @@
-"""What tilecore writes is read by other people's software; real stacks are read."""
+"""Tests with other software: it reads the files that tilecore writes; real stacks are read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import volume
 from tilecore import create_sink, detect_blobs, map_tiles, open_source
+from tilecore.testing.readers import volume
 
 VOLUME = volume()
 
@@ -22,7 +22,7 @@ def same(block: np.ndarray) -> np.ndarray:
 
 
 def installed(package: str, name: str) -> str:
-    """Path of a file that a package brings, which need not be imported for it."""
+    """Path of a file in an installed package, which is not imported."""
     try:
         found = [file for file in files(package) or () if file.name == name]
     except PackageNotFoundError:
@@ -44,7 +44,7 @@ def write_image(path: Path, version: str, shards: int | None = None) -> np.ndarr
 
 
 def in_memory(folder: Path) -> str:
-    """A copy for those who take brackets in a folder's name for a pattern."""
+    """Copy a folder into memory, for libraries that read brackets in a folder's name as a pattern."""
     import fsspec
 
     url = f"memory://{folder.parent.name}/{folder.name}"
@@ -136,7 +136,7 @@ def test_a_real_stack_of_nuclei(tmp_path: Path) -> None:
 
 
 def test_a_real_time_series(tmp_path: Path) -> None:
-    """Yeast mitochondria of A. Lefebvre, who gave them to nellie under CC BY 4.0."""
+    """A real time series is read: yeast mitochondria by A. Lefebvre, from nellie, under CC BY 4.0."""
     path = installed("nellie", "yeast_3d_mitochondria.ome.tif")
     with open_source(path) as source:
         assert (source.axes, source.shape) == ("TZYX", (30, 17, 192, 279))

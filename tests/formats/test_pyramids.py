@@ -1,4 +1,4 @@
-"""The levels of a pyramid: how many, and that there is an end to them."""
+"""Tests of the levels of a pyramid: their number is right and finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of five axes: one channel or time point, or tiles of one along these axes."""
+"""Tests of images of five axes: one channel or time point, or tiles of length one along these axes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ("dapi", "gfp")
 
 @pytest.fixture(params=["v.ome.tif", "v.ome.zarr", "compressed.ome.tif"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """TZCYX in TIFF; OME-Zarr has its own order."""
+    """Path of an image with axes TZCYX in TIFF; OME-Zarr has its own order."""
     path: Path = tmp_path / request.param
     if path.suffix == ".zarr":
         options: dict[str, Any] = {"axes": "TCZYX", "channel_names": NAMES, "voxel_size_um": (2, 1, 1)}

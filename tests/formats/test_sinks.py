@@ -1,4 +1,4 @@
-"""Every kind of sink passes the contract; each is read back by another program."""
+"""Contract tests for all sinks; another program reads each file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.sink_contract import SHAPE, SinkContract, same, volume
 from tilecore import AlignmentError, ParameterError, create_sink, map_tiles, open_source
 from tilecore.formats.creating import prepare_sink
+from tilecore.testing import SinkContract
+from tilecore.testing.sinks.file_driver import SHAPE, same, volume
 
 
 class TestNpy(SinkContract):
@@ -170,6 +171,14 @@ def test_numbers_that_tiff_has_not(tmp_path: Path, dtype: Any, other: str) -> No
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["v.zarr", "v.h5"])
+def test_chunks_that_are_longer_than_the_image(tmp_path: Path, name: str) -> None:
+    data = np.arange(24, dtype="u2").reshape(2, 3, 4)
+    with create_sink(tmp_path / name, data.shape, "u2", chunks=(8, 2, 100)) as sink:
+        sink[...] = data
+    np.testing.assert_array_equal(open_source(tmp_path / name)[...], data)
+
+
 def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
     for shape, units in [
         ((4, 30, 50), (4, 30, 50)),
@@ -188,15 +197,15 @@ def test_chunks_are_chosen_by_size(tmp_path: Path) -> None:
     [
         ("v.npy", {"chunks": 4}, "npy files have no chunks"),
         ("v.tif", {"shards": 4}, "tiff files have no shards"),
-        ("v.png", {}, "files are written with the suffixes"),
+        ("v.png", {}, "this suffix cannot be written"),
         ("v.zarr", {"chunks": (4, 4)}, "chunks"),
         ("v.zarr", {"chunks": (4, 4, 4), "shards": (6, 4, 4)}, "multiple of the chunks"),
         ("v.ome.zarr", {"axes": "XYZ"}, "in this order"),
         ("v.ome.zarr", {"axes": "YXC"}, r"\.tif.* keep others.*--channel 0"),
         ("v.ome.zarr", {"ome_zarr_version": "0.6"}, "'0.5' or '0.4'"),
-        ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has none"),
+        ("v.ome.zarr", {"ome_zarr_version": "0.4", "shards": 64}, "has no shards"),
         ("v.zarr", {"axes": "ZZY"}, "3 different letters"),
-        ("v.zarr", {"voxel_size_um": (1, 0, 1)}, "three numbers"),
+        ("v.zarr", {"voxel_size_um": (1, 0, 1)}, "three positive numbers"),
     ],
 )
 def test_wrong_options(tmp_path: Path, name: str, options: dict[str, Any], message: str) -> None:
@@ -207,7 +216,7 @@ def test_wrong_options(tmp_path: Path, name: str, options: dict[str, Any], messa
 
 @pytest.mark.parametrize("kind", ["u1", "u2", "i2", "i4", "f4", "?", "c8"])
 def test_levels_are_means(tmp_path: Path, kind: str) -> None:
-    """In workers or here, whatever the tiles."""
+    """Levels are averages, made by workers or in this process, for any tiles."""
     generator = np.random.default_rng(1)
     data = generator.integers(0, 2 if kind == "?" else 100, (5, 301, 520)).astype(kind)
     with create_sink(tmp_path / "here.ome.zarr", data.shape, kind, voxel_size_um=(4, 1, 1), chunks=(5, 64, 64)) as sink:

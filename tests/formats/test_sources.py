@@ -1,4 +1,4 @@
-"""Every kind of source passes the contract; each is written by another program."""
+"""Contract tests for all sources; another program writes each file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 import tifffile
 import zarr
 
-from tests.contracts.source_contract import SourceContract, volume
 from tilecore import (
     MissingDependencyError,
     ParameterError,
@@ -22,35 +21,37 @@ from tilecore import (
     map_tiles,
     open_source,
 )
+from tilecore.testing import ReaderContract
+from tilecore.testing.readers import volume
 
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 
 
-class TestNpy(SourceContract):
+class TestNpy(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         np.save(folder / "v.npy", volume)
         return folder / "v.npy", {}
 
 
-class TestFortranNpy(SourceContract):
+class TestFortranNpy(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         np.save(folder / "v.npy", np.asfortranarray(volume))
         return folder / "v.npy", {}
 
 
-class TestRaw(SourceContract):
+class TestRaw(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         (folder / "v.raw").write_bytes(b"header" + volume.tobytes())
         return folder / "v.raw", {"shape": volume.shape, "dtype": "uint16", "offset": 6}
 
 
-class TestContiguousTiff(SourceContract):
+class TestContiguousTiff(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         tifffile.imwrite(folder / "v.tif", volume, metadata={"axes": "ZYX"})
         return folder / "v.tif", {}
 
 
-class TestImageJHyperstack(SourceContract):
+class TestImageJHyperstack(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.5)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
@@ -59,21 +60,21 @@ class TestImageJHyperstack(SourceContract):
         return folder / "v.tif", {}
 
 
-class TestTiledTiff(SourceContract):
+class TestTiledTiff(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         options = {"tile": (16, 32), "compression": "zlib", "predictor": True}
         tifffile.imwrite(folder / "v.tif", volume, metadata={"axes": "ZYX"}, **options)
         return folder / "v.tif", {}
 
 
-class TestTiffOfCompressedStrips(SourceContract):
+class TestTiffOfCompressedStrips(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         options = {"rowsperstrip": 7, "compression": "zlib", "byteorder": ">", "bigtiff": True}
         tifffile.imwrite(folder / "v.tif", volume, metadata={"axes": "ZYX"}, **options)
         return folder / "v.tif", {}
 
 
-class TestPyramidalOmeTiff(SourceContract):
+class TestPyramidalOmeTiff(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.5)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
@@ -84,7 +85,7 @@ class TestPyramidalOmeTiff(SourceContract):
         return folder / "v.ome.tif", {}
 
 
-class TestOmeTiffInSeveralFiles(SourceContract):
+class TestOmeTiffInSeveralFiles(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.5)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
@@ -106,7 +107,7 @@ class TestOmeTiffInSeveralFiles(SourceContract):
         return folder / "z0.ome.tif", {}
 
 
-class TestFolderOfPlanes(SourceContract):
+class TestFolderOfPlanes(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         for z, plane in enumerate(volume, 3):
             tifffile.imwrite(folder / f"stack_{z}.tif", plane, compression="zlib" if z % 2 else None)
@@ -118,7 +119,7 @@ class TestFolderOfPlanes(SourceContract):
             open_source(tmp_path)
 
 
-class TestGlobOfPlanes(SourceContract):
+class TestGlobOfPlanes(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[str, dict[str, Any]]:
         for z, plane in enumerate(volume):
             tifffile.imwrite(folder / f"a_z{z:03d}.tif", plane)
@@ -126,21 +127,21 @@ class TestGlobOfPlanes(SourceContract):
         return str(folder / "a_*.tif"), {}
 
 
-class TestZarr3(SourceContract):
+class TestZarr3(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         zarr.create_array(folder / "v.zarr", data=volume, chunks=(5, 16, 16))
         return folder / "v.zarr", {}
 
 
-class TestShardedZarr(SourceContract):
+class TestShardedZarr(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         blosc = zarr.codecs.BloscCodec(cname="lz4")
         zarr.create_array(folder / "v.zarr", data=volume, chunks=(4, 8, 16), shards=(8, 16, 32), compressors=blosc)
         return folder / "v.zarr", {}
 
 
-class TestZarrWithATransposition(SourceContract):
-    """Only zarr itself decodes it."""
+class TestZarrWithATransposition(ReaderContract):
+    """Array whose codec only zarr itself knows."""
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         transpose = zarr.codecs.TransposeCodec(order=(2, 0, 1))
@@ -148,7 +149,7 @@ class TestZarrWithATransposition(SourceContract):
         return folder / "v.zarr", {}
 
 
-class TestZarr2(SourceContract):
+class TestZarr2(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         array = zarr.create_array(
             folder / "v.zarr", shape=volume.shape, dtype="<u2", chunks=(5, 16, 16), zarr_format=2, order="F"
@@ -157,14 +158,14 @@ class TestZarr2(SourceContract):
         return folder / "v.zarr", {}
 
 
-class TestZarrInAZip(SourceContract):
+class TestZarrInAZip(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         zarr.create_array(folder / "v.zarr", data=volume, chunks=(4, 8, 16), shards=(8, 16, 32))
         shutil.make_archive(str(folder / "v.zarr"), "zip", folder / "v.zarr")
         return folder / "v.zarr.zip", {}
 
 
-class TestOmeZarr(SourceContract):
+class TestOmeZarr(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.25)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
@@ -172,7 +173,7 @@ class TestOmeZarr(SourceContract):
         return folder / "v.ome.zarr", {}
 
 
-class TestOmeZarr04(SourceContract):
+class TestOmeZarr04(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.25)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
@@ -180,7 +181,7 @@ class TestOmeZarr04(SourceContract):
         return folder / "v.zarr", {}
 
 
-class TestHdf5(SourceContract):
+class TestHdf5(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.5)
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path | str, dict[str, Any]]:
@@ -192,8 +193,9 @@ class TestHdf5(SourceContract):
         return f"{folder / 'v.h5'}:/raw/t0", {}
 
 
-class TestN5(SourceContract):
+class TestN5(ReaderContract):
     voxel_size_um = (2.0, 0.5, 0.5)
+    start_methods = ("forkserver",)  # the threads of tensorstore, which writes the file, forbid a fork
 
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         tensorstore = pytest.importorskip("tensorstore", reason="only tensorstore writes N5")
@@ -210,9 +212,6 @@ class TestN5(SourceContract):
             json.dumps({"pixelResolution": {"dimensions": [0.5, 0.5, 2.0], "unit": "um"}})
         )
         return folder / "v.n5", {}
-
-    @pytest.mark.skip(reason="the threads of tensorstore, which writes the file, forbid a fork")
-    def test_workers_read_it_after_a_fork(self, source: Any) -> None: ...
 
 
 def write_ome_zarr(path: Path, volume: np.ndarray, zarr_format: Any = 3) -> None:
@@ -249,7 +248,7 @@ def test_sources_travel_to_workers_that_do_not_share_memory(tmp_path: Path) -> N
 
 
 def test_verbs_do_not_load_a_source_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That numpy could take it for an array is no reason to."""
+    """Verbs read a source by region, although numpy could convert it to an array."""
     path, _ = TestOmeZarr().write(tmp_path, volume())
     source = open_source(path)
     monkeypatch.setattr(type(source), "__array__", None)
@@ -284,7 +283,7 @@ def test_levels_of_a_pyramid(tmp_path: Path) -> None:
 
 def test_an_option_that_the_kind_has_not(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", volume())
-    with pytest.raises(ParameterError, match="level: npy files"):
+    with pytest.raises(ParameterError, match="level: npy files .* leave it out"):
         open_source(tmp_path / "v.npy", level=1)
     with pytest.raises(ParameterError, match="axes='ZY'"):
         open_source(tmp_path / "v.npy", axes="ZY")
@@ -322,40 +321,6 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
     for verb in (open_source, lambda path: create_sink(path, (2, 3), "u1"), lambda path: collect_tiles(np.sum, path)):
         with pytest.raises(ParameterError, match="path=''"):
             verb("")
-
-
-def test_readers_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
-
-    from tilecore import plugins
-
-    (tmp_path / "v.text").write_text("1 2 3\n4 5 6\n")
-    monkeypatch.setattr(
-        plugins,
-        "entry_points",
-        lambda group, name: [EntryPoint(name, f"{__name__}:TextReader", group)] if name == "text" else [],
-    )
-    np.testing.assert_array_equal(open_source(tmp_path / "v.text")[:, 1:], [[2, 3], [5, 6]])
-    (tmp_path / "v.other").write_text("?")
-    with pytest.raises(ParameterError, match="known ones are"):
-        open_source(tmp_path / "v.other")
-
-
-class TextReader:
-    """A kind of file that tilecore does not know."""
-
-    mapped = None
-
-    def __init__(self, path: str) -> None:
-        from tilecore.formats.image_info import ImageInfo
-
-        self._array = np.loadtxt(path)
-        self.info = ImageInfo("text", self._array.shape, self._array.dtype, "YX")
-
-    def read(self, box: Any) -> np.ndarray:
-        return self._array[box.slices]
-
-    def verify(self) -> None: ...
 
 
 def test_hdf5_without_h5py_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""TIFF in the layouts that microscopes and other programs write: the same voxels as tifffile gives."""
+"""Tests of TIFF layouts from microscopes and other programs: the voxels equal tifffile's."""
 
 from __future__ import annotations
 

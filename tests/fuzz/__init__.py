@@ -1,1 +1,1 @@
-"""Fuzzers of the public interface: what is drawn from a seed is run tiled, and compared with the plain way."""
+"""Fuzzers of the public interface: random runs from a seed, compared with plain computation."""

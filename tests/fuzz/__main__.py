@@ -1,4 +1,4 @@
-"""Run fuzzers: ``python -m tests.fuzz engine --seed 12345``, or ``python -m tests.fuzz --seconds 600``."""
+"""Main function of the fuzzers: ``python -m tests.fuzz engine --seed 12345``, or ``... --seconds 600``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.faults.leaks import start_what_stays
 from tests.fuzz.looping import FUZZERS, describe, draw_case, run_seed, search
+from tilecore.testing import start_what_stays
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""detect_blobs against scikit-image's detectors on the whole volume."""
+"""Fuzzer of `detect_blobs`, compared with scikit-image on the whole volume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPES = ["u1", "<u2", ">u2", "<f4", ">f4", "<f8"]
 
 @dataclass(frozen=True)
 class Case:
-    """One search for blobs, and all that it depends on."""
+    """Random parameters of one blob search."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -34,7 +34,7 @@ class Case:
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     ndim, dtype = random.choice([2, 3, 3]), random.choice(DTYPES)
     shape = tuple([random.randint(1, 40 if ndim == 2 else 18) for _ in range(ndim)])
     low, detector = round(random.uniform(0.6, 2.5), 3), random.choice(["log", "dog"])
@@ -54,7 +54,7 @@ def draw(random: randomness.Random) -> Case:
 
 
 def check(case: Case) -> None:
-    """Look for blobs, and compare."""
+    """Detect blobs, and compare them with scikit-image's."""
     values = volumes.textured(case.shape, np.dtype(case.dtype), case.detail)
     parameters = {"threshold": volumes.threshold_for(values), **case.scales}
     expected = volumes.of_scikit_image(values.astype(values.dtype.newbyteorder("=")), case.detector, **parameters)

@@ -1,4 +1,4 @@
-"""pmap_chunks against a plain loop."""
+"""Fuzzer of `pmap_chunks`, compared with a plain loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tilecore import SharedMemory, pmap_chunks, settings
 
 @dataclass(frozen=True)
 class Case:
-    """One call, and all that it depends on."""
+    """Random parameters of one call."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -49,7 +49,7 @@ def _total(array: Any, start: Any, chunks: Any) -> Any:
 
 
 def _written(array: Any, start: Any, chunks: Any) -> Any:
-    """Write into the array that was given, and sum it up: what others write is not seen."""
+    """Write into the array, and sum it up: writes of other calls must not be visible."""
     block = array[tuple([slice(first, first + n) for first, n in zip(start, chunks, strict=True)])]
     block[...] = block.dtype.type(1)
     return np.asarray(array).sum().item()
@@ -65,7 +65,7 @@ ANSWERS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     ndim = random.choices([1, 2, 3, 4], [2, 4, 6, 1])[0]
     dtype, shape = random.choice(DTYPES), draw_shape(random, ndim, 2000)
     source = sources.draw_kind(random, shape, dtype)
@@ -90,7 +90,7 @@ def draw(random: randomness.Random) -> Case:
 
 
 def check(case: Case) -> None:
-    """Call, and compare."""
+    """Call `pmap_chunks`, and compare with the loop."""
     values = voxels(case.detail, case.shape, case.dtype)
     if case.source == "broadcast" and values.size:
         values = np.repeat(values[:1], case.shape[0], 0)

@@ -1,4 +1,4 @@
-"""collect_tiles, iter_tiles and reduce_tiles against plain loops."""
+"""Fuzzer of `collect_tiles`, `iter_tiles` and `reduce_tiles`, compared with plain loops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERBS = ["collect", "collect", "iter", "reduce", "planned", "stopped", "failing"
 
 @dataclass(frozen=True)
 class Case:
-    """One run, and all that it depends on."""
+    """Random parameters of one run."""
 
     verb: str
     shape: tuple[int, ...]
@@ -42,7 +42,7 @@ class Case:
 
 
 class Part(NamedTuple):
-    """A tile as it should be: its number, and its write and read boxes as (start, stop)."""
+    """Expected tile: its number, and its write and read boxes as (start, stop)."""
 
     number: int
     write: tuple[tuple[int, int], ...]
@@ -51,7 +51,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Answering:
-    """A function of blocks that answers in some way."""
+    """Function of blocks that returns one of several kinds of results."""
 
     answer: str
     writes: bool = False
@@ -67,7 +67,7 @@ class Answering:
         return result
 
     def _in_its_buffer(self, block: np.ndarray) -> Any:
-        """Answer in an array that the next call in this thread uses again."""
+        """Return an array that the next call in this thread uses again."""
         key = (threading.get_ident(), block.shape)
         buffer = self._buffers.setdefault(key, np.empty(block.shape, block.dtype))
         buffer[...] = block
@@ -94,7 +94,7 @@ ANSWERS: dict[str, Callable[[np.ndarray], Any]] = {
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     ndim = random.choices([1, 2, 3, 4], [2, 4, 6, 1])[0]
     dtype, shape = random.choice(DTYPES), draw_shape(random, ndim, 2000)
     verb = random.choice(VERBS)
@@ -120,7 +120,7 @@ def draw(random: randomness.Random) -> Case:
 
 
 def parts_of(case: Case) -> Iterator[Part]:
-    """The tiles of a case, by a plain loop."""
+    """Compute the tiles of a case by a plain loop."""
     steps = [range(0, n, tile) for n, tile in zip(case.shape, case.tile_shape, strict=True)]
     for number, starts in enumerate(itertools.product(*steps)):
         write = tuple(
@@ -136,7 +136,7 @@ def parts_of(case: Case) -> Iterator[Part]:
 
 
 def check(case: Case) -> None:
-    """Run a case, and compare."""
+    """Run a case, and compare with the loop."""
     with tempfile.TemporaryDirectory() as folder:
         _Check(case, Path(folder)).run()
 
@@ -176,7 +176,7 @@ class _Check:
         return chosen
 
     def _block(self, part: Part) -> np.ndarray:
-        """What a tile is given, cut out of the whole."""
+        """Cut the expected block of a tile out of the whole volume."""
         if self.case.boundary is None:
             return self.whole[tuple([slice(*span) for span in part.read])].copy()
         spans = zip(part.write, self.case.halo, strict=True)
@@ -247,7 +247,7 @@ class _Check:
 
 
 def assert_alike(found: Any, expected: Any, what: str = "result") -> None:
-    """Fail unless two results are of the same types and hold the same."""
+    """Fail unless two results have equal types and contents."""
     assert type(found) is type(expected), f"{what}: {type(found).__name__}, expected {type(expected).__name__}"
     if isinstance(expected, np.ndarray):
         assert_same(found, expected, what)

@@ -1,4 +1,4 @@
-"""map_tiles against the function on the whole volume."""
+"""Fuzzer of `map_tiles`, compared with the function on the whole volume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OLD = b"an older file of the same name"
 
 @dataclass(frozen=True)
 class Case:
-    """One run, and all that it depends on."""
+    """Random parameters of one run."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -46,12 +46,12 @@ class Case:
 
     @property
     def n_axes(self) -> int:
-        """How many axes the outputs have."""
+        """Number of axes of the outputs."""
         return len(self.shape) - (self.placing.dropped is not None) + len(self.placing.added)
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     ndim = random.choices([1, 2, 3, 4], [2, 4, 6, 2])[0]
     dtype, shape = random.choice(DTYPES), draw_shape(random, ndim)
     source = sources.draw_kind(random, shape, dtype)
@@ -106,7 +106,7 @@ def _draw_placing(random: randomness.Random, shape: tuple[int, ...]) -> Placing:
 
 
 def _fitting(halo: Pairs, placing: Placing) -> Pairs:
-    """A halo of whole voxels of the output, and none along an axis that is dropped."""
+    """Draw a halo of whole output voxels, with none along a dropped axis."""
     steps = [max(-factor, 1) for factor in placing.scale]
     return tuple(
         [
@@ -132,7 +132,7 @@ def _draw_tiles(random: randomness.Random, shape: tuple[int, ...], placing: Plac
 
 
 def check(case: Case) -> None:
-    """Run a case, and compare."""
+    """Run a case, and compare with the whole volume."""
     with tempfile.TemporaryDirectory() as folder:
         _Check(case, Path(folder)).run()
 
@@ -212,7 +212,7 @@ class _Check:
         self._compare(result if len(kinds) > 1 else (result,))
 
     def _write_old_files(self) -> list[Path]:
-        """Files that are there before the run, under the names of its outputs."""
+        """Write files under the names of the outputs, before the run."""
         paths = [target.given for target in self.targets if isinstance(target.given, Path)]
         old = [path for path in paths if path.suffix != ".zarr"] if self.case.existing != "none" else []
         for path in old:
@@ -248,7 +248,7 @@ class _Check:
         }
 
     def _overflows(self) -> bool:
-        """Whether an output of whole numbers cannot hold what is to be written."""
+        """Whether an integer output cannot hold the results."""
         return any(_overflows(found, dtype) for found, dtype in zip(self.expected, self.dtypes, strict=True))
 
     def _compare(self, results: tuple[Any, ...]) -> None:
@@ -272,7 +272,7 @@ class _Check:
 
 
 def _axes_of(case: Case, shape: tuple[int, ...]) -> list[Axis]:
-    """Axes of an output, with what a tile writes of each."""
+    """Axes of an output, with the length that a tile writes along each."""
     scaled: list[int | None] = []
     for axis, factor in enumerate(case.placing.scale):
         if axis != case.placing.dropped:
@@ -284,7 +284,7 @@ def _axes_of(case: Case, shape: tuple[int, ...]) -> list[Axis]:
 
 
 def _loses(found: np.ndarray, asked: np.dtype[Any]) -> bool:
-    """Whether numpy warns of a conversion: imaginary parts are lost."""
+    """Whether a conversion loses imaginary parts, of which numpy warns."""
     return found.dtype.kind == "c" and asked.kind != "c"
 
 

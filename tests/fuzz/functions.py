@@ -1,4 +1,4 @@
-"""Functions of blocks whose reach is known, and what they give on a whole volume."""
+"""Functions of blocks with a known reach, and their results on a whole volume."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITES = ("in place", "scribble")
 
 @dataclass(frozen=True)
 class Placing:
-    """What happens to axes of a result.
+    """Change of the axes between volume and result.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Placing:
 
 @dataclass
 class TileFunction:
-    """A function of blocks.
+    """Random function of blocks.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class TileFunction:
         return (result, second) if self.second else result
 
     def whole(self, volume: np.ndarray, mask: np.ndarray | None, offset: int) -> tuple[np.ndarray, ...]:
-        """Results on the whole volume, in one piece."""
+        """Compute the results on the whole volume at once."""
         cut = tuple([slice(0, length) for length in volume.shape])
         start = [0] * volume.ndim
         if self.boundary is not None and volume.size:
@@ -157,13 +157,13 @@ class TileFunction:
 
 
 def padded(volume: np.ndarray, halo: Pairs, boundary: Any) -> np.ndarray:
-    """A whole volume with what a boundary says lies beyond it."""
+    """Pad a whole volume as a boundary mode demands."""
     options: Any = {"mode": boundary} if isinstance(boundary, str) else {"constant_values": boundary}
     return np.pad(volume, halo, **options)
 
 
 def _windowed(block: np.ndarray, reach: Pairs, combine: Callable[..., Any]) -> np.ndarray:
-    """Combine each voxel with all within reach, as far as the block has them, axis by axis."""
+    """Combine each voxel with all voxels within reach inside the block, axis by axis."""
     result = block
     for axis, (before, after) in enumerate(reach):
         total, n = result.copy(), result.shape[axis]
@@ -177,7 +177,7 @@ def _windowed(block: np.ndarray, reach: Pairs, combine: Callable[..., Any]) -> n
 
 
 def _shifted(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndarray:
-    """What lies as far away as the function looks; zero where there is nothing."""
+    """Shift the block by the function's reach, filled with zeros."""
     result = np.zeros_like(block)
     to, other = [], []
     for n, (before, after) in zip(block.shape, reach, strict=True):
@@ -200,7 +200,7 @@ def _scaled(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndar
 
 
 def _located(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndarray:
-    """A number for each place in the volume, and whether there is something."""
+    """Number each place in the volume, and add whether its voxel differs from zero."""
     place = np.zeros(block.shape, np.int64)
     for axis, (first, n) in enumerate(zip(start, block.shape, strict=True)):
         place = 1009 * place + np.arange(first, first + n).reshape(
@@ -210,7 +210,7 @@ def _located(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.nda
 
 
 def _scipy(block: np.ndarray, reach: Pairs, start: Any, offset: int) -> np.ndarray:
-    """scipy's own filter, over as far as it may look on both sides alike."""
+    """Apply scipy's maximum filter, symmetric, with the given reach."""
     size = [2 * min(pair) + 1 for pair in reach]
     native = block.astype(np.int64) if block.dtype.kind == "b" else block.astype(block.dtype.newbyteorder("="))
     return ndimage.maximum_filter(native, size, mode="nearest") if native.size else native

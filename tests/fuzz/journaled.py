@@ -1,4 +1,4 @@
-"""Runs that keep a journal: what they read and write, and what of it is changed between two of them."""
+"""Runs with a journal: their inputs and outputs, and changes between two runs."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def collected(block, **named):
 
 @dataclass(frozen=True)
 class Computation:
-    """What a run computes: all that decides on the result."""
+    """Parts of a run that decide its result."""
 
     shape: tuple[int, ...]
     source_dtype: str
@@ -111,14 +111,14 @@ class Computation:
     remark: str = "a remark"
 
     def functions(self) -> dict[str, Any]:
-        """The functions, as a user's script has them."""
+        """Functions of the plan, as in a user's script."""
         names: dict[str, Any] = {"__name__": "__main__"}
         text = _TEXT.format(factor=self.factor, least=self.least, remark=self.remark)
         exec(compile(text, "<script>", "exec"), names)
         return names
 
     def whole(self, values: np.ndarray) -> np.ndarray:
-        """The result on the whole volume."""
+        """Compute the result on the whole volume."""
         compute, cut = self.functions()["compute"], (slice(None),) * values.ndim
         if self.boundary is not None:
             cut = tuple([slice(b, b + length) for (b, _), length in zip(self.halo, values.shape, strict=True)])
@@ -127,7 +127,7 @@ class Computation:
         return result.astype(self.dtype or result.dtype)
 
     def collected(self, values: np.ndarray) -> list[Any]:
-        """The results of all tiles, by a plain loop."""
+        """Compute the results of all tiles by a plain loop."""
         compute, results = self.functions()["compute"], []
         room = values if self.boundary is None else padded(values, self.halo, self.boundary)
         steps = [range(0, n, step) for n, step in zip(values.shape, self.tile_shape, strict=True)]
@@ -148,7 +148,7 @@ class Computation:
 
 
 def changed(computation: Computation, change: str, random: randomness.Random) -> Computation:
-    """Return the computation with that change made in it."""
+    """Copy of a computation with one part changed."""
     halo = tuple([(before + random.randint(0, 1), after + 1) for before, after in computation.halo])
     others = {
         "remark": {"remark": "another remark\n\n    # of two lines"},
@@ -167,7 +167,7 @@ def changed(computation: Computation, change: str, random: randomness.Random) ->
 
 
 class Input:
-    """A source of a kind that lies in a folder, and may be changed."""
+    """Source in a folder, of some kind, that may be changed."""
 
     def __init__(self, kind: str, computation: Computation, seed: int, folder: Path) -> None:
         self.kind, self._folder = kind, folder
@@ -175,7 +175,7 @@ class Input:
         self._write()
 
     def change(self, change: str, computation: Computation, random: randomness.Random) -> None:
-        """Change a voxel, by writing all anew or in place, or the dtype."""
+        """Change a voxel, in place or by writing a new file, or change the dtype."""
         if change == "source dtype":
             self.values = self.values.astype(computation.source_dtype)
             self._write()
@@ -194,7 +194,7 @@ class Input:
             self._write()
 
     def given(self) -> Any:
-        """What a run is given."""
+        """Object that the run gets as source."""
         if self.kind in ("map r", "map r+"):
             return np.load(self._path(".npy"), mmap_mode=self.kind.removeprefix("map "))
         return {
@@ -240,7 +240,7 @@ def _begun_anew(path: Path) -> h5py.File:
 
 
 class Output:
-    """An output on disk of a kind, in a folder of its own."""
+    """Output on disk, of some kind, in its own folder."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self._folder = kind, folder
@@ -252,12 +252,12 @@ class Output:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Path of the output."""
         suffix = {"map": ".npy", "sink": ".npy", "raw map": ".raw"}.get(self.kind, self.kind.removeprefix("path "))
         return self._folder / f"out{suffix if suffix.startswith('.') else '.zarr'}"
 
     def given(self, computation: Computation, *, anew: bool) -> Any:
-        """What a run is given; made anew, or as the last run left it."""
+        """Object that the run gets as output; new, or as the last run left it."""
         if self.is_path:
             return self.path
         dtype = computation.dtype or "<i8"
@@ -276,19 +276,19 @@ class Output:
         return zarr.open_array(self.path, mode="r+")
 
     def _is_made(self, computation: Computation) -> bool:
-        """Whether it is there, and whoever made it was not killed meanwhile."""
+        """Whether the output was created completely; a killed process may have stopped before."""
         if self.kind == "zarr":
             return (self.path / "zarr.json").exists()
         return self.path.exists() and self.path.stat().st_size >= 8 * math.prod(computation.shape)
 
     def remove(self) -> None:
-        """Remove all that runs have written, but journals."""
+        """Remove all files that runs have written, except journals."""
         for path in self._folder.iterdir():
             if not path.name.endswith(".journal"):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def read(self, dtype: str = "<i8") -> np.ndarray | None:
-        """Its voxels, read by a library of somebody else; None if it is not there."""
+        """Read the output by another library; None if it does not exist."""
         if self.kind == "raw map":
             return np.fromfile(self.path, dtype)
         return reader_of(self.path)() if self.path.exists() else None

@@ -1,4 +1,4 @@
-"""Runs whose workers die: the result is right, or an error tells which tiles failed; nothing is left."""
+"""Fuzzer of dying workers: the result is right, or an error names the failed tiles; nothing is left."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tests.faults.harness import FOR_EVER, Once, descendants
-from tests.faults.leaks import nothing_left
+from tests.faults.harness import Once
 from tests.fuzz.collecting import assert_alike
 from tests.fuzz.voxels import assert_same, voxels
 from tilecore import SharedArray, Tile, TileError, TileGrid, WorkerError, collect_tiles, map_tiles
+from tilecore.testing.leaks import descendants, nothing_left
+from tilecore.testing.patience import FOR_EVER
 
 DEEDS = {
     "exit": lambda: os._exit(3),
@@ -40,7 +41,7 @@ HANGING = ("hang", "stop")
 
 @dataclass(frozen=True)
 class Case:
-    """A run, what its function does to its own process, and when others kill it."""
+    """Random run, with harmful actions of its function, and times at which workers are killed."""
 
     verb: str
     shape: tuple[int, ...]
@@ -60,7 +61,7 @@ class Case:
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     shape = tuple([random.randint(3, 12) for _ in range(random.choice([2, 3]))])
     tile_shape = tuple([max(1, -(-n // random.randint(2, 3))) for n in shape])
     n_tiles = TileGrid(shape, tile_shape).size
@@ -87,7 +88,7 @@ def draw(random: randomness.Random) -> Case:
 
 
 class Deadly:
-    """Does a terrible deed at some tiles, as often as it is told to, and gives the block and one more."""
+    """Function that does something harmful at some tiles, a given number of times, and returns the block plus one."""
 
     def __init__(self, folder: Path, case: Case) -> None:
         times = 0 if case.deed == "none" else case.times
@@ -99,7 +100,7 @@ class Deadly:
 
 
 def check(case: Case) -> None:
-    """Run, kill, and compare."""
+    """Run a case with kills, and compare."""
     with nothing_left(), tempfile.TemporaryDirectory() as folder:
         _run(case, Path(folder))
 
@@ -162,7 +163,7 @@ def _out(case: Case, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def _killed(case: Case) -> Iterator[None]:
-    """Meanwhile, kill workers at the moments of the case, also while they start."""
+    """Kill workers at the times of the case, also while they start."""
     over = threading.Event()
     killer = threading.Thread(target=_kill, args=(case, set(descendants(os.getpid())), over))
     killer.start()

@@ -1,4 +1,4 @@
-"""Defects that are known and not mended yet: cases that meet them are left out."""
+"""Known defects that are not mended yet; cases with them are left out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ KNOWN_ENDS: list[tuple[str, Callable[[Any, list[BaseException]], bool]]] = []
 
 
 def is_known(name: str, case: Any) -> bool:
-    """Whether a case meets a defect that is known."""
+    """Whether a case has a known defect."""
     return any(name == fuzzer and meets(case) for fuzzer, meets in KNOWN)
 
 
 def is_known_end(name: str, case: Any, error: BaseException) -> bool:
-    """Whether a case has failed by a defect that is known."""
+    """Whether a case failed because of a known defect."""
     errors = [error]
     while (before := errors[-1].__cause__ or errors[-1].__context__) is not None:
         errors.append(before)

@@ -20,7 +20,7 @@ AROUND = 77
 
 
 class Layout(NamedTuple):
-    """How an array lies in a larger one.
+    """Position and order of an array inside a larger one.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
 
 
 def draw_layout(random: randomness.Random, name: str, shape: Sequence[int], dtype: Any) -> Layout:
-    """A layout of an array of a shape, by name."""
+    """Draw the layout of an array of a given shape, by name."""
     shape, kind, axes = tuple(shape), np.dtype(dtype), range(len(shape))
     if name == "unaligned":
         size = math.prod(shape) * kind.itemsize
@@ -60,7 +60,7 @@ def draw_layout(random: randomness.Random, name: str, shape: Sequence[int], dtyp
 
 
 class Room:
-    """A larger array somewhere, with an array in it.
+    """Larger array somewhere, which contains the array.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Room:
         return np.memmap(self._path, self.layout.dtype, mode, self._offset, self.layout.shape)
 
     def readonly(self) -> np.ndarray:
-        """The array again, from a map that cannot be written where it is one."""
+        """The same array, from a read-only map if it is mapped."""
         if self.is_mapped:
             self.whole.flush()
             return self.layout.cut(self._mapped("r"))
@@ -96,7 +96,7 @@ class Room:
         return view
 
     def assert_nothing_else_written(self, what: str) -> None:
-        """Fail if there is something new beside the array."""
+        """Fail if anything beside the array was changed."""
         self.array[...] = np.full((), AROUND).astype(self.array.dtype)
         fresh = np.empty(self.layout.shape, self.layout.dtype)
         fresh[...] = AROUND

@@ -1,4 +1,4 @@
-"""Fuzzers by name, run for a seed, or for as long as somebody has time."""
+"""Search with fuzzers: run them by name, for a seed or for a given time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tests.faults.leaks import nothing_left
 from tests.fuzz.known import is_known, is_known_end
+from tilecore.testing import nothing_left
 
 FUZZERS = ["engine", "collecting", "chunks", "blobs", "resume", "kills"]
 
@@ -26,7 +26,7 @@ _SEEDS_TOGETHER = 20
 
 
 def draw_case(name: str, seed: int) -> Any:
-    """The case of a fuzzer that belongs to a seed."""
+    """Draw the case of a fuzzer for a seed."""
     return importlib.import_module(f"tests.fuzz.{name}").draw(randomness.Random(f"{name} {seed}"))
 
 
@@ -58,7 +58,7 @@ def run_seed(name: str, seed: int) -> str:
 
 
 def describe(name: str, seed: int, case: Any) -> str:
-    """How a case is run again, and what it is, in one line."""
+    """Describe a case, and how to run it again, in one line."""
     return f"python -m tests.fuzz {name} --seed {seed}  # {case}"
 
 
@@ -89,7 +89,7 @@ def search(names: Sequence[str], seconds: float, first_seed: int) -> int:
 
 
 class _Tally:
-    """What a search has found so far."""
+    """Counts of a search."""
 
     def __init__(self, seconds: float) -> None:
         self._begun = self._said = time.monotonic()
@@ -102,7 +102,7 @@ class _Tally:
         return time.monotonic() > self._end or len(self.failures) >= MOST_FAILURES
 
     def run(self, name: str, seed: int) -> None:
-        """Run a case, count it, and say now and then where the search is."""
+        """Run a case, count it, and sometimes print the state of the search."""
         try:
             self._counts[run_seed(name, seed)] += 1
         except AssertionError as error:

@@ -1,4 +1,4 @@
-"""Runs that were stopped, then continued, with something changed or not: the result is right, or there is an error."""
+"""Fuzzer of continued runs, with or without changes: the result is right, or there is an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tilecore import TilecoreError, collect_tiles, map_tiles
 
 @dataclass(frozen=True)
 class Case:
-    """A run that stops, and what is changed before it is continued."""
+    """Random run that stops, with a change before it is continued."""
 
     verb: str
     computation: Computation
@@ -37,7 +37,7 @@ class Case:
 
 
 def draw(random: randomness.Random) -> Case:
-    """Draw a case."""
+    """Draw a random case."""
     ndim = random.choice([2, 3])
     shape = tuple([random.randint(2, 30 if ndim == 2 else 11) for _ in range(ndim)])
     verb, output = random.choices(["map", "collect"], [4, 1])[0], random.choice(OUTPUTS)
@@ -64,7 +64,7 @@ def draw(random: randomness.Random) -> Case:
 
 
 def check(case: Case) -> None:
-    """Run, stop, change, continue, compare."""
+    """Run, stop, change, continue, and compare."""
     with tempfile.TemporaryDirectory() as folder:
         _Check(case, Path(folder)).run()
 
@@ -105,12 +105,12 @@ class _Check:
             assert again <= most or case.output == "sink", f"{again} tiles were done again, {most} were missing"
 
     def _note(self, computation: Computation) -> None:
-        """Note what a finished file may hold."""
+        """Record which contents a finished file may have."""
         if self.case.verb == "map":
             self.right.append(computation.whole(self.input.values))
 
     def _stop(self) -> None:
-        """Run, and stop in the middle."""
+        """Start a run, and stop it half way."""
         case = self.case
         if case.stop == "kill":
             (self.place / "slow").touch()
@@ -131,7 +131,7 @@ class _Check:
         stop.unlink(missing_ok=True)
 
     def _disturb(self, computation: Computation) -> bool:
-        """Change files of the run; return whether an output is to be made anew."""
+        """Change files of the run; return whether an output must be written again."""
         change, has_journal = self.case.change, self.journal.exists()
         if change == "no output":
             self.output.remove()
@@ -191,7 +191,7 @@ class _Check:
         assert_same(found.reshape(expected.shape), expected, "the output")
 
     def _assert_no_wrong_file(self) -> None:
-        """Fail if a file has its name and is not what some run should have given."""
+        """Fail if a file with its final name is not the result of any run."""
         if not self.output.is_path or (found := self.output.read()) is None:
             return
         assert any(

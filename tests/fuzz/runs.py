@@ -1,4 +1,4 @@
-"""Who runs the tiles, what lies around them, and what lies beyond the volume: drawn for every fuzzer."""
+"""Random executors, surroundings and boundaries for all fuzzers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BOUNDARIES = ["reflect", "symmetric", "edge", "wrap", "constant"]
 
 
 def draw_run(random: randomness.Random, *, processes: float = 0.06) -> dict[str, Any]:
-    """Options that choose an executor."""
+    """Draw options that choose an executor."""
     executor = random.choices(["serial", "threads", "processes"], [0.6, 0.4 - processes, processes])[0]
     run: dict[str, Any] = {"executor": executor, "progress": False}
     if executor == "serial":
@@ -23,7 +23,7 @@ def draw_run(random: randomness.Random, *, processes: float = 0.06) -> dict[str,
 
 
 def draw_boundary(random: randomness.Random, dtype: str) -> Any:
-    """A boundary that a volume of this dtype can have."""
+    """Draw a boundary that is possible for a volume of this dtype."""
     if random.random() < 0.5:
         return None
     value = {"?": True, "f": -1.5, "c": 2.5}.get(dtype[1:2] or dtype, 7)
@@ -31,7 +31,7 @@ def draw_boundary(random: randomness.Random, dtype: str) -> Any:
 
 
 def draw_pairs(random: randomness.Random, ndim: int, longest: int = 4) -> Pairs:
-    """Voxels before and after, per axis."""
+    """Draw numbers of voxels before and after, per axis."""
     kind = random.choice(["none", "alike", "any", "any", "long"])
     if kind == "none":
         return ((0, 0),) * ndim
@@ -42,7 +42,7 @@ def draw_pairs(random: randomness.Random, ndim: int, longest: int = 4) -> Pairs:
 
 
 def as_given(random: randomness.Random, pairs: Pairs) -> Any:
-    """A halo as callers write it."""
+    """Halo in one of the forms that callers use."""
     if all(pair == pairs[0] and pair[0] == pair[1] for pair in pairs) and random.random() < 0.5:
         return pairs[0][0]
     if all(before == after for before, after in pairs) and random.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Sources of every kind that hold given voxels."""
+"""Sources of every kind with given voxels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHERS = ["broadcast", "SharedArray", "SharedMemory", "zarr", "zarr shards", "za
 
 
 class BySlices:
-    """An array of somebody else: it has a shape, a dtype, and gives slices."""
+    """Array of another library: it has a shape, a dtype, and supports slices."""
 
     def __init__(self, values: np.ndarray) -> None:
         self._values, self.shape, self.dtype = values, values.shape, values.dtype
@@ -29,13 +29,13 @@ class BySlices:
 
 
 class Source(NamedTuple):
-    """A source, and a way to read all of it again."""
+    """Source, and a way to read all of it again."""
 
     given: Any
     room: Room | None = None
 
     def read(self) -> np.ndarray:
-        """All voxels, as they are now."""
+        """Read all voxels as they are now."""
         if isinstance(self.given, Path):
             return np.array(open_source(self.given)[...])
         if isinstance(self.given, SharedMemory):
@@ -45,7 +45,7 @@ class Source(NamedTuple):
 
 
 def draw_kind(random: randomness.Random, shape: tuple[int, ...], dtype: str) -> str:
-    """A kind of source that can hold an array of this shape."""
+    """Draw a kind of source that can hold an array of this shape."""
     layout = f"{random.choice(LAYOUTS)} in {random.choice(PLACES)}{random.choice(['', '', ' readonly'])}"
     kind = random.choices([layout, random.choice(OTHERS), random.choice(FILES)], [5, 3, 2])[0]
     if kind in OTHERS and kind not in ("zarr", "zarr shards", "zarr 2", "zarr in memory"):
@@ -59,7 +59,7 @@ def draw_kind(random: randomness.Random, shape: tuple[int, ...], dtype: str) -> 
 
 
 def make_source(kind: str, values: np.ndarray, folder: Path, random: randomness.Random) -> Source:
-    """A source of a kind that holds some values."""
+    """Create a source of some kind with given values."""
     if " in " in kind and kind != "zarr in memory":
         name, _, place = kind.partition(" in ")
         room = Room(
@@ -105,7 +105,7 @@ def _other(kind: str, values: np.ndarray, folder: Path, random: randomness.Rando
 
 
 def _broadcast(values: np.ndarray) -> np.ndarray:
-    """As values that are one along an axis, as a view without a step along it; others as they are."""
+    """Return a view with stride 0 along an axis whose values are all equal; other arrays as they are."""
     for axis, length in enumerate(values.shape):
         one = values[tuple([slice(0, 1) if each == axis else slice(None) for each in range(values.ndim)])]
         if length > 1 and np.broadcast_to(one, values.shape).tobytes() == values.tobytes():

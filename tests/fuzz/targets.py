@@ -1,4 +1,4 @@
-"""Outputs of every kind, and how what is in them is read again by others' libraries."""
+"""Outputs of every kind, and reading of them with other libraries."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OTHERS = ["SharedArray", "SharedMemory", "zarr", "zarr shards", "zarr in memory"
 
 
 class Axis(NamedTuple):
-    """An axis of an output: its length, and what a tile writes of it, if that is known."""
+    """Axis of an output: its length, and the length that a tile writes, if known."""
 
     length: int
     tile: int | None
 
 
 class Target(NamedTuple):
-    """An output.
+    """Output of a run.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ class Target(NamedTuple):
 
 
 def draw_kind(random: randomness.Random) -> str:
-    """A kind of output."""
+    """Draw a kind of output."""
     layout = f"{random.choice(LAYOUTS)} in {random.choice(PLACES)}"
     path, sink = f"path {random.choice(SUFFIXES)}", f"sink {random.choice(SUFFIXES)}"
     return random.choices(["none", layout, random.choice(OTHERS), path, sink], [5, 6, 3, 3, 3])[0]
 
 
 def is_refused(kind: str, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
-    """Whether files of a kind cannot hold such an array: that is refused, and nothing more is expected."""
+    """Whether files of a kind cannot hold such an array and must be refused."""
     if not kind.startswith(("path", "sink")):
         return kind.startswith("zarr") and 0 in shape
     if kind.endswith(".tif"):
@@ -70,7 +70,7 @@ def is_refused(kind: str, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
 
 
 def make_target(kind: str, axes: Sequence[Axis], dtype: Any, folder: Path, random: randomness.Random) -> Target:
-    """An output of a kind, of these axes; of a dtype, if that is asked for."""
+    """Create an output of some kind with given axes and, if asked for, dtype."""
     shape, kind_of = tuple([axis.length for axis in axes]), None if dtype is None else np.dtype(dtype)
     if kind == "none":
         return Target()
@@ -117,7 +117,7 @@ def _other(kind: str, axes: Sequence[Axis], dtype: np.dtype[Any], folder: Path, 
 def _units(
     axes: Sequence[Axis], random: randomness.Random, sharded: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    """Chunks, and shards, mostly such that no two tiles write one of them."""
+    """Draw chunks and shards, mostly such that no two tiles write one of them."""
     any_will_do = random.random() < 0.05
     units = []
     for length, tile in axes:
@@ -132,7 +132,7 @@ def _units(
 
 
 def share_units(axes: Sequence[Axis], units: Sequence[int] | None) -> bool:
-    """Whether two tiles write one unit."""
+    """Whether two tiles write the same unit."""
     if units is None:
         return False
     pairs = zip(axes, units, strict=True)
@@ -140,7 +140,7 @@ def share_units(axes: Sequence[Axis], units: Sequence[int] | None) -> bool:
 
 
 def reader_of(path: Path) -> Callable[[], np.ndarray]:
-    """What reads an image file, by a library of somebody else."""
+    """Function that reads an image file with another library."""
     if path.suffix == ".npy":
         return lambda: np.load(path)
     if path.suffix == ".tif":

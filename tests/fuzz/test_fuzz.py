@@ -1,4 +1,4 @@
-"""The fuzzers on seeds that are always the same; ``make fuzz`` looks at others."""
+"""Tests of the fuzzers with fixed seeds; ``make fuzz`` uses other seeds."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_a_case_is_told_by_its_seed(name: str) -> None:
 
 
 def test_few_cases_are_left_out() -> None:
-    """The list of known defects hides no more than it must."""
+    """The list of known defects hides no more cases than it must."""
     for name in FUZZERS:
         known = sum(looping.is_known(name, draw_case(name, seed)) for seed in range(200))
         assert known <= 40, f"{known} of 200 cases of {name} are left out"
 
 
 class Broken:
-    """A fuzzer that fails at some seeds."""
+    """Fuzzer that fails at some seeds."""
 
     @staticmethod
     def draw(random: Any) -> int:

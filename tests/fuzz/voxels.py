@@ -1,4 +1,4 @@
-"""Voxels drawn from a seed, and what it means that two arrays are the same."""
+"""Random voxels from a seed, and comparison of arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40, 1.5, -3.25]
 
 
 def draw_shape(random: randomness.Random, ndim: int, n_voxels: int = 4000) -> tuple[int, ...]:
-    """Lengths of axes, mostly odd; some of 0 and 1."""
+    """Draw lengths of axes, mostly odd; sometimes 0 and 1."""
     longest = max(2, round(n_voxels ** (1 / ndim)))
     kinds = [
         lambda: 0,
@@ -28,7 +28,7 @@ def draw_shape(random: randomness.Random, ndim: int, n_voxels: int = 4000) -> tu
 
 
 def voxels(seed: int, shape: Sequence[int], dtype: Any, *, wild: bool = False) -> np.ndarray:
-    """Voxels of a volume.
+    """Create the voxels of a volume.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def voxels(seed: int, shape: Sequence[int], dtype: Any, *, wild: bool = False) -
 
 
 def assert_same(found: Any, expected: np.ndarray, what: str, *, dtype: bool = False) -> None:
-    """Fail unless two arrays are the same to the last bit; the order of bytes may differ, unless `dtype` says no."""
+    """Fail unless two arrays are equal to the last bit; byte order may differ unless `dtype` is true."""
     found = np.asarray(found)
     assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
     native = found.dtype.newbyteorder("="), expected.dtype.newbyteorder("=")

@@ -1,4 +1,4 @@
-"""Boxes: half-open intervals that never lie."""
+"""Tests of boxes: half-open integer intervals."""
 
 from __future__ import annotations
 

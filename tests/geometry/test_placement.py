@@ -1,4 +1,4 @@
-"""Placement: where results of another resolution, or with other axes, belong."""
+"""Tests of placement: positions of results with another resolution or other axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner: tiles that fit, that waste little, and that respect storage units."""
+"""Tests of the planner: tiles fit into memory, waste little, and respect storage units."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_what_a_call_takes_whatever_its_size_is_not_paid_thousands_of_times() ->
 def test_no_tile_has_more_of_fixed_cost_or_halo_than_of_work(
     shape: tuple[int, int, int], halo: int, workers: int, per_voxel: float, per_tile: float
 ) -> None:
-    """Where memory allows larger ones: more tiles than workers are there to share the work, not to add to it."""
+    """If memory allows, tiles are large enough that work exceeds fixed costs and halos."""
     costs = TileCosts(bytes_per_voxel=1, seconds_per_voxel=per_voxel, seconds_per_row=0, seconds_per_tile=per_tile)
     plan = plan_tiles(shape, "u1", max_memory="1TB", workers=workers, halo=halo, costs=costs)
     if plan.grid.size > 2 * workers:
@@ -161,7 +161,7 @@ def test_memory_that_a_call_takes_whatever_its_size_is_reckoned_with_for_each_wo
     assert 3.2e9 < plan.total_bytes <= 4e9
     assert plan_tiles((64, 512, 512), "f4", max_memory="2GB", workers=8, costs=costs).workers == 1
     with pytest.raises(
-        MemoryBudgetError, match=r"max_memory=476\.8 MiB.*needs 1\.5 GiB, for one worker: 1\.5 GiB that"
+        MemoryBudgetError, match=r"max_memory=476\.8 MiB.*needs 1\.5 GiB, for one worker: 1\.5 GiB for each call"
     ):
         plan_tiles((64, 512, 512), "f4", max_memory="500MB", workers=8, costs=costs)
 
@@ -175,7 +175,7 @@ def test_fewer_workers_with_larger_tiles_where_small_ones_would_be_all_halo() ->
 
 @pytest.mark.parametrize("channels", [64, 384])
 def test_a_recording_is_cut_along_time_into_batches_that_are_worth_a_call(channels: int) -> None:
-    """Rows of a few channels lie in one page: a long column of them is no slower."""
+    """A recording is cut along time into large batches; rows of a few channels lie in one page of memory."""
     for samples, workers in ((1_800_000, 1), (18_000_000, 2), (108_000_000, 8)):
         costs = TileCosts(bytes_per_voxel=40, seconds_per_voxel=20e-9, seconds_per_tile=5e-3)
         plan = plan_tiles(
@@ -195,7 +195,7 @@ def test_a_plan_tells_how_long_the_run_takes() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
 @pytest.mark.parametrize("seconds_per_tile", [0.5e-3, 0.6e-3, 0.8e-3])
 def test_voxels_that_are_only_moved_lie_in_one_piece(workers: int, seconds_per_tile: float) -> None:
-    """One long copy is faster than several short ones."""
+    """Tiles that are only copied are contiguous, as one long copy is faster than several short ones."""
     costs = TileCosts(bytes_per_voxel=6, seconds_per_voxel=1e-9, seconds_per_tile=seconds_per_tile)
     plan = plan_tiles((512, 1024, 1024), "u2", max_memory="12GB", workers=workers, costs=costs)
     assert plan.grid.tile_shape[1:] == (1024, 1024)

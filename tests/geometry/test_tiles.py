@@ -1,4 +1,4 @@
-"""Tile grids: law 1, the write boxes partition the volume."""
+"""Tests of tile grids and law 1: the write boxes partition the volume."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tilecore.geometry import Box, Tile, TileGrid
 
 @st.composite
 def grids(draw: st.DrawFn, max_ndim: int = 4) -> TileGrid:
-    """Grids of 1 to 4 axes: empty ones, tiles larger than the volume, halos larger than tiles."""
+    """Strategy for grids of 1 to 4 axes: also empty ones, and tiles or halos that are too large."""
     ndim = draw(st.integers(1, max_ndim))
     longest = {1: 40, 2: 14, 3: 8, 4: 5}[ndim]
     lengths = st.integers(0, longest)

@@ -1,4 +1,4 @@
-"""Another process's memory: read and written by spans."""
+"""Tests of access to another process's memory, by address ranges."""
 
 from __future__ import annotations
 

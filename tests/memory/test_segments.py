@@ -1,4 +1,4 @@
-"""Segments: shared bytes that reach other processes and are never left behind."""
+"""Tests of segments: shared bytes that reach other processes and are never left behind."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.harness import names_in_shm
 from tilecore.errors import ParameterError, SharedMemoryError
 from tilecore.memory import segments
 from tilecore.memory.segments import Segment, default_backend
+from tilecore.testing.leaks import names_in_shm
 
 BACKENDS = ["memfd", "shm", "mmap"]
 METHODS = ["fork", "forkserver", "spawn"]
@@ -89,14 +89,14 @@ def test_the_path_opens_the_same_bytes_and_goes_with_the_segment(backend: str) -
 
 @pytest.fixture
 def own_shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A place for names that no other process looks at."""
+    """Folder for names of shared memory that no other process reads."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         monkeypatch.setattr(segments, "_SHM_FOLDER", folder)
         yield Path(folder)
 
 
 def test_names_of_killed_processes_are_removed(own_shm: Path) -> None:
-    """Whoever asks for a name next removes those whose owners are gone, and no others."""
+    """The next call that makes a name removes those of killed processes, and no others."""
     code = (
         "import os; from tilecore.memory import segments; "
         f"segments._SHM_FOLDER = {str(own_shm)!r}; s = segments.Segment(10, 'shm'); "
@@ -215,7 +215,7 @@ def test_where_descriptors_cannot_be_passed_the_file_keeps_its_name(
 
 
 def test_a_small_dev_shm_is_an_error_and_no_crash() -> None:
-    """With 1 MiB of /dev/shm: ENOSPC where it binds, no SIGBUS later, and memfd is not bound by it."""
+    """With a /dev/shm of 1 MiB there is a clear error, no SIGBUS later, and memfd is not limited."""
     code = """
 from tilecore.memory.segments import Segment
 from tilecore.errors import SharedMemoryError

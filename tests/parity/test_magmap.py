@@ -1,4 +1,4 @@
-"""``magmap.cv.chunking`` as its callers use it, with the import changed and nothing else."""
+"""Tests of the names of ``magmap.cv.chunking``, used as its callers do, with only the import changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEED = {
 
 
 class StackDetector:
-    """Detection in sub-ROIs as a class whose attributes forked processes inherit."""
+    """Detection in sub-ROIs by a class whose attributes forked processes inherit."""
 
     img: Any = None
 
@@ -67,7 +67,7 @@ def test_split_and_merge(overlap: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_detection_in_a_pool(method: str) -> None:
-    """The blob pipeline: shared image, one task a sub-ROI, blobs merged with their sub-ROIs."""
+    """The blob pipeline works in a pool: shared image, one task per sub-ROI, and merged blobs."""
     img = np.random.default_rng(3).random((12, 20, 24))
     slices, offsets = chunking.stack_splitter(img.shape, (6, 10, 12), (2, 2, 2))
     before = multiprocessing.get_start_method(allow_none=True)

@@ -1,4 +1,4 @@
-"""``scout.utils`` as its callers use it, with the import changed and nothing else."""
+"""Tests of the names of ``scout.utils``, used as its callers do, with only the import changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: what they show of one channel and of several, of few blobs and of many, and what cannot be drawn."""
+"""Tests of pictures: one or several channels, few or many blobs, and volumes that cannot be drawn."""
 
 from __future__ import annotations
 

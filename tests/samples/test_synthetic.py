@@ -1,4 +1,4 @@
-"""Synthetic nuclei: any part by itself is the same as the part of the whole, and the truth is true."""
+"""Tests of synthetic nuclei: any part equals that part of the whole, and the truth is correct."""
 
 from __future__ import annotations
 

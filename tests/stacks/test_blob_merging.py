@@ -1,4 +1,4 @@
-"""merge_blobs: the seed's table of all sub-ROIs' blobs."""
+"""Tests of `merge_blobs`: the table of all sub-ROIs' blobs."""
 
 from __future__ import annotations
 

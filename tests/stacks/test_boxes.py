@@ -1,4 +1,4 @@
-"""Boxes of arrays: cut out, put back, and the points in them."""
+"""Tests of boxes of arrays: cut out, inserted, and points inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SCOUT's chunks: the seed's meanings."""
+"""Tests of SCOUT's functions for chunks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_chunk_coordinates_are_as_many_as_chunk_dims(shape: tuple[int, ...], chu
 def test_each_point_is_owned_by_one_chunk(
     shape: tuple[int, ...], chunks: tuple[int, ...], overlap: int, seed: int
 ) -> None:
-    """Points found in every chunk they are seen in, filtered, come out once, also near the edges."""
+    """Points that several chunks find occur once after filtering, also near the edges."""
     points = np.random.default_rng(seed).integers(0, shape, (10, 3))
     volume = np.zeros(shape)
     found = []

@@ -1,4 +1,4 @@
-"""pmap_chunks: SCOUT's signature and meanings, on every kind of array and start method."""
+"""Tests of `pmap_chunks`: SCOUT's signature, on every kind of array and start method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seeds' ways of sharing: SharedMemory, SharedArr, SharedArrsContainer, and plain pools."""
+"""Tests of the older ways of sharing: SharedMemory, SharedArr, SharedArrsContainer, and plain pools."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tilecore
-from tests.faults.harness import names_in_shm
 from tilecore import SharedArr, SharedArrsContainer, SharedMemory, get_mp_pool, settings
+from tilecore.testing.leaks import names_in_shm
 
 METHODS = ["fork", "forkserver", "spawn"]
 BACKENDS = ["shm", "memfd", "mmap"]

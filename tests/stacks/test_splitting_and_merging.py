@@ -1,4 +1,4 @@
-"""MagellanMapper's splitting and merging: what was split is what is merged."""
+"""Tests of MagellanMapper's splitting and merging: a split stack is merged to the same stack."""
 
 from __future__ import annotations
 

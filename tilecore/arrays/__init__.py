@@ -1,1 +1,1 @@
-"""How any array is reached: shared, mapped, of another process, opened again, packed."""
+"""Access to arrays of any kind: shared, mapped, in another process, opened again, or packed."""

@@ -1,12 +1,15 @@
-"""How an array is reached by workers, where its voxels lie, and what tells them from others: numpy's arrays."""
+"""Access to arrays: how workers read and write an array, where its voxels lie, and how to identify them."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Literal, SupportsInt, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.bases import MappedFile, file_behind, mapped_file, root_map, segment_mapping
 from tilecore.arrays.content import digest_of_array
 from tilecore.arrays.extents import Extent, in_file, in_memory, of_object
@@ -18,73 +21,77 @@ from tilecore.memory.process_memory import is_reachable_by_workers, populate
 
 __all__ = ["Access", "MappedAccess", "MemoryAccess", "Reach", "SharedAccess", "as_lengths"]
 
-#: Workers share this process's memory, have inherited a copy of it, or start empty.
+#: How workers get an array: they share this process's memory, have inherited a copy of it, or start empty.
 Reach: TypeAlias = Literal["same", "forked", "shipped"]
 
 
 class Access:
-    """An array that knows by itself how to be read, and to travel; the way to arrays of other kinds.
+    """Access of workers to an array; this base class serves arrays that can be read and pickled as they are.
 
     Parameters
     ----------
     array : array_like
+        The array to access.
     """
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    def __init__(self, array: object) -> None:
+        self.array: Any = array
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Where the voxels lie."""
+        """Places in memory or in files where the voxels lie."""
         return (of_object(self.array),)
 
     @property
     def persists(self) -> bool:
-        """Whether what is written is still there after this process has ended."""
+        """Whether written voxels are still there after this process has ended."""
         return False
 
     @property
     def file_range(self) -> tuple[str, int, int] | None:
-        """The bytes of a file that stand for the voxels: path, first byte and length; None if others lie among them."""
+        """Range of a file that holds the voxels and nothing else: path, first byte, length; None if there is none."""
         return None
 
     @property
     def is_unknowable(self) -> bool:
-        """Whether the voxels lie where nobody here can tell whether they are the same ones another time."""
+        """Whether nobody here can tell if the voxels will be the same at another time."""
         return False
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """Shape of what no two workers may write at once; None if every voxel can be written alone."""
+        """Shape of the storage unit that no two workers may write at once; None if each voxel can be written alone."""
         return as_lengths(getattr(self.array, "chunks", None))
 
     def content(self) -> dict[str, Any] | None:
-        """What tells the voxels from others, as JSON values; None if the object must be asked itself."""
+        """Description that identifies the voxels, as JSON values; None if the object must be asked itself."""
         return None
 
     def stamps(self) -> dict[str, Any] | None:
-        """What the files that are behind the array say of themselves; None if none are."""
+        """Names, sizes and times of change of the files behind the array; None if there are no files."""
         return None
 
     def readable(self, reach: Reach) -> Any | None:
-        """The form in which workers read the array; None if they cannot reach it."""
+        """The array in the form in which workers read it; None if they cannot reach it."""
         form = self._readable_here()
         return InheritedArray(form) if reach == "forked" else form
 
     def writable(self, reach: Reach) -> Any | None:
-        """The form in which workers write into the array; None if only this process can."""
+        """The array in the form in which workers write into it; None if only this process can."""
         return self.array if reach == "same" else None
 
-    def _readable_here(self) -> Any:
-        return self.array
+    def _readable_here(self) -> ReadableArray:
+        form: ReadableArray = self.array
+        return form
 
 
 class MemoryAccess(Access):
     """An ndarray in this process's memory."""
 
+    array: npt.NDArray[Any]
+
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """The memory that it spans; of a private map also the file, which it shows as long as it is not written."""
+        """Memory range of the array; for a private map also the file, which it shows as long as it is not written."""
         root = root_map(self.array)
         file = None if root is None else file_behind(root)
         if root is None or file is None:
@@ -94,7 +101,7 @@ class MemoryAccess(Access):
 
     @property
     def write_units(self) -> None:
-        """Every voxel can be written alone."""
+        """None, as each voxel can be written alone."""
         return
 
     def content(self) -> dict[str, Any]:
@@ -102,13 +109,13 @@ class MemoryAccess(Access):
         return {"digest": digest_of_array(self.array)}
 
     def readable(self, reach: Reach) -> Any | None:
-        """A read-only view; for processes that have not inherited it, by its address, where that is allowed."""
+        """A read-only view; for processes that have not inherited the array, its address, if the system allows that."""
         if reach != "shipped":
             return super().readable(reach)
         return RemoteArray(self.array) if is_reachable_by_workers() else None
 
     def writable(self, reach: Reach) -> Any | None:
-        """The array, or its address, where that is allowed."""
+        """The array, or its address if other processes may write to it; otherwise None."""
         if reach == "same":
             return self.array
         if not is_reachable_by_workers():
@@ -116,60 +123,63 @@ class MemoryAccess(Access):
         populate(self.array)
         return RemoteArray(self.array)
 
-    def _readable_here(self) -> Any:
+    def _readable_here(self) -> npt.NDArray[Any]:
         view = self.array.view()
         view.flags.writeable = False
         return view
 
 
 class SharedAccess(MemoryAccess):
-    """An ndarray in memory that processes share."""
+    """An ndarray in shared memory."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """The part of the shared segment, which may be mapped at several addresses."""
+        """Range of the shared segment, which may be mapped at several addresses."""
         mapping = segment_mapping(self.array)
         assert mapping is not None
         status = os.fstat(mapping.segment.fileno())
         first = self.array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
         return (in_file(status.st_dev, status.st_ino, first, self.array),)
 
-    def readable(self, reach: Reach) -> Any:
-        """A read-only view, which travels as a descriptor."""
+    def readable(self, reach: Reach) -> npt.NDArray[Any]:
+        """A read-only view, which is sent as a descriptor."""
         return self._readable_here()
 
-    def writable(self, reach: Reach) -> Any:
-        """The array, which travels as a descriptor."""
+    def writable(self, reach: Reach) -> npt.NDArray[Any]:
+        """The array, which is sent as a descriptor."""
         return self.array
 
 
 class MappedAccess(MemoryAccess):
     """An ndarray over a mapped file."""
 
-    def __init__(self, array: Any, file: MappedFile | None = None) -> None:
+    def __init__(self, array: npt.NDArray[Any], file: MappedFile | None = None) -> None:
         super().__init__(array)
         self._file = file or mapped_file(array)
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """The part of the file, by whatever name it was opened."""
+        """Range of the file, by whatever name it was opened."""
         assert self._file is not None
         return (in_file(self._file.device, self._file.inode, self._offset(), self.array),)
 
     @property
     def persists(self) -> bool:
-        """A file does."""
+        """True, as a file stays after the process."""
         return True
 
     @property
     def file_range(self) -> tuple[str, int, int] | None:
-        """Where the voxels lie in the file, if they lie in one piece."""
+        """Byte range of the voxels in the file, if they are contiguous there."""
         assert self._file is not None
         in_one_piece = self.array.flags.c_contiguous or self.array.flags.f_contiguous
         return (self._file.path, self._offset(), self.array.nbytes) if in_one_piece and self.array.nbytes else None
 
     def content(self) -> dict[str, Any]:
-        """What the file says of itself, unless it can be written here: a map changes without a word in its times."""
+        """Size and time of change of the file; a digest of the voxels if this process can write them.
+
+        A map that is written does not change the file's times at once.
+        """
         if self.array.flags.writeable:
             return super().content()
         return self.stamps() | {"layout": [self._offset(), list(self.array.strides)]}
@@ -179,22 +189,22 @@ class MappedAccess(MemoryAccess):
         assert self._file is not None
         return describe_files(self._file.path, [self._file.path])
 
-    def readable(self, reach: Reach) -> Any:
-        """The file, opened again where the map was not inherited."""
+    def readable(self, reach: Reach) -> InheritedArray | MappedArray:
+        """The mapped file, which is opened again in processes that did not inherit the map."""
         form = MappedArray(self._readable_here(), copies=reach == "same")
         return InheritedArray(form) if reach == "forked" else form
 
-    def writable(self, reach: Reach) -> Any:
-        """The file, opened again where the map was not inherited."""
+    def writable(self, reach: Reach) -> MappedArray:
+        """The mapped file, which is opened again in processes that did not inherit the map."""
         return MappedArray(self.array)
 
     def _offset(self) -> int:
-        """Where in the file the array begins [byte]."""
+        """Position of the array's first voxel in the file [byte]."""
         root = root_map(self.array)
         assert root is not None
         return int(root.offset + self.array.ctypes.data - root.ctypes.data)
 
 
-def as_lengths(units: Any) -> tuple[int, ...] | None:
-    """Units of storage as tuple of int, where there are any [voxel]."""
+def as_lengths(units: Iterable[SupportsInt] | None) -> tuple[int, ...] | None:
+    """Convert units of storage to a tuple of int [voxel]; None stays None."""
     return None if units is None else tuple([int(unit) for unit in units])

@@ -1,4 +1,4 @@
-"""What an ndarray is in the end a view of: plain memory, shared memory, or a mapped file."""
+"""Bases of an ndarray: the plain memory, shared memory or mapped file of which it is a view."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["MappedFile", "bases", "file_behind", "mapped_file", "root_map", "seg
 
 @dataclass(frozen=True)
 class MappedFile:
-    """The file that an array's voxels lie in.
+    """File that holds an array's voxels.
 
     Attributes
     ----------
     path : str
-        Absolute.
+        Absolute path.
     device, inode : int
-        Tell it from another file that is put in its place.
+        Numbers that tell the file from another one that is put in its place.
     size : int
-        [byte]
+        Size of the file [byte].
     """
 
     path: str
@@ -37,13 +37,13 @@ class MappedFile:
 
     @classmethod
     def at(cls, path: str) -> MappedFile:
-        """The file that a path leads to now."""
+        """File to which a path leads now."""
         status = os.stat(path)
         return cls(os.path.abspath(path), status.st_dev, status.st_ino, status.st_size)
 
 
-def bases(array: Any) -> list[Any]:
-    """An array, what it is a view of, and so on, down to what owns the bytes."""
+def bases(array: object) -> list[Any]:
+    """Chain of bases of an array: the array, the object it is a view of, and so on, down to the owner of the bytes."""
     chain = [array]
     while isinstance(chain[-1], np.ndarray) and chain[-1].base is not None:
         chain.append(chain[-1].base)
@@ -52,32 +52,32 @@ def bases(array: Any) -> list[Any]:
     return chain
 
 
-def root_map(array: Any) -> np.memmap[Any, Any] | None:
-    """The map of a file that an array is, or is in the end a view of; None if there is none."""
+def root_map(array: object) -> np.memmap[Any, Any] | None:
+    """Memory map of which an array is a view, directly or through other views; None if there is none."""
     chain = bases(array)
     if not isinstance(chain[-1], mmap.mmap) or isinstance(chain[-1], Mapping):
         return None
     return next((base for base in reversed(chain) if isinstance(base, np.memmap)), None)
 
 
-def segment_mapping(array: Any) -> Mapping | None:
-    """The mapping of shared memory that an array is a view of; None if there is none, or what is written stays here."""
+def segment_mapping(array: object) -> Mapping | None:
+    """Mapping of shared memory of which an array is a view; None if there is none, or if its changes are private."""
     owner = bases(array)[-1]
     return owner if isinstance(owner, Mapping) and owner.access != "private" else None
 
 
 def mapped_file(array: npt.NDArray[Any]) -> MappedFile | None:
-    """The file that holds an array's voxels, for every process that opens it; None if no path leads to them.
+    """File that holds an array's voxels for every process that opens it; None if no path leads to it.
 
-    None also for a map whose changes are private, and for one whose file was replaced or
-    removed since: what its path leads to now is another file.
+    The result is also None for a map whose changes are private, and for a map whose file was
+    replaced or removed since: its path then leads to another file.
     """
     root = root_map(array)
     return None if root is None or root.mode == "c" else file_behind(root)
 
 
 def file_behind(root: np.memmap[Any, Any]) -> MappedFile | None:
-    """The file that a map was made of, private or not; None if its path leads to another one by now."""
+    """File that a map was made from, private or not; None if its path now leads to another file."""
     if root.filename is None:
         return None
     try:
@@ -89,9 +89,9 @@ def file_behind(root: np.memmap[Any, Any]) -> MappedFile | None:
 
 
 def _number_in_maps(file: MappedFile) -> int | None:
-    """What the system calls a file among a process's maps: file systems that lie over others have two numbers."""
+    """Inode number of a file among a process's maps; file systems that lie over others have two numbers for a file."""
     with open(file.path, "rb") as opened, mmap.mmap(opened.fileno(), 1, access=mmap.ACCESS_READ) as page:
         view = np.frombuffer(page, dtype=np.uint8)
         number = inode_at(view.ctypes.data)
-        del view  # the map cannot be closed while it is looked at
+        del view  # the map cannot be closed while a view of it exists
     return number

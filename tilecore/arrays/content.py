@@ -1,4 +1,4 @@
-"""What tells the content of one array from that of another."""
+"""Digests that identify the content of arrays."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.machine import spread, usable_threads
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 __all__ = ["digest_of_array", "digest_of_bytes"]
 
-# As much is looked at by one thread at a time, and copied if it does not lie in one piece.
+# Bytes that one thread reads at a time, and copies if they are not contiguous [byte].
 _PIECE_BYTES = 2**24
 
 
-def digest_of_bytes(content: Any) -> str:
-    """Digest of bytes."""
+def digest_of_bytes(content: ReadableBuffer) -> str:
+    """Compute the digest of bytes, as hexadecimal text."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def digest_of_array(array: npt.NDArray[Any]) -> str:
-    """Digest of all elements of an array, in the order of its axes in memory.
+    """Compute the digest of all elements of an array, in the order of its axes in memory.
 
-    A checksum of 32 bits for each piece of 16 MiB, computed as fast as memory is read:
-    a piece that has changed goes unnoticed once in four billion times.
+    The digest combines a 32-bit checksum of each 16 MiB piece, computed as fast as memory is
+    read: a changed piece goes unnoticed once in four billion times.
     """
-    # Along an axis without a stride all elements are one.
+    # Along an axis whose stride is 0, all elements are the same one.
     distinct = array[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in array.strides])]
     lengths, strides = distinct.shape, distinct.strides
     order = sorted(range(array.ndim), key=lambda axis: (lengths[axis] > 1, -abs(strides[axis]) * (lengths[axis] > 1)))
@@ -46,7 +49,7 @@ def digest_of_array(array: npt.NDArray[Any]) -> str:
 
 
 def _pieces(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Parts of at most a piece, cut along the first axes; where they end is a matter of the shape alone."""
+    """Split an array along its first axes into parts of at most one piece; the cuts depend on the shape alone."""
     if array.nbytes <= _PIECE_BYTES or array.ndim == 0:
         if array.size:
             yield array

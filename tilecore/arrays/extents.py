@@ -1,4 +1,4 @@
-"""Extents: where an array's voxels lie, so that two arrays of the same voxels are known for what they are."""
+"""Extents: places where an array's voxels lie, to find out whether two arrays share voxels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 __all__ = ["Extent", "in_file", "in_memory", "of_files", "of_object", "overlap", "repeats"]
 
-# Whether two arrays share a voxel can take for ever to find out; then the spans that they lie in must do.
+# Limit on the work to find out whether two arrays share a voxel; beyond it, their ranges are compared.
 _MOST_WORK = 10**6
 
-# Stand-ins for arrays in files begin here: no array may begin at address 0.
+# First address of stand-ins for arrays in files: no array may begin at address 0.
 _FIRST = 2**40
 
 
@@ -27,10 +27,10 @@ class Extent:
     Attributes
     ----------
     space : hashable
-        This process's memory, a file or folder (by device and number), or an object.
+        This process's memory, a file or folder (by device and inode number), or an object.
     voxels : ndarray or None
-        An array that lies where the voxels lie, for comparison alone: it may not be read.
-        None: anywhere in the space.
+        Array at the place of the voxels, used only for comparison and never read.
+        None: the voxels may lie anywhere in the space.
     """
 
     space: Hashable
@@ -38,7 +38,7 @@ class Extent:
 
 
 class _StandIn:
-    """Gives numpy an array at any address, of memory that need not be there."""
+    """Array interface at any address, for memory that need not exist."""
 
     def __init__(self, first: int, array: npt.NDArray[Any]) -> None:
         self.__array_interface__ = {
@@ -51,18 +51,18 @@ class _StandIn:
 
 
 def in_memory(array: npt.NDArray[Any]) -> Extent:
-    """Where an array lies in this process."""
+    """Extent of an array in this process's memory."""
     return Extent("memory", array)
 
 
 def in_file(device: int, inode: int, first: int, array: npt.NDArray[Any]) -> Extent:
-    """Where an array lies in a file, from its voxel at all zeros in byte `first` on."""
+    """Extent of an array in a file; its voxel at index zero begins at byte `first`."""
     stand_in = np.asarray(_StandIn(_FIRST + first, array)) if array.dtype.itemsize else None
     return Extent(("file", device, inode), stand_in)
 
 
 def of_files(paths: Iterable[str]) -> tuple[Extent, ...]:
-    """Whole files and folders, by whatever names they are called; those that are not there have no voxels."""
+    """Extents of whole files and folders, by whatever names they are called; missing files are left out."""
     extents = []
     for path in paths:
         try:
@@ -74,17 +74,17 @@ def of_files(paths: Iterable[str]) -> tuple[Extent, ...]:
 
 
 def of_object(item: object, part: Hashable = None) -> Extent:
-    """What an object of this process keeps for itself."""
+    """Extent of an object of this process that keeps its voxels itself."""
     return Extent(("object", id(item), part))
 
 
 def overlap(one: Sequence[Extent], other: Sequence[Extent]) -> bool:
-    """Whether two arrays have a voxel in common, as far as can be told."""
+    """Whether two arrays share a voxel, as far as can be told."""
     return any(mine.space == yours.space and _meet(mine.voxels, yours.voxels) for mine in one for yours in other)
 
 
 def repeats(extent: Extent) -> bool:
-    """Whether several voxels of an array lie in one place, as with a stride of zero."""
+    """Whether several voxels of an array lie in the same place, as with a stride of zero."""
     array = extent.voxels
     if array is None or array.size == 0:
         return False

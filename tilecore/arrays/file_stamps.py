@@ -1,4 +1,4 @@
-"""What files say of themselves: names, sizes and times of change, of all that lies below a folder."""
+"""Names, sizes and times of change of an image's files, also of all files below a folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["describe_files"]
 
 
 def describe_files(path: str, files: Iterable[str]) -> dict[str, Any]:
-    """Describe an image's files, and all that are below folders.
+    """Describe an image's files, and all files below its folders.
 
     Parameters
     ----------
     path : str
-        What the image is called.
+        Path of the image.
     files : iterable of str
-        Files and folders that its voxels lie in.
+        Files and folders that hold its voxels.
     """
     stamps = sorted(stamp for file in files for stamp in _stamps(file))
     described: dict[str, Any] = {"path": os.path.abspath(path)}

@@ -1,4 +1,4 @@
-"""Arrays that forks of this process inherit: nothing is sent but a number."""
+"""Arrays that forked children inherit: only a number is sent to them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
+
+from tilecore.array_types import ReadableArray
 
 __all__ = ["InheritedArray"]
 
@@ -15,19 +18,20 @@ _inherited: WeakValueDictionary[int, InheritedArray] = WeakValueDictionary()
 
 
 class InheritedArray:
-    """An array of any kind, for processes that are forked from this one while it lives.
+    """An array of any kind for the processes that are forked from this one while the object lives.
 
     Parameters
     ----------
     array : array_like
+        The array to pass on.
 
     Notes
     -----
-    Process-safety: pickles as a number, which means something only in forks. They see the
-    voxels as they were when they were forked, unless these lie in shared memory or in a file.
+    Process-safety: pickles as a number, which only forked children understand. They see the
+    voxels as they were at the fork, unless the voxels lie in shared memory or in a file.
     """
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: ReadableArray) -> None:
         self.array = array
         self._number = next(_numbers)
         _inherited[self._number] = self
@@ -39,11 +43,11 @@ class InheritedArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
         dtype: np.dtype[Any] = np.dtype(self.array.dtype)
         return dtype
 
-    def __getitem__(self, slices: Any) -> Any:
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.ArrayLike:
         return self.array[slices]
 
     def __reduce__(self) -> tuple[Any, ...]:

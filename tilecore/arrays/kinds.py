@@ -1,10 +1,10 @@
-"""The kinds of arrays there are, each with its way to be reached: the one place that asks what an array is."""
+"""Kinds of arrays, each with its own way of access: the one module that asks what kind an array is."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,15 @@ from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 
 __all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
 
+Given = TypeVar("Given")
+
 
 class ZarrAccess(Access):
-    """An array that the zarr package has opened."""
+    """An array opened by the zarr package."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """The array's folder, or its store."""
+        """Folder or store of the array."""
         store = self.array.store
         if (path := self._folder or self._zip_file) is not None:
             return of_files([path])
@@ -38,23 +40,23 @@ class ZarrAccess(Access):
 
     @property
     def is_unknowable(self) -> bool:
-        """Of a store that is neither files nor memory."""
+        """True if the store is neither files nor memory."""
         return self.content() is None
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """A shard, or a chunk where there are none."""
+        """Shape of a shard, or of a chunk if there are no shards."""
         return as_lengths(getattr(self.array, "shards", None)) or super().write_units
 
     @property
     def file_range(self) -> tuple[str, int, int] | None:
-        """The file of the metadata."""
+        """File of the metadata."""
         names = ("zarr.json", ".zarray") if self._folder is not None else ()
         paths = [os.path.join(str(self._folder), name) for name in names]
         return next(((path, 0, 0) for path in paths if os.path.exists(path)), None)
 
     def content(self) -> dict[str, Any] | None:
-        """What the files say of themselves; a digest of what is in memory."""
+        """Sizes and times of the array's files; a digest if the array lies in memory."""
         if type(self.array.store).__name__ == "MemoryStore":
             return {"digest": digest_of_array(np.asarray(self.array[...]))}
         stamps = self.stamps()
@@ -66,7 +68,7 @@ class ZarrAccess(Access):
         return None if path is None else describe_files(path, [path])
 
     def writable(self, reach: Reach) -> Any | None:
-        """The array, which is opened again elsewhere if its chunks are files."""
+        """The array, which is opened again in other processes if its chunks are files; otherwise None."""
         return self.array if reach == "same" or self._folder is not None else None
 
     @property
@@ -81,7 +83,7 @@ class ZarrAccess(Access):
 
 
 class Hdf5Access(Access):
-    """A dataset that h5py has opened: stays with this process."""
+    """A dataset opened by h5py, which cannot be sent to other processes."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
@@ -90,65 +92,70 @@ class Hdf5Access(Access):
 
 
 class WrapperAccess(Access):
-    """What wraps an ndarray and calls it its data, such as labelled arrays."""
+    """An object that holds an ndarray as its ``data``, such as a labelled array."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Where the ndarray lies."""
+        """Extents of the object and of its ndarray."""
         return (of_object(self.array), *access_of(self.array.data).extents)
 
 
 class WriterAccess(Access):
-    """A file in the making that every process can open and write, and that says what its units are."""
+    """A file being written that every process can open and write, and that tells its write units."""
 
     @property
     def persists(self) -> bool:
-        """A file does."""
+        """True, as a file stays after the process."""
         return True
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """As it says itself."""
+        """Write units that the writer tells."""
         return as_lengths(self.array.write_units)
 
     def writable(self, reach: Reach) -> Any | None:
-        """The writer, which travels as a descriptor."""
+        """The writer, which is sent as a descriptor."""
         return self.array
 
 
-def as_array(array: Any) -> Any:
-    """The ndarray of shared memory; anything else as it is."""
+@overload
+def as_array(array: HoldsSharedArray | SharedArray) -> npt.NDArray[Any]: ...
+@overload
+def as_array(array: Given) -> Given: ...
+def as_array(array: object) -> object:
+    """Return the ndarray of a shared array; any other object as it is."""
     if isinstance(array, HoldsSharedArray):
         array = array.shared()
     return array.view() if isinstance(array, SharedArray) else array
 
 
-def access_of(array: Any) -> Access:
-    """How an array is reached: by what it says itself, or by its kind."""
-    own = array.access if _has(array, "access") else None
+def access_of(array: object) -> Access:
+    """Access to an array: the one that the array provides itself, or the one for its kind."""
+    held: Any = array
+    own = held.access if _has(held, "access") else None
     if isinstance(own, Access):
         return own
-    return next(kind for is_one, kind in _KINDS if is_one(array))(array)
+    return next(kind for is_one, kind in _KINDS if is_one(held))(held)
 
 
-def _has(array: Any, name: str) -> bool:
-    """Whether an object has an attribute of its own or of its class: some make up any that they are asked for."""
+def _has(array: object, name: str) -> bool:
+    """Whether an object or its class really has an attribute: some objects make up any attribute that is asked for."""
     return hasattr(type(array), name) or name in getattr(array, "__dict__", ())
 
 
-def _is_mapped(array: Any) -> bool:
+def _is_mapped(array: object) -> bool:
     return isinstance(array, np.ndarray) and mapped_file(array) is not None
 
 
-def _is_shared(array: Any) -> bool:
+def _is_shared(array: object) -> bool:
     return isinstance(array, np.ndarray) and segment_mapping(array) is not None
 
 
-def _is_zarr(array: Any) -> bool:
+def _is_zarr(array: object) -> bool:
     return type(array).__module__.partition(".")[0] == "zarr" and _has(array, "store")
 
 
-# The first that fits; a new kind of array is one row.
+# Kinds of arrays; the first that fits is used. A new kind of array is one row.
 _KINDS: tuple[tuple[Callable[[Any], bool], type[Access]], ...] = (
     (_is_shared, SharedAccess),
     (_is_mapped, MappedAccess),
@@ -162,5 +169,5 @@ _KINDS: tuple[tuple[Callable[[Any], bool], type[Access]], ...] = (
 
 
 def is_reachable(array: npt.NDArray[Any]) -> bool:
-    """Whether other processes can reach an array's voxels: it lies in shared memory or in a mapped file."""
+    """Whether other processes can reach an array's voxels: in shared memory or in a mapped file."""
     return _is_shared(array) or _is_mapped(array)

@@ -1,4 +1,4 @@
-"""A memory-mapped file as an array, of which a process keeps few pages at a time."""
+"""A memory-mapped file as an array that keeps only few pages in a process's memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import mmap
 import operator
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,39 +18,39 @@ from tilecore.errors import UnreadableFileError
 
 __all__ = ["MappedArray"]
 
-# A map is let go of when it may have become so much larger [byte].
+# Mapped bytes after which pages are released [byte].
 _KEPT_BYTES = 2**25
 
-# Rows as long as a page are written by a call each, and longer ones read so; others through the map [byte].
+# Shortest rows that are written, and read, by a call each instead of through the map [byte].
 _LONG_ROW, _LONG_READ = 2**12, 2**16
 
 
 class MappedArray:
-    """A file's voxels, read and written in place by any number of processes.
+    """Voxels of a file that any number of processes read and write in place.
 
-    The kernel maps whole pages, and up to two megabytes around a voxel; without care a
-    process that works through a file soon has all of it mapped, and one tile of short rows
-    may map a hundred times what it needs. That counts as its memory, though it could be had
-    back: so pages are let go of again, and large boxes are copied a piece at a time. What was
-    written stays in the system's cache until it is on disk.
+    The kernel maps whole pages, up to two megabytes around a voxel. Without care, a process
+    that works through a file soon has all of it mapped, and one tile of short rows may map a
+    hundred times what it needs. This counts as the process's memory, although the system could
+    take it back. So pages are released again, and large boxes are copied piece by piece.
+    Written voxels stay in the system's cache until they are on disk.
 
     Parameters
     ----------
     array : ndarray
-        A view of a `numpy.memmap`, whose changes are not private.
+        View of a `numpy.memmap` whose changes are not private.
     copies : bool
-        Whether boxes are copies, not views. A file that is cut off while a view of it is
-        looked at ends the process: where that is the caller's own, he gets copies.
+        Whether boxes are copies instead of views. If a file is cut off while somebody reads a
+        view of it, the process ends; the caller's own process should therefore use copies.
 
     Raises
     ------
     UnreadableFileError
-        If the file has been replaced since it was mapped; when it is read or written, if it
-        has been cut off.
+        If the file has been replaced since it was mapped; also on reading or writing, if the
+        file has been cut off.
 
     Notes
     -----
-    Process-safety: pickles as the file's path, with a pickler that knows how (`Parcel`).
+    Process-safety: pickles as the file's path, with a pickler that can do so (`Parcel`).
     """
 
     def __init__(self, array: npt.NDArray[Any], *, copies: bool = False) -> None:
@@ -57,7 +58,7 @@ class MappedArray:
         self._n_mapped = 0
         file = mapped_file(array)
         if file is None:
-            raise UnreadableFileError("a mapped file was replaced or removed since it was mapped")
+            raise UnreadableFileError("the mapped file was replaced or removed after it was mapped; open it again")
         self._path, self._size = file.path, file.size
         self._descriptor = os.open(file.path, os.O_RDWR if array.flags.writeable else os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
@@ -69,7 +70,7 @@ class MappedArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the voxels."""
+        """Data type of the voxels."""
         return self._array.dtype
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
@@ -105,12 +106,18 @@ class MappedArray:
             raise UnreadableFileError(f"{self._path} was cut off while it was in use")
 
     def _long_rows(self, view: npt.NDArray[Any], least: int) -> int | None:
-        """How many axes are outside the rows of a box, if the rows are long."""
+        """Number of axes outside the rows of a box if its rows are long; None otherwise."""
         n_inner, row_bytes = contiguous_row(view.shape, view.strides, view.itemsize)
         return view.ndim - n_inner if row_bytes >= least and view.size and hasattr(os, "preadv") else None
 
-    def _transfer(self, view: npt.NDArray[Any], n_outer: int, data: npt.NDArray[Any], call: Any) -> None:
-        """Read or write long rows as a file is: new pages come without a page fault for each."""
+    def _transfer(
+        self,
+        view: npt.NDArray[Any],
+        n_outer: int,
+        data: npt.NDArray[Any],
+        call: Callable[[int, list[memoryview], int], int],
+    ) -> None:
+        """Read or write long rows by calls on the file: new pages then come without a page fault for each."""
         first = self._offset(view)
         for index in np.ndindex(view.shape[:n_outer]):
             offset = first + sum(map(operator.mul, index, view.strides))
@@ -122,16 +129,16 @@ class MappedArray:
                 rest, offset = rest[n_bytes:], offset + n_bytes
 
     def _offset(self, view: npt.NDArray[Any]) -> int:
-        """Where a view begins in the file [byte]."""
+        """Position in the file where a view begins [byte]."""
         root = root_map(self._array)
         assert root is not None
         return int(root.offset) + view.ctypes.data - root.ctypes.data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MappedArray, (self._array,)  # where it arrives it ends a worker, and not the caller's process
+        return MappedArray, (self._array,)  # no copies: a file that is cut off ends the worker only
 
     def _pieces(self, view: npt.NDArray[Any]) -> list[tuple[slice, ...]]:
-        """Cut a box along the axis of the longest stride, so that each piece spans few pages."""
+        """Cut a box along the axis with the longest stride, so that each piece spans few pages."""
         span = _span(view)
         if span <= _KEPT_BYTES or view.ndim == 0:
             return [()]
@@ -141,7 +148,7 @@ class MappedArray:
         return [(slice(None),) * axis + (slice(first, first + step),) for first in range(0, length, step)]
 
     def _forget(self, n_bytes: int) -> None:
-        """Let go of the pages mapped so far, if `n_bytes` more would be too many."""
+        """Release the pages mapped so far if `n_bytes` more would be too many."""
         self._n_mapped += n_bytes
         if self._n_mapped > _KEPT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._n_mapped = n_bytes
@@ -156,7 +163,7 @@ class MappedArray:
 
 
 def _span(view: npt.NDArray[Any]) -> int:
-    """From a box's first byte to its last one [byte]."""
+    """Distance from a box's first byte to its last one [byte]."""
     if view.size == 0:
         return 0
     span: int = view.itemsize

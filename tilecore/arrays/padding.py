@@ -1,4 +1,4 @@
-"""Blocks, padded where they reach beyond the volume."""
+"""Reading of blocks, with padding where they reach beyond the volume."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
@@ -16,14 +17,14 @@ from tilecore.geometry.tiles import Tile
 
 __all__ = ["Boundary", "as_boundary", "block_box", "read_padded"]
 
-#: What lies beyond the volume: nothing, a mode of `numpy.pad`, or a value.
+#: Boundary mode beyond the volume: None for no voxels, a mode of `numpy.pad`, or a value.
 Boundary: TypeAlias = Literal["reflect", "symmetric", "edge", "wrap", "constant"] | float | None
 
 _MODES = ("reflect", "symmetric", "edge", "wrap", "constant")
 
 
 def as_boundary(boundary: Any) -> Boundary:
-    """Accept a boundary mode, a value to pad with, or None."""
+    """Accept a boundary: a mode, a value to pad with, or None."""
     if boundary is None or boundary in _MODES:
         return boundary  # type: ignore[no-any-return]
     if isinstance(boundary, str):
@@ -34,29 +35,29 @@ def as_boundary(boundary: Any) -> Boundary:
 
 
 def block_box(tile: Tile, boundary: Boundary) -> Box:
-    """The box of a tile's block: what is read, with the pad if that is filled."""
+    """Box of a tile's block: the read box, with the pad if a boundary mode fills it."""
     return tile.read if boundary is None else tile.read.grown(tile.pad)
 
 
-def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
-    """Read a box and the voxels that `boundary` says lie beyond the volume.
+def read_padded(array: ReadableArray, box: Box, pad: Halo, boundary: Boundary) -> npt.NDArray[Any]:
+    """Read a box and the padding around it that `boundary` defines.
 
     Parameters
     ----------
     array : array_like
         The whole volume.
     box : Box
-        Inside the volume.
+        Box to read, inside the volume.
     pad : sequence of (int, int)
         Voxels before and after the box, per axis, that lie outside the volume.
     boundary : Boundary
-        None reads the box alone. Otherwise the block equals this part of the whole
+        None reads the box alone. Otherwise the block equals the same part of the whole
         volume padded by `numpy.pad`, bit for bit, however small the box is.
 
     Returns
     -------
     ndarray
-        A view of `array` where nothing had to be padded and `array` gives views.
+        A view of `array` if nothing had to be padded and `array` gives views.
 
     Notes
     -----
@@ -75,8 +76,8 @@ def read_padded(array: Any, box: Box, pad: Halo, boundary: Boundary) -> npt.NDAr
     return _gather(array, padded, boundary)
 
 
-def _gather(array: Any, padded: Box, mode: str) -> npt.NDArray[Any]:
-    """Fill a block that reaches beyond the volume, piece by piece: 3 pieces an axis at most."""
+def _gather(array: ReadableArray, padded: Box, mode: str) -> npt.NDArray[Any]:
+    """Fill a block that reaches beyond the volume, piece by piece, at most 3 pieces per axis."""
     block = np.empty(padded.shape, dtype=array.dtype)
     axes = [
         _pieces(first, last, length, mode)
@@ -91,7 +92,7 @@ def _gather(array: Any, padded: Box, mode: str) -> npt.NDArray[Any]:
 
 
 def _pieces(first: int, last: int, length: int, mode: str) -> Sequence[tuple[slice, npt.NDArray[np.intp]]]:
-    """Cut an axis into the parts before, in and behind the volume, each with its source coordinates."""
+    """Split an axis into the parts before, in and after the volume, each with its source coordinates."""
     cuts = [first, min(max(first, 0), last), max(min(last, length), first), last]
     return [
         (slice(low - first, high - first), _source_coordinates(np.arange(low, high), length, mode))
@@ -101,12 +102,12 @@ def _pieces(first: int, last: int, length: int, mode: str) -> Sequence[tuple[sli
 
 
 def _source_coordinates(coordinates: npt.NDArray[np.intp], length: int, mode: str) -> npt.NDArray[np.intp]:
-    """Where in the volume `numpy.pad` would take the voxel of each coordinate from."""
+    """Coordinates in the volume from which `numpy.pad` takes the voxels."""
     if mode == "edge" or (mode == "reflect" and length == 1):
         return coordinates.clip(0, length - 1)
     if mode == "wrap":
         return coordinates % length
-    # A mirror image repeats itself after going there and back.
+    # A mirrored volume repeats after one pass forth and one back.
     period = 2 * (length - 1) if mode == "reflect" else 2 * length
     there = coordinates % period
     back = period - there if mode == "reflect" else period - 1 - there

@@ -1,8 +1,8 @@
-"""Parcels: Python objects packed once and opened in many processes.
+"""Parcels: Python objects that are packed once and opened in many processes.
 
-Functions of any kind go by cloudpickle. Arrays that other processes can reach (shared,
-memory-mapped) go as descriptors, in whatever they are wrapped; the bytes of other
-arrays lie in one shared segment that every process maps instead of copying.
+Functions of any kind are packed by cloudpickle. Arrays that other processes can reach
+(shared, memory-mapped) are sent as descriptors, also inside other objects. The bytes of
+all other arrays lie in one shared segment that every process maps instead of copying.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import pickle
 import sys
 import types
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -27,7 +27,7 @@ __all__ = ["Parcel"]
 
 Item = TypeVar("Item")
 
-# Buffers start at multiples of this, so that arrays over them are aligned for any instruction.
+# Alignment of buffers in a parcel, enough for any processor instruction [byte].
 _ALIGNMENT = 64
 
 
@@ -37,7 +37,7 @@ class Parcel(Generic[Item]):
     Parameters
     ----------
     item : object
-        Anything cloudpickle can pack.
+        Any object that cloudpickle can pack.
 
     Raises
     ------
@@ -46,9 +46,9 @@ class Parcel(Generic[Item]):
 
     Notes
     -----
-    Process-safety: pickles as a descriptor; `open` gives each process its own copy, in
-    which arrays are private: what one process writes into them no other sees, except for
-    arrays that were shared or memory-mapped to begin with.
+    Process-safety: pickles as a descriptor. `open` gives each process its own copy, in
+    which arrays are private: other processes do not see changes, except in arrays that
+    were shared or memory-mapped before packing.
     """
 
     def __init__(self, item: Item) -> None:
@@ -56,7 +56,7 @@ class Parcel(Generic[Item]):
         self._pack(item)
 
     def open(self) -> Item:
-        """Unpack; in the process that packed, and in its forks, this is the object itself."""
+        """Unpack the object; in the process that packed it, and in its forked children, return the object itself."""
         if self._item is not None:
             return self._item
         content = memoryview(self._content.map("private"))
@@ -88,21 +88,21 @@ class Parcel(Generic[Item]):
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle, with arrays as descriptors or as buffers beside the pickle."""
+    """A cloudpickle pickler that packs arrays as descriptors, or as buffers beside the pickle."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
         self.segments: list[Segment] = []
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
-    def persistent_id(self, item: Any) -> int | None:
+    def persistent_id(self, item: object) -> int | None:
         if not isinstance(item, Segment):
             return None
         if item not in self.segments:
             self.segments.append(item)
         return self.segments.index(item)
 
-    def reducer_override(self, item: Any) -> Any:
+    def reducer_override(self, item: object) -> Any:
         if isinstance(item, np.ndarray):
             reduced = _reduce_reachable(item)
         elif isinstance(item, types.FunctionType):
@@ -122,7 +122,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
-    """Describe an array over a segment or a mapped file; None for any other array."""
+    """Describe an array over a segment or a mapped file, for pickling; None for any other array."""
     layout = (array.shape, array.dtype, array.strides)
     if (mapping := segment_mapping(array)) is not None:
         offset = array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
@@ -147,7 +147,12 @@ def _view_segment(
 
 
 def _view_file(
-    file: MappedFile, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: tuple[int, ...], mode: Any
+    file: MappedFile,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strides: tuple[int, ...],
+    mode: Literal["r", "r+"],
 ) -> npt.NDArray[Any]:
     found = MappedFile.at(file.path)
     if (found.device, found.inode) != (file.device, file.inode):
@@ -159,9 +164,9 @@ def _view_file(
 
 
 def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None:
-    """Describe an importable function that uses shared arrays at its module's level.
+    """Describe an importable function that uses shared arrays as global variables of its module.
 
-    The importing process would make new arrays of its own; these travel with the function.
+    A process that imports the module would make new arrays; so these arrays are sent with the function.
     """
     module = sys.modules.get(function.__module__)
     if module is None or module.__name__ == "__main__" or getattr(module, function.__name__, None) is not function:
@@ -171,14 +176,14 @@ def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None
     return (_import_function, (module.__name__, function.__name__, shared)) if shared else None
 
 
-def _is_shared(value: Any) -> bool:
+def _is_shared(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return isinstance(bases(value)[-1], Mapping)
     return isinstance(value, (SharedArray, HoldsSharedArray))
 
 
-def _import_function(module: str, name: str, shared: dict[str, Any]) -> Any:
-    function = getattr(importlib.import_module(module), name)
+def _import_function(module: str, name: str, shared: dict[str, Any]) -> types.FunctionType:
+    function: types.FunctionType = getattr(importlib.import_module(module), name)
     function.__globals__.update(shared)
     return function
 
@@ -189,7 +194,7 @@ def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, in
     return parcel
 
 
-def _name(item: Any) -> str:
-    while hasattr(item, "function"):  # that of a job is what its owner knows
+def _name(item: object) -> str:
+    while hasattr(item, "function"):  # a job is named by its function, which the user knows
         item = item.function
     return str(getattr(item, "__qualname__", None) or type(item).__name__)

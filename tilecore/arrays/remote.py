@@ -1,4 +1,4 @@
-"""An ordinary array of one process, read and written box by box from others."""
+"""An ordinary array of one process that other processes read and write box by box."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tilecore.memory.process_memory import transfer
 
 __all__ = ["RemoteArray", "contiguous_row"]
 
-# Looking up one more address costs as much as copying this many bytes.
+# Gap that is copied as well, because looking up one more address costs as much [byte].
 _GAP_BYTES = 2048
 
 
@@ -26,13 +26,13 @@ class RemoteArray:
     Parameters
     ----------
     array : ndarray
-        Kept alive by this object; it must not be resized meanwhile.
+        The array, kept alive by this object; it must not be resized meanwhile.
 
     Notes
     -----
-    Process-safety: pickles as the array's address. The process that made it must live,
-    and `is_reachable_by_workers` must have said that it can be reached.
-    A box is copied once, from one address space into the other.
+    Process-safety: pickles as the array's address. The process that made it must live, and
+    `is_reachable_by_workers` must have returned True.
+    Each box is copied once, from one address space into the other.
     """
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
@@ -52,11 +52,11 @@ class RemoteArray:
 
     @property
     def array(self) -> npt.NDArray[Any] | None:
-        """The array itself, in the process that owns it and in its forks."""
+        """The array itself, in the process that owns it and in its forked children; None elsewhere."""
         return self._array
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
-        if self._array is not None:  # the owner, or a fork of it that inherited the voxels
+        if self._array is not None:  # the owner, or a forked child that inherited the voxels
             return self._array[slices]
         return self._fetch(*_start_and_shape(slices))
 
@@ -88,7 +88,7 @@ class RemoteArray:
         transfer("write", self._owner, self._spans(start, rows), buffer)
 
     def _spans(self, start: tuple[int, ...], rows: _Rows) -> npt.NDArray[np.uint64]:
-        """Address and length of each row of a box."""
+        """Address and length of each row of a box, as an array of shape (n_rows, 2) [byte]."""
         first = self._address + sum(map(operator.mul, start, self._strides))
         spans = np.empty((len(rows.offsets), 2), dtype=np.uint64)
         spans[:, 0] = rows.offsets + first
@@ -96,7 +96,7 @@ class RemoteArray:
         return spans
 
     def _rows(self, shape: tuple[int, ...], *, spread: bool) -> _Rows:
-        """The rows of boxes of a shape: most tiles have the same, so the last one is kept."""
+        """Rows of a box of a given shape; the last result is kept, as most tiles have the same shape."""
         key = (shape, spread)
         if self._last is None or self._last[0] != key:
             self._last = (key, _Rows.of(shape, self._strides, self.dtype.itemsize, spread=spread))
@@ -105,18 +105,18 @@ class RemoteArray:
 
 @dataclass(frozen=True)
 class _Rows:
-    """How boxes of one shape lie in memory, as rows of bytes without a gap.
+    """Layout of boxes of one shape in memory, as rows of contiguous bytes.
 
     Attributes
     ----------
     order : tuple of int
-        Axes from the longest stride to the shortest.
+        Axes in order of their strides, the longest first.
     offsets : ndarray of int
-        Where each row begins, from the box's first voxel [byte].
+        Position of each row, counted from the box's first voxel [byte].
     row_bytes : int
         Length of a row [byte].
     strides : tuple of int
-        Of the box, once its rows lie one behind the other [byte].
+        Strides of the box once its rows lie one after the other [byte].
     """
 
     order: tuple[int, ...]
@@ -126,12 +126,12 @@ class _Rows:
 
     @property
     def n_bytes(self) -> int:
-        """Length of all rows [byte]."""
+        """Total length of all rows [byte]."""
         return len(self.offsets) * self.row_bytes
 
     @classmethod
     def of(cls, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, *, spread: bool) -> _Rows:
-        """Find the rows; with `spread`, of voxels that do not touch (one channel of many), so that they hold gaps."""
+        """Find the rows. With `spread`, rows may hold gaps between voxels, such as other channels."""
         order = tuple(sorted(range(len(shape)), key=lambda axis: (-abs(strides[axis]), axis)))
         lengths, steps = [shape[axis] for axis in order], [strides[axis] for axis in order]
         n_inner, row_bytes = contiguous_row(lengths, steps, itemsize)
@@ -149,12 +149,12 @@ class _Rows:
 
 
 def _start_and_shape(slices: tuple[slice, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """A box, given by slices that have both ends inside the array, as the engine's do."""
+    """Start and shape of a box given by slices that have both ends inside the array."""
     return tuple([each.start for each in slices]), tuple([each.stop - each.start for each in slices])
 
 
 def contiguous_row(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> tuple[int, int]:
-    """How many of the last axes lie side by side without a gap, and their length [byte]."""
+    """Number of last axes that are contiguous in memory, and their length [byte]."""
     n_axes, n_bytes = 0, itemsize
     for length, step in zip(reversed(shape), reversed(strides), strict=True):
         if length != 1 and step != n_bytes:

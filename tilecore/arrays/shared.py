@@ -4,50 +4,52 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ArrayIndex, BoxIndex
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.per_axis import as_shape
-from tilecore.memory.segments import Access, Segment
+from tilecore.memory.segments import Access, Mapping, Segment
 
 __all__ = ["SharedArray", "as_shared_dtype"]
 
-# Slabs of this size stay in the processor's cache between being gathered and being written.
+# Size of a piece that stays in the processor's cache between gathering and writing [byte].
 _SLAB_BYTES = 2**21
 
 
 class SharedArray:
-    """An array in shared memory, which reaches other processes as a small descriptor.
+    """An array in shared memory, which is sent to other processes as a small descriptor.
 
     Parameters
     ----------
     shape : sequence of int
-        [voxel]; axes may be empty.
+        Length of each axis [voxel]; axes may be empty.
     dtype : dtype_like
         Any dtype of fixed size; not ``object``.
     backend : {"memfd", "shm", "mmap"}, optional
-        Where the bytes live, see `Segment`; default: the best this system has.
+        Kind of memory, see `Segment`; default: the best one that this system has.
     reserve : bool
-        Whether to take the memory now; False only if `fill` is called before anything else.
+        Whether to allocate the memory now; use False only if `fill` is called before anything else.
 
     Raises
     ------
     SharedMemoryError
-        If the memory cannot be had.
+        If the memory cannot be allocated.
     ParameterTypeError
         If the dtype holds Python objects.
 
     Notes
     -----
-    Process-safety: pickles as a descriptor, for the initializer or the arguments of a
+    Process-safety: pickles as a descriptor, in the arguments or the initializer of a
     worker process of any start method, and for any process of this user while this one
-    lives. All processes see the same voxels; who writes which is for them to agree on.
-    Nothing is left behind: the memory goes when the last process that uses it ends.
-    Views stay valid after `close`; the memory goes when the last of them goes.
+    lives. All processes see the same voxels; they must agree on who writes which.
+    Nothing is left behind: the memory is freed when the last process that uses it ends.
+    Views stay valid after `close`; the memory is freed when the last of them is deleted.
 
     Examples
     --------
@@ -56,7 +58,9 @@ class SharedArray:
     12
     """
 
-    def __init__(self, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None, reserve: bool = True) -> None:
+    def __init__(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, *, backend: str | None = None, reserve: bool = True
+    ) -> None:
         kind = as_shared_dtype(dtype)
         # A dtype such as (float, 3) adds axes; spelling them out keeps shape and dtype true.
         self.shape: tuple[int, ...] = as_shape(shape) + kind.shape
@@ -66,8 +70,8 @@ class SharedArray:
         self._readonly = False
 
     @classmethod
-    def create(cls, shape: Any, dtype: npt.DTypeLike, *, backend: str | None = None) -> Self:
-        """Make an array of zeros; parameters as of the class."""
+    def create(cls, shape: Sequence[int], dtype: npt.DTypeLike, *, backend: str | None = None) -> Self:
+        """Create an array of zeros; the parameters are those of the class."""
         return cls(shape, dtype, backend=backend)
 
     @classmethod
@@ -77,9 +81,9 @@ class SharedArray:
         Parameters
         ----------
         array : array_like
-            Of any layout; the shared array is in C order.
+            Array of any layout; the shared array is in C order.
         backend : {"memfd", "shm", "mmap"}, optional
-            As of the class.
+            As for the class.
         """
         source = np.asarray(array)
         shared = cls(source.shape, source.dtype, backend=backend, reserve=False)
@@ -87,7 +91,7 @@ class SharedArray:
         return shared
 
     def fill(self, array: npt.ArrayLike) -> None:
-        """Copy an array of the same shape and dtype into the shared one; fastest while that is fresh."""
+        """Copy an array of the same shape and dtype into the shared array; fastest before it is used."""
         source = np.asarray(array)
         if (source.shape, source.dtype) != (self.shape, self.dtype):
             raise ParameterError.of("array", (source.shape, source.dtype), f"{self.shape} of {self.dtype} is needed")
@@ -118,18 +122,18 @@ class SharedArray:
 
     @property
     def segment(self) -> Segment:
-        """The shared bytes."""
+        """Segment that holds the bytes."""
         if self._segment is None:
-            raise ValueError("the shared array is closed")
+            raise ValueError("the shared array is closed; use it before close(), or inside its 'with' block")
         return self._segment
 
     def view(self, *, readonly: bool = False) -> npt.NDArray[Any]:
-        """See the shared voxels as an ndarray.
+        """Return the shared voxels as an ndarray.
 
         Parameters
         ----------
         readonly : bool
-            Whether the view refuses to be written; it cannot be made writable again.
+            Whether the view is read-only; it cannot be made writable again.
         """
         access: Access = "read" if readonly or self._readonly else "write"
         if access not in self._views:
@@ -137,25 +141,29 @@ class SharedArray:
         return self._views[access]
 
     def private_view(self) -> npt.NDArray[Any]:
-        """See the voxels in a view of their own: what is written into it stays in it."""
+        """Return the voxels as an ndarray whose changes stay in that ndarray."""
         return self._over(self.segment.map("private"))
 
     def readonly(self) -> SharedArray:
-        """Descriptor of the same voxels that gives read-only views, here and in other processes."""
+        """Return a descriptor of the same voxels that gives read-only views, here and in other processes."""
         return _attach(self.segment, self.shape, self.dtype, True)
 
     def close(self) -> None:
-        """Let go of the memory; it is freed once no view and no other process uses it."""
+        """Release the memory; it is freed once no view and no other process uses it."""
         self._views = {}
         self._segment = None
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.view(), dtype=dtype, copy=copy)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: BoxIndex) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: ArrayIndex) -> Any: ...
+    def __getitem__(self, index: ArrayIndex) -> Any:
         return self.view()[index]
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: ArrayIndex, value: npt.ArrayLike) -> None:
         self.view()[index] = value
 
     def __len__(self) -> int:
@@ -176,12 +184,12 @@ class SharedArray:
         state = "closed" if self._segment is None else self._segment.backend
         return f"SharedArray(shape={self.shape}, dtype={self.dtype}, {state})"
 
-    def _over(self, buffer: Any) -> npt.NDArray[Any]:
+    def _over(self, buffer: Mapping) -> npt.NDArray[Any]:
         return np.ndarray(self.shape, self.dtype, buffer=buffer)
 
 
 def as_shared_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """Accept a dtype whose voxels are plain bytes, which is all that processes can share."""
+    """Accept a dtype whose voxels are plain bytes: processes can share nothing else."""
     kind = np.dtype(dtype)
     if kind.hasobject:
         raise ParameterTypeError.of("dtype", kind, "Python objects cannot be shared; use numbers or fixed-size text")
@@ -189,7 +197,7 @@ def as_shared_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def _as_bytes(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """See a C-contiguous array as bytes, also where its dtype has no buffer format (datetime64)."""
+    """Return a C-contiguous array as bytes, also if its dtype has no buffer format (datetime64)."""
     return array.reshape(-1).view(np.uint8) if array.dtype.itemsize else np.empty(0, dtype=np.uint8)
 
 
@@ -201,7 +209,7 @@ def _attach(segment: Segment, shape: tuple[int, ...], dtype: np.dtype[Any], read
 
 
 class HoldsSharedArray(abc.ABC):
-    """What has a `SharedArray` in it; it is told by this class, so that rooms below need not know it."""
+    """Base class of objects that hold a `SharedArray`; modules of lower layers recognize them by it."""
 
     @abc.abstractmethod
     def shared(self) -> SharedArray:

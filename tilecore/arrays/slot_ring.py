@@ -1,4 +1,4 @@
-"""A ring of shared slots: blocks on their way to workers that cannot reach the array itself."""
+"""Ring of shared slots, which carry blocks to workers that cannot reach the array itself."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ class SlotArray:
     Parameters
     ----------
     array : ndarray
-        The array that the blocks are cut out of; it stays with the process that made it.
+        Array from which the blocks are cut; it stays in the process that made it.
     n_slots : int
+        Number of slots.
     slot_voxels : int
-        Size of the largest block.
+        Size of the largest block [voxel].
 
     Notes
     -----
     Process-safety: pickles as the descriptor of the slots, without the array. The owner
-    fills a slot before it hands out the task that reads it, and not again before the
-    task has ended. Slots are used again and again, because pages in use are copied to
-    four times faster than fresh ones.
+    fills a slot before it submits the task that reads it, and not again before that task
+    has ended. Slots are used again and again, because copying into used pages is four
+    times faster than into fresh ones.
     """
 
     def __init__(self, array: npt.NDArray[Any], n_slots: int, slot_voxels: int) -> None:
@@ -44,7 +45,7 @@ class SlotArray:
         return self._slots.shape[0]
 
     def block(self, slot: int, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        """See a slot as a block."""
+        """Return a slot as a block of the given shape."""
         return self._view[slot, : math.prod(shape)].reshape(shape)
 
     def fill(self, slot: int, block: npt.NDArray[Any]) -> None:

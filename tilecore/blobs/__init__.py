@@ -1,1 +1,1 @@
-"""Blobs: points with a scale, found in tiles, in coordinates of the volume."""
+"""Blobs: detection in tiles, tables of blobs, pruning, matching, and files."""

@@ -1,4 +1,4 @@
-"""The columns of a table of blobs: which there must be, which follow from others, and their order."""
+"""Columns of a table of blobs: required and derived columns, and their order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tilecore.errors import ParameterError
 
 __all__ = ["Columns", "Table", "as_table", "as_voxel_size", "completed", "sigma_names", "sort_order"]
 
-#: What a table is made of: values by the names of columns.
+#: Values of the columns, by their names.
 Columns = Mapping[str, npt.ArrayLike]
 
 
 class Table(Protocol):
-    """What the modules below the table need of it."""
+    """Protocol of the table of blobs, for the modules that the table itself uses."""
 
     @property
     def ndim(self) -> int:
@@ -29,29 +29,29 @@ class Table(Protocol):
 
     @property
     def positions(self) -> npt.NDArray[np.float64]:
-        """Shape (n_blobs, ndim) [voxel]."""
+        """Positions of the blobs, shape (n_blobs, ndim) [voxel]."""
 
     @property
     def voxel_size_um(self) -> tuple[float, ...] | None:
-        """Along each axis [um]."""
+        """Voxel size along each axis [um]; None if unknown."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, name: str) -> Any: ...
+    def __getitem__(self, name: str) -> npt.NDArray[Any]: ...
 
 
 _WHOLE = {"channel", "tile_z", "tile_y", "tile_x"}
 
 
 def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """The columns in order, with those that follow from others."""
+    """Put the columns in order, and add those that follow from others."""
     missing = [name for name in axes if name not in columns]
     if missing:
-        raise ParameterError.of("columns", list(columns), f"there must be one called {missing[0]!r}")
+        raise ParameterError.of("columns", list(columns), f"a column {missing[0]!r} is needed")
     given = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
     n_blobs = len(given[axes[0]])
     sigmas = sigma_names(list(given), axes)
     if sigmas and "radius" not in given:
-        # A Gaussian's Laplacian answers most to a ball whose radius is sigma times the root of the number of axes.
+        # The Laplacian of a Gaussian responds most to a ball with radius sigma * sqrt(number of axes).
         sizes = np.prod([given[name] for name in sigmas], axis=0) ** (1 / len(sigmas))
         given["radius"] = np.sqrt(len(axes)) * sizes
     given.setdefault("channel", np.zeros(n_blobs, dtype=np.int64))
@@ -61,7 +61,7 @@ def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[An
 
 
 def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """A structured array, a field for each column: whole numbers for channels and tiles, floats for all else."""
+    """Convert columns to a structured array: int64 for channels and tiles, float64 for all others."""
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ParameterError.of("columns", shapes, "all must have one value for each blob")
@@ -76,7 +76,7 @@ def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
-    """By which columns a table is sorted: position, sigma, channel, the others, the tile last."""
+    """Names of the columns that a table is sorted by: position, sigma, channel, the others, the tile last."""
     names = list(table.dtype.names or ())
     tiles = [name for name in names if name.startswith("tile_")]
     first = [*axes, *sigma_names(names, axes), "channel"]
@@ -84,13 +84,13 @@ def sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
 
 
 def sigma_names(names: Sequence[str], axes: Sequence[str]) -> list[str]:
-    """Which of the columns are sigmas: one, or one for each axis, or none."""
+    """Names of the sigma columns: one, one for each axis, or none."""
     per_axis = [f"sigma_{axis}" for axis in axes]
     return ["sigma"] if "sigma" in names else per_axis if set(per_axis) <= set(names) else []
 
 
 def as_voxel_size(size: float | Sequence[float], ndim: int) -> tuple[float, ...]:
-    """A voxel's size along each axis."""
+    """Convert a voxel size to one number per axis [um]."""
     values = np.asarray(size, dtype=np.float64)
     if values.shape not in ((), (ndim,)) or not (np.isfinite(values) & (values > 0)).all():
         raise ParameterError.of("voxel_size_um", size, f"one number or {ndim}, all more than zero")

@@ -1,15 +1,16 @@
-"""detect_blobs: the blobs of a whole volume, found tile by tile."""
+"""The function `detect_blobs`: the blobs of a whole volume, found tile by tile."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Unpack, cast
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import OneSource
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.defaults import LARGEST_SIGMA, NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.blobs.detectors import (
@@ -31,7 +32,7 @@ from tilecore.blobs.parameters import (
     voxel_size_of,
 )
 from tilecore.blobs.pruning import prune_blobs
-from tilecore.blobs.scale_space.scales import Kind, ScaleSpace, Sigma
+from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
 from tilecore.blobs.table import Blobs
 from tilecore.configuration import settings
 from tilecore.engine.collecting import iter_tiles
@@ -47,15 +48,15 @@ from tilecore.machine import available_memory
 
 __all__ = ["detect_blobs"]
 
-# A voxel in single precision, two images between the passes, three scales, and what comparing them takes.
+# Memory per voxel: a voxel in single precision, two images between the passes, three scales, and their comparison.
 _BYTES_PER_VOXEL = 32.0
-# More memory makes no larger tiles, so that a resumed run chooses the same ones.
+# Largest memory for the plan [byte]: more gives no larger tiles, so a resumed run chooses the same tiles.
 _ENOUGH_BYTES = 2**31
 
 
 @takes_run_options
 def detect_blobs(
-    source: Any,
+    source: OneSource,
     *,
     detector: str | Callable[..., Any] = "log",
     min_sigma: Sigma = 1,
@@ -71,92 +72,93 @@ def detect_blobs(
     diameter_um: float | tuple[float, float] | None = None,
     channel: int | str | None = None,
     time: int | None = None,
-    mask: Any = None,
+    mask: OneSource | None = None,
     params: Mapping[str, Any] | None = None,
     halo: HaloLike | None = None,
     tile_shape: int | Sequence[int] | None = None,
     **run: Unpack[RunOptions],
 ) -> Blobs:
-    """Find the bright blobs of a volume: those that the detector finds in the whole of it, from tiles.
+    """Find the bright blobs of a volume, tile by tile: exactly those that the detector finds in the whole volume.
 
     Parameters
     ----------
     source : array_like or path, shape (Z, Y, X) or (Y, X), with a channel axis or without
-        Whole numbers are scaled as `skimage.util.img_as_float` does; floats are taken as they
-        are. A voxel that is NaN or infinite makes no blob, nor do those that the kernel
-        reaches from it.
+        The volume. Integers are scaled as by `skimage.util.img_as_float`; floats are taken as they
+        are. There is no blob at a voxel that is NaN or infinite, nor within the kernel's reach
+        of such a voxel.
     detector : {"log", "dog", "doh"}, str or callable
-        Laplacian of Gaussian; difference of Gaussians; in images, determinant of the Hessian.
-        Or ``function(block, **params)``, itself or as ``"module:name"`` or by its name among
-        the entry points ``tilecore.detectors``, that returns an array, shape (n, ndim or
-        more): positions in the block, then other columns. tilecore moves the positions
-        to the volume, drops what lies outside a tile's own voxels, merges and prunes.
+        Laplacian of Gaussian; difference of Gaussians; for images of two axes, determinant of the Hessian.
+        Or a function ``function(block, **params)``, as an object, as ``"module:name"``, or by its name
+        among the entry points ``tilecore.detectors``. It returns an array, shape (n, ndim or
+        more): positions in the block, then other columns. tilecore converts the positions
+        to the volume, drops blobs that the tile does not own, merges and prunes.
     min_sigma, max_sigma : float or sequence of float
-        Scales of the smallest and the largest blobs sought, or one for each axis [voxel]. Default: 1 to 50;
+        Sigmas of the smallest and the largest blobs, as one number or one for each axis [voxel]. Default: 1 to 50;
         of ``"doh"`` 1 to 30.
     num_sigma : int
-        Number of scales between them; not of ``"dog"``.
+        Number of scales from the smallest to the largest; not for ``"dog"``.
     sigma_ratio : float
-        From one scale of ``"dog"`` to the next.
+        Ratio of one scale of ``"dog"`` to the one before.
     threshold : float or None
-        Blobs have a larger response. Default: 0.2; of ``"dog"`` 0.5, of ``"doh"`` 0.01. None: `threshold_rel` alone.
+        Limit that a blob's response must exceed. None: only `threshold_rel` is used. Default: 0.2; of ``"dog"`` 0.5,
+        of ``"doh"`` 0.01.
     threshold_rel : float, optional
-        The same as a part of the largest response in the whole volume, which a first pass
-        finds; the larger threshold counts.
+        The same limit as a fraction of the largest response in the whole volume, which a first
+        pass finds; the larger of both thresholds is used.
     overlap : float
-        Of two blobs that share more than this part of the smaller one, only the larger stays;
+        Largest overlap of two blobs, as a fraction of the smaller one; above it only the larger stays.
         1: all stay. See `prune_blobs`.
     log_scale : bool
         Whether the scales are spaced by their logarithm.
     exclude_border : int or tuple of int
-        Width of the border of the volume in which no blob counts, or one for each axis [voxel].
+        Width of the border of the volume in which blobs are dropped, as one number or one per axis [voxel].
     voxel_size_um : float or sequence of float, optional
-        Along each axis [um]. Default: what the source says.
+        Voxel size along each axis [um]. Default: the source's.
     diameter_um : float or (float, float), optional
-        Diameter of the blobs sought, or of the smallest and the largest [um], instead of sigmas; one
-        number stands for a range of a quarter around it. Needs the voxel's size.
+        Diameter of the blobs, or of the smallest and the largest [um], instead of sigmas; one
+        number stands for a range of a quarter around it. Needs the voxel size.
     channel : int or str, optional
-        Number, or name in the file, of the one to look at. Default: each, if the source has four
-        axes or says which is the channels'. If it has less and does not say, a channel given means
-        that the last axis is theirs.
+        Number, or name in the file, of the channel to search. Default: all channels, if the source has four
+        axes or tells which axis is the channels'. If it has fewer axes and does not tell, a given channel
+        means that the last axis holds channels.
     time : int, optional
-        Which time point to look at, of a file that has several.
+        Number of the time point to search, in a file that has several.
     mask : array_like or path, optional
-        Blobs count only where it is not zero; it has the volume's shape. Responses do not depend on it.
+        Mask with the volume's shape; blobs where it is zero are dropped. It does not change responses.
     params : mapping, optional
-        Arguments of a detector that is not tilecore's.
+        Arguments for a detector of your own.
     halo : int or sequence, optional
-        Context that such a detector needs around a tile [voxel]. Default: what it declares for
+        Context that a detector of your own needs around a tile [voxel]. Default: what it declares for
         `params`, see `declare`.
     tile_shape : int or sequence of int, optional
-        As of `map_tiles`.
+        As for `map_tiles`.
     **run
-        Who runs the tiles, and what happens when one fails: see Other Parameters.
+        Executor, workers, retries, journal and other options of the run: see Other Parameters.
 
     Returns
     -------
     Blobs
-        The same, row for row, whatever the tiles, workers and executor. Responses are given to
-        fourteen bits, four digits.
+        Table of the blobs, which is the same for all tiles, workers and executors. Responses are
+        rounded to fourteen bits, about four digits.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        If a parameter does not fit.
+        If a parameter has a wrong type or value, or does not fit the others.
     TileError
-        If tiles failed, or a detector returned something else than points in its block; the message
-        names tile and detector.
+        If tiles failed, or a detector returned anything but points in its block; the message
+        names the tile and the detector.
 
     Notes
     -----
-    Positions and sigmas are those of `skimage.feature.blob_log`, `blob_dog` and `blob_doh` on the
-    whole volume (before they prune). Where neighbours have exactly the same response each is a
-    blob, as there; a volume of one value has none.
+    Positions and sigmas are those of `skimage.feature.blob_log`, `blob_dog` and `blob_doh` for the
+    whole volume (before they prune). If neighbours have exactly the same response, each is a
+    blob, as in scikit-image; a volume of a single value has no blobs.
 
-    Responses are computed in single precision, and those on which a decision hangs again in double
-    precision as scipy computes them. A tile needs about thirty bytes for each voxel it reads,
-    whatever the number of scales. ``"doh"`` sums over the whole image, which is its halo: one
-    tile is best.
+    Responses are computed in single precision. Those that decide about a blob are computed again in
+    double precision, as scipy computes them. A tile needs about thirty bytes for each voxel it reads,
+    whatever the number of scales. ``"doh"`` needs sums over the whole image, so its halo is the
+    image, and one tile is best.
 
     Process-safety: workers only read.
 
@@ -176,10 +178,11 @@ def detect_blobs(
     volumes = channels_of(opened, channel, time)
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
     check_voxels(next(iter(volumes.values())).dtype)
-    if detector in ("log", "dog", "doh"):
+    builtin = next((kind for kind in KINDS if kind == detector), None)
+    if builtin is not None:
         check_unread(f"detector {detector!r}", params=params, halo=halo)
     else:
-        check_unread("a detector of one's own", diameter_um=diameter_um)
+        check_unread("a detector of your own", diameter_um=diameter_um)
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
@@ -190,9 +193,9 @@ def detect_blobs(
     edges: list[set[int]] = [set() for _ in shape]
     for number, volume in volumes.items():
         search = _Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges)
-        if detector in ("log", "dog", "doh"):
+        if builtin is not None:
             space = ScaleSpace.of(
-                cast("Kind", detector),
+                builtin,
                 np.dtype(volume.dtype),
                 len(shape),
                 min_sigma=min_sigma,
@@ -211,7 +214,7 @@ def detect_blobs(
 
 @dataclass(frozen=True)
 class _Search:
-    """One channel, how its tiles are run, and where they turned out to begin."""
+    """Search in one channel: how its tiles run, and where they begin."""
 
     sources: list[Any]
     channel: int
@@ -222,7 +225,7 @@ class _Search:
     def scale_space(
         self, detector: ScaleSpaceDetector, threshold: float | None, threshold_rel: float | None
     ) -> dict[str, Any]:
-        """Columns of the blobs of one of tilecore's detectors."""
+        """Search with one of tilecore's detectors; return the columns of its blobs."""
         if threshold is None or threshold_rel is not None:
             low, high = self._extremes(detector)
             least = low if threshold is None else threshold
@@ -236,7 +239,7 @@ class _Search:
         return self._columns(rows[:, :ndim], tiles) | columns | {"response": rows[:, -1]}
 
     def own(self, detector: OwnDetector) -> dict[str, Any]:
-        """Columns of the blobs of a detector that somebody else wrote."""
+        """Search with a detector of somebody else; return the columns of its blobs."""
         rows, tiles = self._rows(detector)
         ndim = len(self.sources[0].shape)
         if rows is None:
@@ -251,7 +254,7 @@ class _Search:
         return found | {"channel": np.full(len(positions), self.channel)}
 
     def _rows(self, detector: Detector) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.intp]]:
-        """What all tiles found, None if they found nothing; and of each row the tile's place in the grid."""
+        """Rows that all tiles found, or None if there are none, and the grid position of each row's tile."""
         tables, places, low, high = [], [], np.inf, -np.inf
         for tile, found in self._iterate(detect_in_tile, detector, self.run):
             for edges, start in zip(self.edges, tile.write.start, strict=True):
@@ -286,7 +289,7 @@ class _Search:
         )
 
     def _plan(self, detector: ScaleSpaceDetector, run: RunOptions) -> tuple[tuple[int, ...], int]:
-        """Tiles and workers that fit into memory: a small first tile, nearly all halo, would tell too little of it."""
+        """Choose tiles and workers that fit into memory; a pilot's block, nearly all halo, would tell too little."""
         workers = getattr(run.get("executor"), "workers", None) or settings.resolve_workers(run.get("workers"))
         plan = plan_tiles(
             detector.shape,

@@ -21,7 +21,7 @@ from tilecore.geometry.tiles import Tile
 
 __all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "own_detector"]
 
-#: Where packages register detectors.
+#: Group of entry points in which packages register detectors.
 ENTRY_POINTS = "tilecore.detectors"
 
 Rows = npt.NDArray[np.float64]
@@ -29,16 +29,18 @@ Rows = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ScaleSpaceDetector:
-    """Maxima of a scale space, as scikit-image finds them in the whole volume.
+    """Detector of maxima in scale space, as scikit-image finds them in the whole volume.
 
     Attributes
     ----------
     space : ScaleSpace
+        Scales and kernels.
     shape : tuple of int
         Shape of the volume.
     threshold : float
+        Limit that a blob's response must exceed.
     border : tuple of int
-        Width of the volume's border in which no blob counts, per axis [voxel].
+        Width of the volume's border in which blobs are dropped, per axis [voxel].
     """
 
     space: ScaleSpace
@@ -46,7 +48,7 @@ class ScaleSpaceDetector:
     threshold: float
     border: tuple[int, ...]
 
-    #: Its blocks end where the volume ends.
+    #: None: blocks end at the volume's edges.
     boundary: ClassVar[None] = None
 
     @property
@@ -56,11 +58,11 @@ class ScaleSpaceDetector:
 
     @property
     def tile_shape(self) -> tuple[int, ...] | None:
-        """Tiles that suit it, where that is not left to the planner."""
+        """Tile shape that suits the detector; None if the planner chooses it."""
         return tuple([max(length, 1) for length in self.shape]) if self.space.kind == "doh" else None
 
     def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
-        """The blobs that a tile owns: position in the volume, number of the scale, response."""
+        """Find the blobs that a tile owns: rows of position in the volume, number of the scale, and response."""
         tile_space = self._tile_space(block, tile)
         if tile_space.is_empty:
             return np.empty((0, len(self.shape) + 2))
@@ -69,7 +71,7 @@ class ScaleSpaceDetector:
         return np.column_stack([maxima.positions, maxima.scales, maxima.responses])[inside.all(axis=1)]
 
     def extremes(self, block: npt.NDArray[Any], tile: Tile) -> tuple[float, float]:
-        """Smallest and largest response in what a tile owns."""
+        """Return the smallest and the largest response among the voxels that a tile owns."""
         tile_space = self._tile_space(block, tile)
         return (np.inf, -np.inf) if tile_space.is_empty else extremes(tile_space)
 
@@ -80,19 +82,23 @@ class ScaleSpaceDetector:
 
 @dataclass(frozen=True)
 class OwnDetector:
-    """A function that somebody else wrote.
+    """Detector that is a function of somebody else.
 
     Attributes
     ----------
     function : callable
         ``function(block, **params)``.
     name : str
+        Name of the detector in messages.
     params : mapping
+        Arguments of the function.
     halo : HaloLike
+        Context around a tile [voxel].
     boundary : Boundary
+        Boundary mode beyond the volume.
     columns : tuple of str, or None
-        Names of the columns after the position; None: sigma, or one for each axis, if their
-        number tells so, otherwise ``column_0`` and so on.
+        Names of the columns after the position. None: sigma, or one sigma for each axis, if their
+        number fits, otherwise ``column_0`` and so on.
     """
 
     function: Callable[..., Any]
@@ -102,16 +108,16 @@ class OwnDetector:
     boundary: Boundary
     columns: tuple[str, ...] | None
 
-    #: Its tiles are left to the planner.
+    #: None: the planner chooses the tiles.
     tile_shape: ClassVar[None] = None
 
     def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
-        """The blobs whose nearest voxel a tile owns: position in the volume, and the function's other columns.
+        """Find the blobs whose nearest voxel a tile owns: rows of position in the volume, and other columns.
 
         Raises
         ------
         ParameterError
-            If what the function returns is no table of points in its block.
+            If the function does not return a table of points in its block.
         """
         rows = self._checked(self.function(block, **self.params), tile)
         if len(rows) == 0:
@@ -123,7 +129,7 @@ class OwnDetector:
         return rows[own.all(axis=1)]
 
     def names(self, n_columns: int, ndim: int) -> Sequence[str]:
-        """Names of the columns after the position."""
+        """Return the names of the columns after the position."""
         if self.columns is not None and len(self.columns) != n_columns:
             raise ParameterError.of(
                 f"detector {self.name!r}", n_columns, f"columns expected after the position: {self.columns}"
@@ -136,22 +142,22 @@ class OwnDetector:
             return [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
         return [f"column_{number}" for number in range(n_columns)]
 
-    def _checked(self, result: Any, tile: Tile) -> Rows:
+    def _checked(self, result: object, tile: Tile) -> Rows:
         shape = np.array(block_box(tile, self.boundary).shape)
         try:
             rows = np.array(result, dtype=np.float64)
         except (TypeError, ValueError):
-            raise self._error(tile, f"{type(result).__name__}", "a table of numbers is needed") from None
+            raise self._error(tile, f"{type(result).__name__}", "it must return a table of numbers") from None
         if rows.size == 0:
             return np.empty((0, rows.shape[1] if rows.ndim == 2 and rows.shape[1] >= len(shape) else len(shape)))
         if rows.ndim != 2 or rows.shape[1] < len(shape):
-            raise self._error(tile, f"shape {rows.shape}", f"(n, {len(shape)} or more) is needed")
+            raise self._error(tile, f"shape {rows.shape}", f"the shape must be (n, {len(shape)} or more)")
         positions = rows[:, : len(shape)]
         if not np.isfinite(positions).all():
             raise self._error(tile, str(rows[~np.isfinite(positions).all(axis=1)][0]), "positions must be finite")
         outside = ((positions < -0.5) | (positions >= shape - 0.5)).any(axis=1)
         if outside.any():
-            raise self._error(tile, str(rows[outside][0]), f"positions must lie in the block, of shape {tuple(shape)}")
+            raise self._error(tile, str(rows[outside][0]), f"positions must lie in the block of shape {tuple(shape)}")
         return rows
 
     def _error(self, tile: Tile, what: str, needed: str) -> ParameterError:
@@ -164,12 +170,12 @@ Detector = ScaleSpaceDetector | OwnDetector
 def own_detector(
     detector: str | Callable[..., Any], params: Mapping[str, Any] | None, halo: HaloLike | None
 ) -> OwnDetector:
-    """Find a detector that is not tilecore's, and what it says of itself.
+    """Find a detector that is not tilecore's, with its declarations.
 
     Raises
     ------
     ParameterError
-        If nobody knows it, or its halo is not known.
+        If the detector is unknown, or its halo is not known.
     """
     function = _found(detector)
     declared = Declared.of(function, params)
@@ -177,7 +183,7 @@ def own_detector(
     needed = first_given(halo, declared.halo)
     if needed is None:
         raise ParameterError(
-            f"detector={name!r}: how much context it needs is not known; give halo=, or let it declare its halo"
+            f"detector={name!r}: its halo is not known; pass halo=, or let the function declare it (tilecore.declare)"
         )
     columns = None if declared.columns is None else tuple(declared.columns)
     return OwnDetector(function, name, dict(params or {}), needed, as_boundary(declared.boundary), columns)
@@ -199,7 +205,7 @@ def _found(detector: str | Callable[..., Any]) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-# What needs context is the detector; it says how much.
+# Decorator for functions of tiles: their halo, boundary and name are those of the detector.
 _as_detector = declare(
     halo=lambda detector: detector.halo, boundary=lambda detector: detector.boundary, name="detect_blobs"
 )
@@ -207,12 +213,12 @@ _as_detector = declare(
 
 @_as_detector
 def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile, detector: Detector) -> dict[str, Any]:
-    """Find what a tile owns, and the range of its voxels: an image of one value has no blobs.
+    """Find the blobs that a tile owns, and the range of its voxels, as an image of a single value has no blobs.
 
     Returns
     -------
     dict
-        ``rows``; ``low``, ``high``; such as a journal can keep.
+        ``rows``, ``low`` and ``high``, of types that a journal can keep.
     """
     low, high = voxel_range(block)
     found = {"low": float(low), "high": float(high)}
@@ -229,5 +235,5 @@ def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile
 
 @_as_detector
 def extremes_in_tile(block: npt.NDArray[Any], *, tile: Tile, detector: ScaleSpaceDetector) -> tuple[float, float]:
-    """Smallest and largest response of what a tile owns."""
+    """Return the smallest and the largest response among the voxels that a tile owns."""
     return detector.extremes(block, tile)

@@ -1,4 +1,4 @@
-"""The journals of a search for blobs: of each channel one, and one of its extremes where they are sought first."""
+"""Journals of a blob search: one for each channel, and one more for each search of extreme responses."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["journals_of", "of_channel", "of_extremes"]
 
 
 def of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
-    """Options of the run of one channel."""
+    """Return the run options of one channel, with its own journal."""
     return _with_suffix(run, f".channel{channel}") if n_channels > 1 else run.copy()
 
 
 def of_extremes(run: RunOptions) -> RunOptions:
-    """Options of the run that looks for the smallest and the largest response."""
+    """Return the run options of the search for the smallest and the largest response, with its own journal."""
     return _with_suffix(run, ".extremes")
 
 
 def journals_of(path: str | os.PathLike[str], channels: Collection[int]) -> list[Path]:
-    """Every journal that a search in some channels may have left."""
+    """List the paths of all journals that a search in some channels may have left."""
     runs = [of_channel({"journal": path}, channel, len(channels)) for channel in channels]
     found = [each.get("journal") for run in runs for each in (run, of_extremes(run))]
     return [Path(each) for each in found if isinstance(each, (str, os.PathLike))]

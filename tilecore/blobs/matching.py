@@ -1,4 +1,4 @@
-"""Which blobs of two tables are the same: a one-to-one assignment."""
+"""Matching of two tables of blobs: a one-to-one assignment of blobs that are the same."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Matching", "colocalize", "match_blobs"]
 
 @dataclass(frozen=True)
 class Matching:
-    """Pairs of blobs, no blob in more than one.
+    """Pairs of matching blobs; each blob is in at most one pair.
 
     Attributes
     ----------
     pairs : ndarray of int, shape (n_pairs, 2)
-        Row in the first table, row in the second.
+        Row numbers of each pair, in the first and in the second table.
     distances_um : ndarray of float, shape (n_pairs,)
-        [um]; in voxels where their size is not known.
+        Distance of each pair [um]; in voxels if the voxel size is not known.
     n_first, n_second : int
-        How many blobs the tables have.
+        Number of blobs in each table.
     """
 
     pairs: npt.NDArray[np.intp]
@@ -34,12 +34,12 @@ class Matching:
 
     @property
     def precision(self) -> float:
-        """Part of the first table that is in the second; 1 if the first is empty."""
+        """Fraction of the first table's blobs that have a partner in the second; 1 if the first is empty."""
         return len(self.pairs) / self.n_first if self.n_first else 1.0
 
     @property
     def recall(self) -> float:
-        """Part of the second table that is in the first; 1 if the second is empty."""
+        """Fraction of the second table's blobs that have a partner in the first; 1 if the second is empty."""
         return len(self.pairs) / self.n_second if self.n_second else 1.0
 
     @property
@@ -56,18 +56,19 @@ class Matching:
 
 
 def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
-    """Assign blobs to those of another table, one to one: as many as can be, then as near as can be.
+    """Assign the blobs of two tables one to one: as many pairs as possible, then with the smallest distances.
 
     Parameters
     ----------
     blobs, truth : Blobs
+        The tables to compare.
     tolerance_um : float
-        Largest distance of a pair [um]; in voxels where neither table knows their size.
+        Largest distance of a pair [um]; in voxels if neither table has a voxel size.
 
     Returns
     -------
     Matching
-        Its precision, recall and F1 are those of `blobs`, if `truth` is true.
+        The pairs; precision, recall and F1 are those of `blobs`, if `truth` is correct.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
         raise ParameterError.of("tolerance_um", tolerance_um, "must be at least zero")
     first, second = _comparable(blobs, truth)
     near = cKDTree(first).sparse_distance_matrix(cKDTree(second), tolerance_um, output_type="ndarray")
-    # Each of the first may also stay alone, at a price that no sum of distances reaches.
+    # A blob of the first table may also stay alone, at a price larger than any sum of distances.
     n_first, n_second = len(first), len(second)
     alone = np.arange(n_first)
     price = (n_first + 1) * (tolerance_um + 1)
@@ -103,24 +104,24 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
 
 
 def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
-    """Find the blobs of two channels that lie in the same place.
+    """Find the blobs of two channels that lie at the same place.
 
     Parameters
     ----------
     blobs_a, blobs_b : Blobs
-        For example ``blobs.filter(channel=(0, 0))`` and ``blobs.filter(channel=(1, 1))``.
+        Tables such as ``blobs.filter(channel=(0, 0))`` and ``blobs.filter(channel=(1, 1))``.
     tolerance_um : float
-        Largest distance of a pair [um]; in voxels where their size is not known.
+        Largest distance of a pair [um]; in voxels if the voxel size is not known.
 
     Returns
     -------
     Matching
-        One-to-one: as many pairs as can be, then as near as can be. ``len`` tells how many.
+        One-to-one pairs: as many as possible, then with the smallest distances; ``len`` is their number.
 
     Raises
     ------
     ParameterError
-        As of `match_blobs`.
+        As for `match_blobs`.
 
     References
     ----------
@@ -130,11 +131,11 @@ def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
 
 
 def _comparable(blobs: Table, other: Table) -> list[npt.NDArray[np.float64]]:
-    """Positions of both in the same unit."""
+    """Return the positions of both tables in the same unit."""
     if blobs.ndim != other.ndim:
         raise ParameterError.of("blobs", (blobs.ndim, other.ndim), "both tables must have the same axes")
     sizes = {each.voxel_size_um for each in (blobs, other)} - {None}
     if len(sizes) > 1:
-        raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same")
+        raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same voxel size")
     size = np.asarray(sizes.pop() if sizes else 1.0)
     return [blobs.positions * size, other.positions * size]

@@ -1,13 +1,14 @@
-"""What callers of detect_blobs may write for its parameters."""
+"""Checks of the parameters of `detect_blobs`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import OneSource, ReadableArray
 from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scale_space.scales import Sigma
 from tilecore.engine.inputs import Inputs
@@ -17,16 +18,17 @@ from tilecore.geometry.per_axis import as_integers
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
 
 
-def as_mask(mask: Any, shape: tuple[int, ...]) -> Any:
-    """A mask, checked against the volume's shape."""
+def as_mask(mask: OneSource, shape: tuple[int, ...]) -> ReadableArray:
+    """Check a mask against the volume's shape, and return it as an array."""
+    array: ReadableArray
     (array,) = Inputs.of(mask).arrays
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array
 
 
-def voxel_size_of(source: Any, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
-    """The voxel's size along each axis: as given, or as the source says [um]."""
+def voxel_size_of(source: object, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    """Return the voxel size along each axis, as given or from the source [um]; None if unknown."""
     size = getattr(source, "voxel_size_um", None) if given is None else given
     if size is None:
         return None
@@ -36,9 +38,9 @@ def voxel_size_of(source: Any, given: float | Sequence[float] | None, ndim: int)
 def sigmas_of(
     diameter_um: float | tuple[float, float], size: tuple[float, ...] | None, ndim: int
 ) -> tuple[Sigma, Sigma]:
-    """Sigmas of blobs of a diameter: their radius is sigma times the root of the number of axes."""
+    """Convert diameters of blobs to sigmas: the radius is sigma * sqrt(number of axes)."""
     if size is None:
-        raise ParameterError.of("diameter_um", diameter_um, "the voxel's size is needed: give voxel_size_um")
+        raise ParameterError.of("diameter_um", diameter_um, "the voxel size is needed: pass voxel_size_um")
     diameters = np.asarray(diameter_um, dtype=np.float64)
     if diameters.shape not in ((), (2,)) or not (diameters > 0).all():
         raise ParameterError.of("diameter_um", diameter_um, "one number or two, more than zero")
@@ -48,13 +50,13 @@ def sigmas_of(
 
 
 def as_border(exclude_border: int | tuple[int, ...] | bool, ndim: int) -> tuple[int, ...]:
-    """Widths of the border that is left out, per axis [voxel]."""
+    """Return the widths of the excluded border, per axis [voxel]."""
     widths = exclude_border if isinstance(exclude_border, tuple) else (int(exclude_border),) * ndim
     return as_integers(widths, "exclude_border", ndim, 0)
 
 
 def check_numbers(*, threshold: float | None, threshold_rel: float | None, overlap: float) -> None:
-    """Refuse what is no number, before any work is done."""
+    """Refuse thresholds and overlaps that are not finite numbers or out of range, before any work."""
     for name, value in (("threshold", threshold), ("threshold_rel", threshold_rel)):
         if value is not None and not math.isfinite(value):
             raise ParameterError.of(name, value, "must be a number")
@@ -62,14 +64,14 @@ def check_numbers(*, threshold: float | None, threshold_rel: float | None, overl
         raise ParameterError.of("overlap", overlap, "must be from 0 to 1")
 
 
-def check_unread(reader: str, **parameters: Any) -> None:
-    """Refuse parameters that were given although the detector does not read them: ignored, they would mislead."""
+def check_unread(reader: str, **parameters: object) -> None:
+    """Refuse parameters that the detector does not use, because ignoring them would be misleading."""
     for name, value in parameters.items():
         if value is not None and value != {}:
-            raise ParameterError.of(name, value, f"{reader} does not read it: leave it out")
+            raise ParameterError.of(name, value, f"{reader} does not use it: leave it out")
 
 
-def check_voxels(dtype: Any) -> None:
-    """Refuse voxels in which nothing is brighter than anything else."""
+def check_voxels(dtype: npt.DTypeLike) -> None:
+    """Refuse voxels that are not real numbers, as only these can be compared."""
     if np.dtype(dtype).kind not in "biuf":
         raise ParameterTypeError.of("source", str(np.dtype(dtype)), "voxels must be real numbers")

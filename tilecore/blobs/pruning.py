@@ -1,4 +1,4 @@
-"""Blobs that are the same, found twice: which of them stay."""
+"""Pruning: removes blobs that overlap or lie close together, and keeps one of them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ __all__ = ["prune_blobs", "prune_close"]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
-# Sizes told apart when near blobs are looked for; more of them share a group.
+# Largest number of groups of blob sizes in the search for close pairs.
 _MOST_GROUPS = 16
 _PAIRS_AT_ONCE = 2**20
 
 
 def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
-    """Of blobs that share much of their volume, keep the largest.
+    """Remove blobs that share too much of their volume with a larger one.
 
-    Blobs are visited from the largest to the smallest, those of one size from the highest response
-    to the lowest, then in the table's order. One that shares more than a part of its volume
-    with one that was kept is dropped.
+    Blobs are visited from the largest to the smallest, those of the same size from the highest response
+    to the lowest, then in the table's order. A blob is removed if it shares more than the allowed
+    fraction of its volume with one that was kept.
 
     Parameters
     ----------
     blobs : Blobs
-        With sigma.
+        Blobs with sigma.
     overlap : float
-        From 0, no overlap is allowed, to 1, none is too much.
+        Allowed overlap, from 0 (none) to 1 (any).
 
     Returns
     -------
     Blobs
+        The table without the removed blobs.
 
     Raises
     ------
@@ -47,9 +48,9 @@ def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
     Notes
     -----
     The overlap is that of `skimage.feature.blob_log`: of balls (in an image: discs) whose radius is
-    sigma times the root of the number of axes, after the axes are scaled by the larger
-    one's sigmas. There the result depends on the order of rows; here it does not. Blobs
-    of different channels do not see each other.
+    sigma * sqrt(number of axes), after the axes are divided by the sigmas of the larger
+    blob. In scikit-image the result depends on the order of rows; here it does not. Blobs
+    of different channels are never compared.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
         raise ParameterError.of("overlap", overlap, "must be from 0 to 1")
     sigmas = blobs.sigmas
     if sigmas.shape[1] == 0:
-        raise ParameterError.of("blobs", blobs, "sigma is needed to tell how much they overlap")
+        raise ParameterError.of("blobs", blobs, "a column sigma is needed to compute the overlap")
     if overlap == 1 or len(blobs) < 2:
         return blobs
     responses = blobs["response"] if "response" in blobs.columns else np.zeros(len(blobs))
@@ -74,29 +75,30 @@ def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
 
 
 def prune_close(blobs: Blobs, tolerance_zyx: float | Sequence[float], average: bool = False) -> Blobs:
-    """Of blobs that lie close together, keep the first in the table's order.
+    """Remove blobs that lie close to an earlier one in the table's order.
 
     Parameters
     ----------
     blobs : Blobs
+        The table.
     tolerance_zyx : float or sequence of float
-        Along each axis the largest distance of blobs that are taken for one [voxel].
+        Largest distance, along each axis, of blobs that count as the same [voxel].
     average : bool
-        Put the blob that stays in the middle of those that it stands for.
+        Whether to move the blob that stays to the mean position of itself and the removed ones.
 
     Returns
     -------
     Blobs
-        Channels do not see each other.
+        The table without the removed blobs. Blobs of different channels are never compared.
 
     Raises
     ------
     ParameterError
-        If a tolerance is negative, or there are not as many as axes.
+        If a tolerance is negative, or their number is not that of the axes.
 
     References
     ----------
-    .. [1] The box tolerance of MagellanMapper's stack pruning.
+    The box tolerance in MagellanMapper's stack pruning.
 
     Examples
     --------
@@ -109,7 +111,7 @@ def prune_close(blobs: Blobs, tolerance_zyx: float | Sequence[float], average: b
     tolerance = np.asarray(tolerance_zyx, dtype=np.float64)
     if tolerance.shape not in ((), (blobs.ndim,)) or not (tolerance >= 0).all():
         raise ParameterError.of("tolerance_zyx", tolerance_zyx, f"one number or {blobs.ndim}, at least zero")
-    # Channels lie as far apart as it takes; the tree's box is a little larger than the tolerance.
+    # Channels are moved apart, so that they are never close; the tree's box is a little larger than the tolerance.
     points = np.column_stack([blobs.positions / np.maximum(tolerance, 1e-6), 4 * blobs["channel"]])
     pairs = cKDTree(points).query_pairs(1 + 1e-6, p=np.inf, output_type="ndarray") if len(blobs) else _NO_PAIRS
     away = np.abs(blobs.positions[pairs[:, 0]] - blobs.positions[pairs[:, 1]])
@@ -137,7 +139,7 @@ def _overlapping(positions: Floats, sigmas: Floats, rows: Indices, overlap: floa
 
 
 def _near(positions: Floats, sigmas: Floats) -> Iterator[Indices]:
-    """Pairs near enough to overlap, the larger first; rows are sorted by size, so sizes make groups of neighbours."""
+    """Pairs of rows close enough to overlap, the larger first; rows are sorted by size and searched in groups."""
     from scipy.spatial import cKDTree
 
     starts = np.flatnonzero(np.diff(sigmas[:, -1], prepend=np.inf))
@@ -158,20 +160,20 @@ def _near(positions: Floats, sigmas: Floats) -> Iterator[Indices]:
 
 
 def _overlaps(positions: Floats, sigmas: Floats, pairs: Indices) -> Floats:
-    """Part of the smaller ball or disc that lies in the larger one."""
+    """Fraction of the smaller ball or disc that lies in the larger one."""
     ndim = positions.shape[1]
     large, small = pairs.T
     scale = sigmas[large] * math.sqrt(ndim)
     distance = np.sqrt((((positions[small] - positions[large]) / scale) ** 2).sum(axis=1))
     ratio = sigmas[small, -1] / sigmas[large, -1]
     shared = (_disc_overlap if ndim == 2 else _ball_overlap)(np.maximum(distance, 1e-300), ratio)
-    # Where two only touch, what is shared is of rounding errors.
+    # If two only touch, the shared volume is a rounding error.
     shared = np.where(distance > (1 + ratio) * (1 - 1e-12), 0.0, shared)
     return np.where(distance <= 1 - ratio, 1.0, shared)
 
 
 def _ball_overlap(distance: Floats, radius: Floats) -> Floats:
-    """Of a ball, the part inside a ball of radius 1: two caps."""
+    """Fraction of a ball inside a ball of radius 1: two caps."""
     with np.errstate(over="ignore", invalid="ignore"):
         caps = (1 + radius - distance) ** 2 * (
             distance**2 + 2 * distance * (1 + radius) - 3 * (1 + radius**2) + 6 * radius
@@ -181,7 +183,7 @@ def _ball_overlap(distance: Floats, radius: Floats) -> Floats:
 
 
 def _disc_overlap(distance: Floats, radius: Floats) -> Floats:
-    """Of a disc, the part inside a disc of radius 1: two segments."""
+    """Fraction of a disc inside a disc of radius 1: two segments."""
     with np.errstate(over="ignore", invalid="ignore"):
         first = np.arccos(np.clip((distance**2 + 1 - radius**2) / (2 * distance), -1, 1))
         second = np.arccos(np.clip((distance**2 + radius**2 - 1) / (2 * distance * radius), -1, 1))
@@ -191,7 +193,7 @@ def _disc_overlap(distance: Floats, radius: Floats) -> Floats:
 
 
 def _survivors(n_rows: int, pairs: Indices) -> Indices:
-    """Rows that are kept if each, in order, drops the later ones it is paired with unless it was dropped itself."""
+    """Rows that stay: each row in turn removes the later ones that it is paired with, unless it was removed itself."""
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     kept = bytearray(b"\1") * n_rows
     for first, second in pairs.tolist():
@@ -201,12 +203,12 @@ def _survivors(n_rows: int, pairs: Indices) -> Indices:
 
 
 def _averaged(positions: Floats, pairs: Indices, stays: Indices) -> Floats:
-    """Positions; those that stay in the middle of what they stand for, each dropped one for the first near it."""
+    """Positions; those of rows that stay are averaged with the removed rows, each counted for its first partner."""
     kept = np.zeros(len(positions), dtype=bool)
     kept[stays] = True
     owner = np.arange(len(positions))
     due = pairs[kept[pairs[:, 0]]]
-    due = due[np.lexsort(due.T)][::-1]  # of several owners the first is written last
+    due = due[np.lexsort(due.T)][::-1]  # if a row has several partners, the first is written last
     owner[due[:, 1]] = due[:, 0]
     counts = np.bincount(owner, minlength=len(positions))
     sums = [np.bincount(owner, weights=column, minlength=len(positions)) for column in positions.T]

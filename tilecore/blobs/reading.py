@@ -1,4 +1,4 @@
-"""Tables of blobs from files: what writing.py writes, and what others do."""
+"""Reading of tables of blobs from files, also of files from other programs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     Parameters
     ----------
     path : path_like
-        A ``.csv`` (also one of napari's), ``.parquet``, ``.npy``, ``.xml`` (cellfinder) or
-        ``.geojson`` file. A ``.npy`` file may also hold an array as `Blobs.of` takes.
+        Path of a ``.csv`` (also from napari), ``.parquet``, ``.npy``, ``.xml`` (cellfinder) or
+        ``.geojson`` file. A ``.npy`` file may also hold an array that `Blobs.of` takes.
     voxel_size_um : float or sequence of float, optional
-        [um]. Default: what the file's columns of micrometres tell.
+        Voxel size [um]. Default: computed from the file's columns in micrometres.
 
     Returns
     -------
     Blobs
-        Equal to what was written; from ``.xml`` with positions alone.
+        The table that was written; from ``.xml`` only its positions.
 
     Raises
     ------
     MissingFileError
-        If there is no such file.
+        If the file does not exist.
     ParameterError
-        If its suffix is unknown.
+        If the suffix is unknown.
     UnreadableFileError
-        If it is not a table of blobs.
+        If the file is not a table of blobs.
     MissingDependencyError
         If the format needs a package that is not installed.
     """
@@ -62,7 +62,7 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
 
 
 def _told_size(columns: dict[str, npt.NDArray[Any]]) -> list[float] | None:
-    """The voxel's size, from the columns in voxels and in micrometres; None where it cannot be told."""
+    """Voxel size computed from the columns in voxels and in micrometres [um]; None if that is not possible."""
     size = []
     for axis in [each for each in "zyx" if each in columns]:
         voxels, micrometres = columns[axis], columns.get(f"{axis}_um")

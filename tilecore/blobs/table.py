@@ -1,10 +1,10 @@
-"""Blobs: a table of points with a scale."""
+"""Tables of blobs: points with a scale."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,40 +26,41 @@ class Blobs:
     Parameters
     ----------
     columns : mapping of str to array_like, shape (n_blobs,), or structured ndarray
-        ``z``, ``y``, ``x`` [voxel] (``y``, ``x`` for images); as far as they are known,
+        Columns ``z``, ``y``, ``x`` [voxel] (``y``, ``x`` for images); if known,
         ``sigma`` or ``sigma_z``, ``sigma_y``, ``sigma_x`` [voxel], ``radius`` [voxel],
-        ``response``, ``channel``, and ``tile_z``, ``tile_y``, ``tile_x``, the tile that found
-        it; and any others. The radius follows from sigma; the channel is 0 by default.
+        ``response``, ``channel``, and ``tile_z``, ``tile_y``, ``tile_x`` of the tile that found
+        the blob; and any others. The radius is computed from sigma; the channel is 0 by default.
     voxel_size_um : float or sequence of float, optional
-        Along each axis [um]. With it there are columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.
+        Voxel size along each axis [um]. It adds the columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.
     shape : sequence of int, optional
         Shape of the volume [voxel].
     tile_edges : sequence of sequence of int, optional
-        Where, along each axis, tiles met [voxel].
+        Edges between tiles, along each axis [voxel].
 
     Attributes
     ----------
     table : ndarray
-        Structured, read-only, a field for each column; sorted by position, sigma, channel.
+        Structured, read-only array with a field for each column; sorted by position, sigma, channel.
     voxel_size_um : tuple of float, or None
+        Voxel size along each axis [um].
     shape, tile_edges
-        As they were given, or None.
+        Shape and tile edges as given, or None.
 
     Raises
     ------
     ParameterError
-        If columns are missing, are not numbers, or have different lengths, or a voxel's
+        If columns are missing, are not numbers, or have different lengths, or a voxel
         size is not positive.
 
     Notes
     -----
-    ``np.asarray(blobs)`` gives what `skimage.feature.blob_log` returns: positions and sigmas,
+    ``np.asarray(blobs)`` returns what `skimage.feature.blob_log` returns: positions and sigmas,
     shape (n_blobs, ndim + 1) or (n_blobs, 2 * ndim).
 
-    Two tables are equal if the same was found: the same columns, but for the tiles', with the
+    Two tables are equal if they have the same columns, without those of the tiles, and the
     same values.
 
-    Process-safety: immutable; pickles.
+    Process-safety: immutable and picklable.
 
     Examples
     --------
@@ -93,15 +94,15 @@ class Blobs:
 
     @classmethod
     def of(cls, array: npt.ArrayLike, **options: Any) -> Self:
-        """Build from an array as scikit-image gives it, shape (n_blobs, ndim + 1) or (n_blobs, 2 * ndim).
+        """Build a table from an array of scikit-image, shape (n_blobs, ndim + 1) or (n_blobs, 2 * ndim).
 
-        Of four columns the first is z, unless ``ndim=2`` says that there are two sigmas.
+        The first of four columns is z, unless ``ndim=2`` tells that there are two sigmas.
         """
         rows = np.asarray(array, dtype=np.float64)
         width = rows.shape[1] if rows.ndim == 2 else -1
         ndim = options.pop("ndim", {3: 2, 4: 3, 6: 3}.get(width))
         if ndim not in (2, 3) or width not in (ndim + 1, 2 * ndim):
-            raise ParameterError.of("array", rows.shape, "positions and one sigma, or one for each axis, are needed")
+            raise ParameterError.of("array", rows.shape, "must hold positions and one sigma, or one for each axis")
         axes = _AXES[-ndim:]
         sigmas = ["sigma"] if width == ndim + 1 else [f"sigma_{axis}" for axis in axes]
         return cls(dict(zip([*axes, *sigmas], rows.T, strict=True)), **options)
@@ -113,39 +114,47 @@ class Blobs:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; the physical ones last, if the voxel's size is known."""
+        """Names of the columns; those in micrometres come last, if the voxel size is known."""
         physical = [f"{name}_um" for name in (*self._axes, "radius")] if self.voxel_size_um else []
         return *self._names, *[name for name in physical if name[:-3] in self._names]
 
     @property
     def positions(self) -> npt.NDArray[np.float64]:
-        """Shape (n_blobs, ndim) [voxel]."""
+        """Positions of the blobs, shape (n_blobs, ndim) [voxel]."""
         return self._stacked(self._axes)
 
     @property
     def positions_um(self) -> npt.NDArray[np.float64]:
-        """Shape (n_blobs, ndim) [um]; in voxels where their size is not known."""
+        """Positions of the blobs, shape (n_blobs, ndim) [um]; in voxels if the voxel size is not known."""
         return self.positions * (self.voxel_size_um or 1.0)
 
     @property
     def sigmas(self) -> npt.NDArray[np.float64]:
-        """Shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
+        """Sigmas of the blobs, shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
         return self._stacked(sigma_names(self._names, self._axes))
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, key: Any) -> Any:
-        """A column by its name, or the blobs that a mask, a slice or an array of integers chooses."""
+    @overload
+    def __getitem__(self, key: str) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Self: ...
+    def __getitem__(
+        self, key: str | slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
+    ) -> npt.NDArray[Any] | Self:
+        """Return a column by its name, or the blobs that a mask, a slice or an array of integers selects."""
         if not isinstance(key, str):
             return self._with(np.atleast_1d(self.table[key]))
         if key in self._names:
             return self.table[key]
         if key not in self.columns or self.voxel_size_um is None:
-            raise ParameterError.of("column", key, f"there are {', '.join(self.columns)}")
+            raise ParameterError.of("column", key, f"the columns are {', '.join(self.columns)}")
         if key == "radius_um":
-            return self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
-        return self.table[key[:-3]] * self.voxel_size_um[self._axes.index(key[:-3])]
+            radius: npt.NDArray[Any] = self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
+            return radius
+        column: npt.NDArray[Any] = self.table[key[:-3]]
+        return column * self.voxel_size_um[self._axes.index(key[:-3])]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Blobs):
@@ -168,7 +177,7 @@ class Blobs:
         Parameters
         ----------
         **ranges
-            For a column a pair of bounds, both included; None: no bound.
+            Pair of bounds for a column, both included; None: no bound.
 
         Examples
         --------
@@ -183,39 +192,39 @@ class Blobs:
         return self._with(self.table[keep])
 
     def in_box(self, box: Box | Sequence[Sequence[int]]) -> Self:
-        """Keep the blobs that lie in a box of the volume, or between a start and a stop per axis [voxel]."""
+        """Keep the blobs that lie in a box of the volume, given as a `Box` or as start and stop per axis [voxel]."""
         start, stop = (box.start, box.stop) if isinstance(box, Box) else box
         inside = (self.positions >= np.asarray(start)) & (self.positions < np.asarray(stop))
         return self._with(self.table[inside.all(axis=1)])
 
     def moved(self, positions: npt.ArrayLike) -> Self:
-        """The same blobs at other positions, shape (n_blobs, ndim) [voxel]."""
+        """Return the same blobs at other positions, shape (n_blobs, ndim) [voxel]."""
         table = self.table.copy()
         for name, values in zip(self._axes, np.asarray(positions).T, strict=True):
             table[name] = values
         return self._with(table)
 
     def counts_per_tile(self) -> dict[tuple[int, ...], int]:
-        """How many blobs each tile found, by the tile's position in its grid; of tiles that found any."""
+        """Count the blobs of each tile that found any, by the tile's position in its grid."""
         names = [f"tile_{axis}" for axis in self._axes]
         if not set(names) <= set(self._names):
-            raise ParameterError.of("blobs", self, "it is not known which tiles found them")
+            raise ParameterError.of("blobs", self, "the table has no columns of tiles")
         tiles, counts = np.unique(np.stack([self.table[name] for name in names], axis=1), axis=0, return_counts=True)
         return {tuple(tile): count for tile, count in zip(tiles.tolist(), counts.tolist(), strict=True)}
 
     def density(self, bin_um: float) -> npt.NDArray[np.float64]:
-        """Count blobs per volume in cubes.
+        """Compute the density of blobs in cubes.
 
         Parameters
         ----------
         bin_um : float
-            Edge of the cubes [um]; in voxels where their size is not known.
+            Edge of the cubes [um]; in voxels if the voxel size is not known.
 
         Returns
         -------
         ndarray of float64
-            Blobs per cubic micrometre, one value for each cube from the volume's first voxel on,
-            up to its last one or, where its shape is not known, to the last blob.
+            Blobs per cubic micrometre, one value for each cube from the volume's first voxel
+            to its last one or, if the shape is not known, to the last blob.
         """
         if not bin_um > 0:
             raise ParameterError.of("bin_um", bin_um, "must be more than zero")
@@ -234,7 +243,7 @@ class Blobs:
         return match_blobs(self, other, tolerance_um)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file with a line of names; numbers to the last bit."""
+        """Write a CSV file with a line of names; numbers are exact to the last bit."""
         self._write("csv", path)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
@@ -246,15 +255,15 @@ class Blobs:
         self._write("npy", path)
 
     def to_napari(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file that napari opens as a layer of points; the other columns are its features."""
+        """Write a CSV file that napari opens as a layer of points; the other columns become its features."""
         self._write("napari", path)
 
     def to_cellfinder_xml(self, path: str | os.PathLike[str]) -> None:
-        """Write the XML file of cellfinder and ImageJ's cell counter: positions alone, in whole voxels."""
+        """Write the XML file of cellfinder and ImageJ's cell counter: only positions, in whole voxels."""
         self._write("cellfinder", path)
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
-        """Write a GeoJSON file: points x, y, z [voxel], the other columns as properties."""
+        """Write a GeoJSON file: points x, y, z [voxel], with the other columns as properties."""
         self._write("geojson", path)
 
     def _write(self, kind: str, path: str | os.PathLike[str]) -> None:

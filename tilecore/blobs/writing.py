@@ -1,4 +1,4 @@
-"""Tables of blobs into files: CSV, Parquet, npy, napari's points, cellfinder's XML, GeoJSON."""
+"""Writing of tables of blobs to files: CSV, Parquet, npy, napari's points, cellfinder's XML, GeoJSON."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["CELL", "SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "wr
 
 Path_ = str | os.PathLike[str]
 
-#: What cellfinder calls a cell; type 1 is "not a cell".
+#: Cellfinder's number for a cell; type 1 is "not a cell".
 CELL = 2
 
 
 def write_blobs(blobs: Table, path: Path_) -> None:
-    """Write a table of blobs in the format that the file's suffix names: see `SUFFIXES`.
+    """Write a table of blobs in the format of the file's suffix: see `SUFFIXES`.
 
     Raises
     ------
@@ -38,15 +38,17 @@ def write_blobs(blobs: Table, path: Path_) -> None:
 
 
 def check_suffix(path: Path_) -> str:
-    """Tell which kind of table a file is, by its suffix; refuse unknown ones before any work is done."""
+    """Return the kind of table that a file's suffix stands for; refuse unknown suffixes, before any work."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ParameterError.of("path", os.fspath(path), f"known kinds of tables are {', '.join(SUFFIXES)}")
+        raise ParameterError.of(
+            "path", os.fspath(path), f"this suffix is unknown; known ones are {', '.join(SUFFIXES)}"
+        )
     return SUFFIXES[suffix]
 
 
 def _text(values: Iterable[Any]) -> list[str]:
-    """Numbers as the shortest text that gives them back."""
+    """Convert numbers to the shortest text that gives the same numbers back."""
     return [repr(value) for value in values]
 
 
@@ -90,7 +92,7 @@ def _write_parquet(blobs: Table, path: Path_) -> None:
 
 
 def parquet_modules() -> tuple[Any, Any]:
-    """Import pyarrow, which is optional."""
+    """Import pyarrow, which is an optional package."""
     try:
         import pyarrow as pa
         import pyarrow.parquet
@@ -129,7 +131,7 @@ def _write_geojson(blobs: Table, path: Path_) -> None:
         }
         for row in _rows(blobs)
     ]
-    # A member of our own, which readers skip: without features nothing else tells the columns.
+    # A key of tilecore's own, which other readers skip: without features nothing else tells the columns.
     content = {"type": "FeatureCollection", "columns": names, "features": features}
     _write_text(path, lambda file: json.dump(content, file))
 
@@ -139,7 +141,7 @@ def _write_text(path: Path_, write: Callable[[IO[str]], object]) -> None:
         write(file)
 
 
-#: How each kind of file is written.
+#: Function that writes each kind of file.
 WRITERS: dict[str, Callable[[Table, Path_], None]] = {
     "csv": _write_csv,
     "parquet": _write_parquet,
@@ -148,5 +150,5 @@ WRITERS: dict[str, Callable[[Table, Path_], None]] = {
     "cellfinder": _write_cellfinder,
     "geojson": _write_geojson,
 }
-#: Which kind of file a suffix stands for.
+#: Kind of file that a suffix stands for.
 SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".npy": "npy", ".xml": "cellfinder", ".geojson": "geojson"}

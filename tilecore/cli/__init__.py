@@ -1,1 +1,1 @@
-"""The command ``tilecore``: one module a subcommand, imported when it is called."""
+"""The command ``tilecore``: one module for each subcommand, imported when it is called."""

@@ -1,11 +1,16 @@
-"""Arguments that several subcommands share."""
+"""Arguments that several subcommands have in common."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tilecore.formats.source import FileSource
 
 __all__ = [
     "add_function_arguments",
@@ -25,13 +30,13 @@ __all__ = [
 
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add ``-o`` and ``--overwrite``."""
+    """Add the arguments ``-o`` and ``--overwrite``."""
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--resume``: beside ``--overwrite`` it has its own meaning, both are needed where an older output exists."""
+    """Add the argument ``--resume``. To replace an older output, ``--overwrite`` is needed as well."""
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -41,29 +46,29 @@ def add_resume_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the input, and what to take of it."""
+    """Add the arguments for the input, and for the part of it to read."""
     parser.add_argument(
         "input",
         metavar="INPUT",
         help="image: TIFF, folder or 'glob*.tif' of planes, OME-Zarr, zarr, N5, file.h5:/path, .npy, raw numbers",
     )
     group = parser.add_argument_group("input")
-    group.add_argument("--axes", help="a letter per axis, such as ZCYX, where the file is silent or wrong")
+    group.add_argument("--axes", help="a letter per axis, such as ZCYX, if the file does not tell them or is wrong")
     group.add_argument("--series", type=int, metavar="N", help="image of a file that has several")
     group.add_argument("--level", type=int, default=0, metavar="N", help="level of a pyramid (default: 0, the finest)")
     group.add_argument("--channel", metavar="NAME", help="number or name of a channel (default: all)")
     group.add_argument("--time", type=int, metavar="N", help="time point (default: all)")
     group.add_argument("--shape", type=numbers, metavar="Z,Y,X", help="voxels of raw numbers")
-    group.add_argument("--dtype", help="kind of raw numbers, such as uint16 or '>u2'")
-    group.add_argument("--offset", type=int, default=0, metavar="BYTES", help="where raw numbers begin")
+    group.add_argument("--dtype", help="data type of raw numbers, such as uint16 or '>u2'")
+    group.add_argument("--offset", type=int, default=0, metavar="BYTES", help="position of the first raw number")
     group.add_argument("--order", choices=["C", "F"], default="C", help="whether x (C) or z (F) varies fastest")
     group.add_argument(
-        "--missing-chunks", choices=["error", "fill"], default="error", help="what a chunk that is not there means"
+        "--missing-chunks", choices=["error", "fill"], default="error", help="what to do with a missing chunk"
     )
 
 
-def open_input(options: argparse.Namespace) -> Any:
-    """Open the input, as the arguments say."""
+def open_input(options: argparse.Namespace) -> FileSource:
+    """Open the input that the arguments describe."""
     from tilecore.formats.opening import open_source
 
     channel = options.channel
@@ -82,8 +87,8 @@ def open_input(options: argparse.Namespace) -> Any:
     )
 
 
-def as_dtype(name: str, text: str | None) -> Any:
-    """A kind of number by its name, such as ``uint16`` or ``>u2``; None if none was given."""
+def as_dtype(name: str, text: str | None) -> np.dtype[Any] | None:
+    """Data type for a name such as ``uint16`` or ``>u2``; None for None."""
     import numpy as np
 
     from tilecore.errors import ParameterError
@@ -93,35 +98,39 @@ def as_dtype(name: str, text: str | None) -> Any:
     try:
         dtype = np.dtype(text)
     except (TypeError, ValueError, SyntaxError) as error:
-        raise ParameterError.of(name, text, f"a kind of number, such as uint16 or '>f4', is needed: {error}") from error
+        raise ParameterError.of(name, text, f"must be a data type such as uint16 or '>f4': {error}") from error
     if dtype.kind not in "biufc":
-        raise ParameterError.of(name, text, "a kind of number, such as uint16 or '>f4', is needed")
+        raise ParameterError.of(name, text, "must be a data type such as uint16 or '>f4'")
     return dtype
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Whole numbers separated by commas."""
+    """Convert text with whole numbers separated by commas to a tuple."""
     return tuple(int(part) for part in text.split(","))
 
 
-def add_plan_arguments(parser: Any) -> None:
-    """Add ``--workers`` and ``--max-memory``, from which a plan follows."""
+def add_plan_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add the arguments ``--workers`` and ``--max-memory``, which the plan depends on."""
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
     parser.add_argument(
         "--max-memory",
         metavar="SIZE",
-        help="bound on what the tiles of all workers together take, such as 4GB (default: half of what is free)",
+        help="memory limit for all workers together, such as 4GB (default: half of the free memory)",
     )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a run."""
+    """Add the arguments for the options of a run."""
     group = parser.add_argument_group("run")
     add_plan_arguments(group)
-    group.add_argument("--executor", choices=["processes", "threads", "serial"])
+    group.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="who runs the tiles: processes (default), threads, serial, or one that another package brings",
+    )
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
     group.add_argument(
-        "--tile-shape", type=int, nargs="+", metavar="N", help="voxels a tile owns, per axis (default: chosen)"
+        "--tile-shape", type=int, nargs="+", metavar="N", help="shape of a tile, per axis [voxel] (default: chosen)"
     )
     group.add_argument("--retries", type=int, metavar="N", help="times a failed tile is tried again")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="seconds a tile may take")
@@ -129,7 +138,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_halo_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--halo``."""
+    """Add the argument ``--halo``."""
     parser.add_argument(
         "--halo",
         type=int,
@@ -140,24 +149,24 @@ def add_halo_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add ``--function`` and what it is called with."""
+    """Add the arguments ``--function`` and ``--kwargs``."""
     parser.add_argument(
         "--function",
         required=required,
         metavar="MODULE:NAME",
-        help="called with each block; modules are also looked for in this folder",
+        help="function that is called with each block; modules in the current folder are found, too",
     )
     parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
 
 
 def halo_of(options: argparse.Namespace) -> int | list[int] | None:
-    """The halo that was given."""
+    """Return the halo from the arguments; None if it was not given."""
     halo: list[int] | None = options.halo
     return halo[0] if halo and len(halo) == 1 else halo
 
 
 def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The further arguments of the function."""
+    """Return the function's further arguments, from ``--kwargs``."""
     from tilecore.errors import ParameterError
 
     text = options.kwargs
@@ -171,7 +180,7 @@ def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:
-    """What was given for the options of a run, as keyword arguments of the verbs; the rest is as the verbs have it."""
+    """Return the options of a run that were given, as keyword arguments for `map_tiles` and the other verbs."""
     shape = options.tile_shape
     given = {
         "workers": options.workers,

@@ -1,4 +1,4 @@
-"""``tilecore blobs``: the blobs of a volume as a table, a picture of them, and how they compare with the truth."""
+"""The subcommand ``tilecore blobs``: blobs of a volume as a table, with a picture, and a comparison with the truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ast
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tilecore.blobs.defaults import NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.cli.arguments import (
@@ -21,11 +21,16 @@ from tilecore.cli.arguments import (
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tilecore.blobs.table import Blobs
+
 __all__ = ["configure"]
 
 _OF_ALL_SCALES = {"diameter_um", "min_sigma", "max_sigma", "threshold", "threshold_rel", "exclude_border"}
 
-#: Options that tilecore's own detectors read; others read the last ones.
+#: Search options that each of tilecore's own detectors uses; other detectors use the last ones.
 _READ = {
     "log": _OF_ALL_SCALES | {"num_sigma", "log_scale"},
     "dog": _OF_ALL_SCALES | {"sigma_ratio"},
@@ -33,7 +38,7 @@ _READ = {
 }
 _READ_BY_OTHERS = {"param", "halo"}
 
-#: Options that are arguments of detect_blobs by the same name.
+#: Options that are passed to `detect_blobs` under the same name.
 _SOUGHT = (
     "detector",
     "min_sigma",
@@ -53,12 +58,12 @@ _SOUGHT = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
-    add_output_arguments(parser, "table to be made: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
-    _add_search_arguments(parser.add_argument_group("what is sought"))
-    group = parser.add_argument_group("what is shown")
-    group.add_argument("--picture", type=Path, metavar="PNG", help="picture to be made: projections with the blobs")
+    add_output_arguments(parser, "table to write: .csv, .parquet, .npy, .xml (cellfinder) or .geojson")
+    _add_search_arguments(parser.add_argument_group("search"))
+    group = parser.add_argument_group("results")
+    group.add_argument("--picture", type=Path, metavar="PNG", help="picture to write: projections with the blobs")
     group.add_argument("--truth", type=Path, metavar="FILE", help="table to compare with")
     group.add_argument(
         "--tolerance-um", type=float, metavar="D", help="largest distance from the truth (default: the median radius)"
@@ -68,8 +73,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def _add_search_arguments(group: Any) -> None:
-    """Add what is sought: without defaults, so that what was given is told from what was not."""
+def _add_search_arguments(group: argparse._ActionsContainer) -> None:
+    """Add the arguments of the search, without defaults, so that options that were given can be recognized."""
     group.add_argument(
         "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
     )
@@ -136,7 +141,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
-    """What is sought, as keyword arguments of detect_blobs."""
+    """Return the arguments of the search, for `detect_blobs`."""
     _refuse_what_is_not_read(options)
     _refuse_unknown_size(options)
     search = {name: value for name in _SOUGHT if (value := getattr(options, name)) is not None}
@@ -145,14 +150,14 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _refuse_what_is_not_read(options: argparse.Namespace) -> None:
-    """Refuse options that say nothing to the detector, and sigmas beside the diameter that they follow from."""
+    """Refuse options that the detector does not use, and sigmas together with a diameter."""
     from tilecore.errors import ParameterError
 
     read = _READ.get(options.detector, _READ_BY_OTHERS)
     for name in sorted(_READ["log"] | _READ["dog"] | _READ_BY_OTHERS):
         value = getattr(options, name)
         if value is not None and value is not False and value != [] and name not in read:
-            raise ParameterError.of(name, value, f"detector {options.detector!r} does not read it: leave it out")
+            raise ParameterError.of(name, value, f"detector {options.detector!r} does not use it: leave it out")
         if options.diameter_um is not None and value is not None and name in ("min_sigma", "max_sigma"):
             raise ParameterError.of(name, value, "the sigmas follow from diameter_um: give one or the other")
 
@@ -173,15 +178,15 @@ def _parameter(text: str) -> tuple[str, Any]:
 
     name, equals, value = text.partition("=")
     if not (name.isidentifier() and equals):
-        raise ParameterError.of("param", text, "NAME=VALUE is needed")
+        raise ParameterError.of("param", text, "must have the form NAME=VALUE")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
 
 
-def _hint(search: dict[str, Any], dtype: Any) -> str:
-    """What to look at where nothing was found: mostly it is the threshold."""
+def _hint(search: dict[str, Any], dtype: np.dtype[Any]) -> str:
+    """Return a hint for a search that found nothing: mostly the threshold is too high."""
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
     threshold = search.get("threshold", THRESHOLD[search["detector"]])
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
@@ -189,10 +194,10 @@ def _hint(search: dict[str, Any], dtype: Any) -> str:
     return f"blobs have a response above threshold={threshold:g}{relative}; {scaled}: try a lower one"
 
 
-def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
+def _summary(blobs: Blobs, n_channels: int, seconds: float) -> str:
     import numpy as np
 
-    shape = " x ".join(map(str, blobs.shape))
+    shape = " x ".join(map(str, blobs.shape or ()))
     where = shape if n_channels == 1 else f"{n_channels} channels of {shape}"
     text = f"{len(blobs)} blobs in {where} voxels, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
@@ -202,7 +207,7 @@ def _summary(blobs: Any, n_channels: int, seconds: float) -> str:
     return text
 
 
-def _tolerance(given: float | None, blobs: Any) -> float:
+def _tolerance(given: float | None, blobs: Blobs) -> float:
     import numpy as np
 
     radius = "radius_um" if "radius_um" in blobs.columns else "radius"
@@ -212,7 +217,7 @@ def _tolerance(given: float | None, blobs: Any) -> float:
 
 
 def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
-    """Refuse a picture that cannot be made before what it is to show is sought."""
+    """Refuse a picture that cannot be made, before the search."""
     if path is None:
         return
     from tilecore.errors import ParameterError
@@ -224,7 +229,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(volumes: dict[int, Any], blobs: Any, path: Path) -> None:
+def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path) -> None:
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 

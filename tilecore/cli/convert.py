@@ -1,10 +1,10 @@
-"""``tilecore convert``: an image from one kind of file into another, in parallel and within bounded memory."""
+"""The subcommand ``tilecore convert``: an image in another file format, in parallel and in bounded memory."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from tilecore.cli.arguments import (
     add_resume_argument,
@@ -16,26 +16,32 @@ from tilecore.cli.arguments import (
 )
 from tilecore.cli.outputs import check_outputs
 
+if TYPE_CHECKING:
+    from tilecore.geometry.boxes import Box
+
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
     parser.add_argument(
-        "output", metavar="OUTPUT", help="file to be made: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path"
+        "output",
+        metavar="OUTPUT",
+        help="file to write: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path, "
+        "or with a suffix that another package writes",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     add_resume_argument(parser)
-    parser.add_argument("--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part of the image; empty bounds are its own")
+    parser.add_argument("--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part of the image; empty bounds are its edges")
     group = parser.add_argument_group("output")
-    group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="voxels compressed as one piece")
-    group.add_argument("--shards", type=numbers, metavar="Z,Y,X", help="voxels in one file, of several chunks")
+    group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="shape of a chunk (compressed as a whole)")
+    group.add_argument("--shards", type=numbers, metavar="Z,Y,X", help="shape of a shard, a file of several chunks")
     group.add_argument(
-        "--codec", default="default", help="zstd, blosc, gzip, lzf or none, as the kind of file has them"
+        "--codec", default="default", help="compression: zstd, blosc, gzip, lzf or none, if the file format has it"
     )
     group.add_argument(
-        "--pyramid", action=argparse.BooleanOptionalAction, default=True, help="coarser levels of .ome.zarr"
+        "--pyramid", action=argparse.BooleanOptionalAction, default=True, help="write coarser levels of .ome.zarr"
     )
     group.add_argument("--ome-zarr-version", choices=["0.5", "0.4"], default="0.5")
     group.add_argument(
@@ -72,8 +78,8 @@ def _run(options: argparse.Namespace) -> None:
     print(Path(options.output))
 
 
-def _box(text: str, shape: tuple[int, ...]) -> Any:
-    """The box of ``z0:z1,y0:y1,x0:x1``; axes before these are whole."""
+def _box(text: str, shape: tuple[int, ...]) -> Box:
+    """Convert ``z0:z1,y0:y1,x0:x1`` to a box; axes before these are whole."""
     from tilecore.errors import ParameterError
     from tilecore.geometry.boxes import Box
 
@@ -88,16 +94,19 @@ def _box(text: str, shape: tuple[int, ...]) -> Any:
         except ValueError:
             colon = ""
         if not colon or not 0 <= bounds[-1][0] < bounds[-1][1] <= length:
-            raise ParameterError.of("crop", part, f"FIRST:LAST within 0:{length} is needed")
+            raise ParameterError.of("crop", part, f"must have the form FIRST:LAST, within 0:{length}")
     return Box([first for first, _ in bounds], [last for _, last in bounds])
 
 
 def _for_all(lengths: tuple[int, ...] | None, axes: str) -> tuple[int, ...] | None:
-    """Lengths given for z, y, x as lengths for all axes; the others get 1."""
+    """Extend lengths given for z, y, x to all axes; the other axes get 1."""
     if lengths is None or len(lengths) == len(axes):
         return lengths
     return (1,) * (len(axes) - len(lengths)) + lengths
 
 
-def _same(block: Any) -> Any:
+Same = TypeVar("Same")
+
+
+def _same(block: Same) -> Same:
     return block

@@ -1,20 +1,24 @@
-"""``tilecore info``: what an image file holds, without reading its voxels."""
+"""The subcommand ``tilecore info``: properties of an image file, without reading its voxels."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import add_source_arguments, open_input
+
+if TYPE_CHECKING:
+    from tilecore.formats.source import FileSource
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
 
@@ -29,7 +33,7 @@ def _run(options: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):{width}}  {_readable(name, value)}")
 
 
-def _facts(source: Any) -> dict[str, Any]:
+def _facts(source: FileSource) -> dict[str, Any]:
     info = source.info
     return {
         "path": source.path,
@@ -61,5 +65,5 @@ def _readable(name: str, value: Any) -> str:
     return str(value)
 
 
-def _times(shape: Any) -> str:
+def _times(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))

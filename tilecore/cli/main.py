@@ -1,4 +1,4 @@
-"""The command ``tilecore``: choose the subcommand, run it, say in one line what went wrong."""
+"""Main function of the command ``tilecore``: runs a subcommand, and reports an error in one line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from tilecore import __version__
 
 __all__ = ["SUBCOMMANDS", "main"]
 
-#: Each subcommand's module, and its line of help.
+#: Module and help text of each subcommand.
 SUBCOMMANDS = {
     "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
     "map": ("tilecore.cli.map", "apply a function to a volume"),
     "plan": ("tilecore.cli.plan", "show the tiles that would be chosen for a volume"),
-    "convert": ("tilecore.cli.convert", "write an image as a file of another kind"),
-    "info": ("tilecore.cli.info", "tell what an image file holds"),
-    "sample": ("tilecore.cli.sample", "get a volume to try things on"),
+    "convert": ("tilecore.cli.convert", "convert an image to another file format"),
+    "info": ("tilecore.cli.info", "show the properties of an image file"),
+    "sample": ("tilecore.cli.sample", "write a sample volume"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 if all is well, 1 if tiles failed, 2 if the input is wrong, 130 on Ctrl-C."""
+    """Run the command and exit: 0 for success, 1 if tiles failed, 2 for wrong input, 130 after Ctrl-C."""
     sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def _run(arguments: list[str]) -> int:
     options = _parser(arguments).parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    # Imported here: --help needs neither numpy nor any other part of the package.
+    # Imported only here: --help needs neither numpy nor any other part of the package.
     from tilecore.errors import TilecoreError, TileError
 
     try:
@@ -44,14 +44,14 @@ def _run(arguments: list[str]) -> int:
         print(f"tilecore {options.subcommand}: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        how = "; --resume goes on from there" if hasattr(options, "resume") else ""
+        how = "; --resume continues from there" if hasattr(options, "resume") else ""
         print(f"tilecore {options.subcommand}: interrupted{how}", file=sys.stderr)
         return 130
     return 0
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    """The parser; only the subcommand that is called is imported, which alone knows its options."""
+    """Build the parser; only the module of the called subcommand is imported, as it alone knows its options."""
     parser = argparse.ArgumentParser(
         prog="tilecore", description="Run functions over image volumes larger than memory, tile by tile, on every core."
     )
@@ -63,7 +63,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         help="how much to tell on stderr (default: %(default)s)",
     )
     subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    # "info" is a subcommand, and a level of the log.
+    # "info" is both a subcommand and a log level.
     start = 2 if arguments[:1] == ["--log-level"] else 0
     called = next((argument for argument in arguments[start:] if argument in SUBCOMMANDS), None)
     for name, (module, summary) in SUBCOMMANDS.items():

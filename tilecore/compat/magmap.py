@@ -1,4 +1,4 @@
-"""Names of ``magmap.cv.chunking``: ``from tilecore.compat import magmap as chunking``."""
+"""All names of ``magmap.cv.chunking``: ``from tilecore.compat import magmap as chunking``."""
 
 from tilecore.stacks.blob_merging import merge_blobs
 from tilecore.stacks.merging import get_split_stack_total_shape, merge_split_stack, merge_split_stack2

@@ -1,4 +1,4 @@
-"""Names of ``scout.utils``: ``from tilecore.compat import scout as utils``."""
+"""All names of ``scout.utils``: ``from tilecore.compat import scout as utils``."""
 
 from tilecore.stacks.boxes import box_slice_idx, extract_box, filter_points_in_box, insert_box
 from tilecore.stacks.chunks import chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points

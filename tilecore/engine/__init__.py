@@ -1,1 +1,1 @@
-"""The engine: functions mapped over tiles, results merged, runs recorded; paths wherever it takes arrays."""
+"""The engine maps functions over tiles, merges results and records runs; it takes paths wherever it takes arrays."""

@@ -1,4 +1,4 @@
-"""Cancelling: a run is ended from outside, by whoever holds the handle that it was given."""
+"""Cancelling of runs from outside, through an event that the caller passes as ``cancel=``."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ from tilecore.executors.base import Crew, Outcome
 
 __all__ = ["POLL_SECONDS", "Cancel", "check_cancel", "first_outcomes", "last_outcomes"]
 
-#: How often a run looks whether it is cancelled, at least.
+#: Longest time between two checks whether a run is cancelled [s].
 POLL_SECONDS = 0.05
 
 
 class Cancel(Protocol):
-    """Says whether a run is to end: a `threading.Event`, or anything else that can be asked in the same way."""
+    """Protocol of ``cancel=``: a `threading.Event`, or any object with the same method ``is_set``."""
 
     def is_set(self) -> bool:
-        """Whether the run is to end; once it is, it stays so."""
+        """Whether the run must end; once true, it stays true."""
         ...
 
 
 def check_cancel(cancel: Cancel | None) -> None:
-    """End a run that is cancelled.
+    """Raise an error if the run is cancelled.
 
     Raises
     ------
     RunCancelledError
+        If the run is cancelled.
     """
     if cancel is not None and cancel.is_set():
         raise RunCancelledError("the run was cancelled before its first tile")
 
 
 def first_outcomes(crew: Crew, cancel: Cancel | None) -> list[Outcome]:
-    """Wait for outcomes, unless the run is cancelled.
+    """Wait for outcomes until there are some or the run is cancelled.
 
     Raises
     ------
     RunCancelledError
-        Once there is nothing in work any more that cannot be stopped.
+        If the run is cancelled, once all running tasks that cannot be stopped have ended.
     """
     if cancel is None:
         return crew.wait()
@@ -51,11 +52,11 @@ def first_outcomes(crew: Crew, cancel: Cancel | None) -> list[Outcome]:
         check_cancel(cancel)
         return outcomes
     finally:
-        del outcomes  # a failure's exception leads to this frame: they would keep each other, and open files, alive
+        del outcomes  # a failure's exception refers to this frame: both, and open files, would stay
 
 
 def last_outcomes(crew: Crew) -> Iterator[Outcome]:
-    """Take back what can be taken back, and wait for the outcomes of all else."""
+    """Withdraw the waiting tasks, and wait for the outcomes of the running ones."""
     n_open = crew.withdraw()
     while n_open > 0:
         for outcome in crew.wait():

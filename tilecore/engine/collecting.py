@@ -1,30 +1,35 @@
-"""collect_tiles, iter_tiles, reduce_tiles: one result per tile, of any kind."""
+"""The functions `collect_tiles`, `iter_tiles` and `reduce_tiles`: one result of any type per tile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
+from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary
 from tilecore.engine.jobs import CollectJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
 from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
+from tilecore.engine.verb_options import TileOptions
 from tilecore.engine.verbs import takes_run_options
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
 
-# How far tiles may run ahead of the one whose result is folded next.
+Value = TypeVar("Value")
+Total = TypeVar("Total")
+
+# Largest number of tiles that may start ahead of the tile whose result is folded next.
 _LARGEST_LEAD = 1024
 
 
 @takes_run_options
 def iter_tiles(
-    function: Callable[..., Any],
-    source: Any,
+    function: Callable[..., Value],
+    source: SourceLike,
     *,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
@@ -32,33 +37,34 @@ def iter_tiles(
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> Iterator[tuple[Tile, Any]]:
-    """Apply a function to a volume, tile by tile, and yield each result as it is there.
+) -> Iterator[tuple[Tile, Value]]:
+    """Apply a function to a volume, tile by tile, and yield each result when it is ready.
 
     Parameters
     ----------
     function : callable
-        ``function(block, **kwargs)``, with one block for each source; returns anything
+        ``function(block, **kwargs)``, with one block for each source. It returns any object
         that can be pickled. Large arrays come back through shared memory.
     source, tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `map_tiles`.
+        As for `map_tiles`.
 
     Yields
     ------
     tile : Tile
+        The tile.
     result : object
-        In the order in which tiles finish. No more tiles are begun than the caller takes.
+        Result of the function. Tiles come in the order in which they finish; no more are started than the caller takes.
 
     Raises
     ------
     TileError
-        If tiles failed: at once, or after all others (``on_error="finish"``).
+        If tiles failed: at once, or after all others have finished (``on_error="finish"``).
     ParameterError, ParameterTypeError, WorkerError
-        As of `map_tiles`; before the first result.
+        As for `map_tiles`; raised before the first result.
 
     Notes
     -----
-    Workers end when the iterator is exhausted, closed or dropped.
+    Workers end when the iterator is exhausted, closed or deleted.
 
     Examples
     --------
@@ -76,8 +82,8 @@ def iter_tiles(
 
 @takes_run_options
 def collect_tiles(
-    function: Callable[..., Any],
-    source: Any,
+    function: Callable[..., Value],
+    source: SourceLike,
     *,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
@@ -85,13 +91,13 @@ def collect_tiles(
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> list[Any]:
-    """Apply a function to a volume, tile by tile, and list the results.
+) -> list[Value]:
+    """Apply a function to a volume, tile by tile, and return the list of results.
 
     Parameters
     ----------
     function, source, tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Returns
     -------
@@ -101,7 +107,7 @@ def collect_tiles(
     Raises
     ------
     TileError, ParameterError, ParameterTypeError, WorkerError
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Examples
     --------
@@ -116,34 +122,52 @@ def collect_tiles(
     return [results[number] for number in range(one.grid.size)]
 
 
+@overload
+def reduce_tiles(
+    function: Callable[..., Value],
+    combine: Callable[[Value, Value], Value],
+    source: SourceLike,
+    *,
+    initial: None = None,
+    **options: Unpack[TileOptions],
+) -> Value | Any: ...
+@overload
+def reduce_tiles(
+    function: Callable[..., Value],
+    combine: Callable[[Total, Value], Total],
+    source: SourceLike,
+    *,
+    initial: Total,
+    **options: Unpack[TileOptions],
+) -> Total: ...
 @takes_run_options
 def reduce_tiles(
     function: Callable[..., Any],
     combine: Callable[[Any, Any], Any],
-    source: Any,
+    source: SourceLike,
     *,
-    initial: Any = None,
+    initial: object = None,
     tile_shape: int | Sequence[int] | None = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     **run: Unpack[RunOptions],
-) -> Any:
-    """Apply a function to a volume, tile by tile, and fold the results into one.
+) -> object:
+    """Apply a function to a volume, tile by tile, and combine the results into one.
 
     Parameters
     ----------
     function : callable
-        As of `iter_tiles`.
+        As for `iter_tiles`.
     combine : callable
-        ``combine(total, result)`` gives the new total; called in this process.
+        ``combine(total, result)`` returns the new total; it is called in this process.
     source : array_like, path, or list of them
-        As of `map_tiles`.
+        As for `map_tiles`.
     initial : object, optional
-        The total to begin with. Default: the first tile's result.
+        Start value of the total. Default: the first tile's result.
     tile_shape, halo, boundary, kwargs, pass_tile, **run
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Returns
     -------
@@ -153,13 +177,13 @@ def reduce_tiles(
     Raises
     ------
     TileError, ParameterError, ParameterTypeError, WorkerError
-        As of `iter_tiles`.
+        As for `iter_tiles`.
 
     Notes
     -----
-    Results are folded in the order of the tiles, whatever the order in which they finish,
-    so that sums of floats are the same to the last bit; a result is dropped once it is
-    folded, and only those that overtook an earlier tile are kept until then, a limited number.
+    Results are combined in the order of the tiles, however they finish, so that sums of floats
+    are the same to the last bit. A result is dropped once it is combined; only results that came
+    before an earlier tile's are kept until then, and their number is limited.
 
     Examples
     --------
@@ -172,24 +196,24 @@ def reduce_tiles(
     one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run, may_start=fold.may_start)
     for task, result in _results(one):
         fold.add(task.number, result)
-        del result  # its memory is used again once the last reference is gone
+        del result  # its memory is reused once the last reference is deleted
     return fold.total
 
 
 class _Fold:
-    """Folds results in the order of the tiles, and keeps few that came early."""
+    """Combines results in the order of the tiles, and keeps a limited number of early ones."""
 
-    def __init__(self, combine: Callable[[Any, Any], Any], initial: Any) -> None:
+    def __init__(self, combine: Callable[[Any, Any], Any], initial: object) -> None:
         self.total = initial
         self._combine, self._has_total = combine, initial is not None
         self._early: dict[int, Any] = {}
         self._due = 0
 
     def may_start(self, task: TileTask) -> bool:
-        """Hold back tiles that are far ahead of the one that is due: their results would have to wait."""
+        """Whether a task may start: not if its tile is far ahead of the next one to combine."""
         return task.number < self._due + _LARGEST_LEAD
 
-    def add(self, number: int, result: Any) -> None:
+    def add(self, number: int, result: object) -> None:
         self._early[number] = result
         while self._due in self._early:
             value = self._early.pop(self._due)
@@ -200,7 +224,7 @@ class _Fold:
 
 def _prepare(
     function: Callable[..., Any],
-    source: Any,
+    source: SourceLike,
     tile_shape: int | Sequence[int] | None,
     halo: HaloLike | None,
     boundary: Boundary,

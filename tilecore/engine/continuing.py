@@ -1,4 +1,4 @@
-"""What is written down of a run, and what is there of an earlier one to go on with."""
+"""Records of runs: what a run writes down, and what it can continue of an earlier run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["Record", "is_beside", "open_record"]
 
 @dataclass(frozen=True)
 class Record:
-    """What is written down of a run.
+    """Record of a run: its description and its journal.
 
     Attributes
     ----------
     run : dict or None
-        What makes it the same run, tile shape included; None if nothing is written down.
+        Fingerprint of the run, tile shape included; None if nothing is recorded.
     journal : Journal or None
+        Open journal of the run; None if there is none.
     is_finished : bool
-        Whether the outputs that were asked for are there already, complete.
+        Whether all outputs exist already and are complete.
     """
 
     run: dict[str, Any] | None = None
@@ -38,20 +39,20 @@ class Record:
 
 
 def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Record:
-    """Open the journal that was asked for, or that belongs to the outputs.
+    """Open the journal that the caller asked for, or that belongs to the outputs.
 
-    Nothing of an earlier run is lost where the call is refused.
+    If the call is refused, nothing of an earlier run is lost.
 
     Raises
     ------
     ParameterError
-        If there is nothing to continue, or outputs would be gone with this process.
+        If there is no journal to continue, or the outputs would not outlive this process.
     OutputExistsError
-        If an output exists and is not to be replaced.
+        If an output exists and may not be replaced.
     MissingFileError
-        If the journal's folder is not there.
+        If the journal's folder does not exist.
     JournalError
-        If the file is no journal, or in use.
+        If the file is not a journal, or is in use.
     """
     options = request.options
     path = _journal_path(request, outputs)
@@ -61,7 +62,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         _remove_stale(outputs, None)
         return Record()
     if not path.parent.is_dir():
-        raise MissingFileError.of("journal", str(path), "there is no such folder; make it first")
+        raise MissingFileError.of("journal", str(path), "there is no such folder; create it first")
     dtypes = () if outputs is None else outputs.asked_dtypes
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes)
     whole = run | {"tile_shape": None if request.planned else list(request.grid.tile_shape)}
@@ -80,43 +81,43 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
 
 
 def _journal_path(request: Request, outputs: Outputs | None) -> Path | None:
-    """Where the journal is to be; None if there is to be none."""
+    """Path of the journal; None if the run has none."""
     options = request.options
     path = options.journal_path(None if outputs is None else outputs.journal_path)
     if path is None and options.resume:
         what = "journal= a path" if outputs is None else "out= a path, or journal= one"
-        raise ParameterError(f"resume=True: there is no journal to continue; give {what}")
+        raise ParameterError(f"resume=True: there is no journal to continue; set {what}")
     if path is None or outputs is None or outputs.persist:
         return path
-    if not options.asks_for_journal:  # nobody did: beside a file that is one output of several
+    if not options.asks_for_journal:  # default path beside a file that is one output of several
         return None
     raise ParameterError.of(
-        "journal", str(path), "needs outputs on disk that are no sources: what is done must be there later"
+        "journal", str(path), "needs outputs on disk that are not sources, as finished tiles must still exist later"
     )
 
 
 def _remove_stale(outputs: Outputs | None, path: Path | None) -> None:
-    """Remove a journal of an output that this run makes anew, or continues by another journal."""
+    """Remove the old journal of an output that this run writes from the start, or continues by another journal."""
     beside = None if outputs is None else outputs.journal_path
     if beside is not None and not _are_same(beside, path) and is_journal(beside):
         Journal(beside, {}).remove()
 
 
 def _agree(journal: Journal, outputs: Outputs | None) -> None:
-    """Have journal and outputs speak of each other."""
+    """Make the journal and the outputs refer to each other."""
     if outputs is None:
         return
-    # Where no tile is done there is nothing to continue: an output may have been half made when its run died.
+    # Without finished tiles there is nothing to continue: an output may be half created when its run dies.
     if journal.continues and not (journal.has_tiles and outputs.adopt(journal.outputs)):
         journal.restart()
     journal.outputs = outputs.tokens
 
 
 def is_beside(journal: Journal, outputs: Outputs) -> bool:
-    """Whether a journal lies where nobody asked for it: beside the output, with which it goes."""
+    """Whether the journal has its default path beside the output, with which it is removed."""
     return _are_same(journal.path, outputs.journal_path)
 
 
 def _are_same(path: Path | None, other: Path | None) -> bool:
-    """Whether two paths, however they are written, lead to one file."""
+    """Whether two paths lead to the same file, however they are written."""
     return path is not None and other is not None and os.path.realpath(path) == os.path.realpath(other)

@@ -1,45 +1,52 @@
-"""What a function says of itself: the context it needs, and the array that its results make."""
+"""Declarations of functions: the context that a function needs, and the array that its results make."""
 
 from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tilecore.errors import ParameterError, ParameterTypeError
+
+if TYPE_CHECKING:
+    from tilecore.array_types import DTypesLike
+    from tilecore.arrays.padding import Boundary
+    from tilecore.geometry.per_axis import HaloLike
+    from tilecore.geometry.placement import ScaleLike
 
 __all__ = ["Declared", "declare", "first_given"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
-# Where `declare` keeps what it was told.
+# Name of the attribute in which `declare` stores the declarations.
 _KEPT = "__tilecore__"
 
-# Whose attributes say something of what they do; those of other objects may be there for other reasons.
+# Types whose attributes are declarations; other objects may have attributes of these names for other reasons.
 _CODE = (types.FunctionType, types.MethodType, functools.partial)
 _OF_CODE_ALONE = ("dtype", "scale", "name")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a function says of itself, for the arguments that it will get; None each: nothing.
+    """Declarations of a function, for the arguments that it will get; None where it declares nothing.
 
     Attributes
     ----------
     halo : HaloLike
-        Context that it needs around a tile [voxel].
+        Context that the function needs around a tile [voxel].
     boundary : Boundary
-        What its blocks have beyond the volume.
+        Boundary mode or value beyond the volume's edges.
     dtype : dtype_like, or sequence of them
-        Of its results.
+        Data type of the results.
     scale : number or sequence of numbers
-        Voxels of its result per voxel of the volume.
+        Number of result voxels per voxel of the volume.
     columns : sequence of str
-        Of a detector: what stands behind the positions.
+        For a detector: names of the columns after the positions.
     name : str
-        What a run of it is called where it is shown.
+        Name of the run in messages.
     """
 
     halo: Any = None
@@ -51,22 +58,22 @@ class Declared:
 
     @classmethod
     def of(cls, function: Callable[..., Any], arguments: Mapping[str, Any] | None = None) -> Self:
-        """Ask a function, or what it wraps.
+        """Read the declarations of a function, or of the function that it wraps.
 
         Parameters
         ----------
         function : callable
-            One that was given to `declare`, or has attributes of these names. What they hold are
-            the values, or functions of its arguments that give them. `functools.partial` is
-            looked into, and the method ``__call__`` of an object. An object's own attributes
-            dtype, scale and name are there for other reasons, and say nothing.
+            Function that was given to `declare`, or that has attributes of these names. Their values are the
+            declarations, or functions that compute them from the arguments. Also read are functions inside
+            `functools.partial`, and the method ``__call__`` of an object. The attributes dtype, scale and
+            name of an object itself have other meanings and are not read.
         arguments : mapping, optional
-            That it will be called with, besides its blocks.
+            Arguments that the function will be called with, besides its blocks.
 
         Raises
         ------
         ParameterError
-            If a function that is to give a value fails.
+            If a function that computes a declaration fails.
         """
         layers, arguments = _layers(function), dict(arguments or {})
         while isinstance(function, functools.partial):
@@ -80,46 +87,46 @@ class Declared:
 
 def declare(
     *,
-    halo: Any = None,
-    boundary: Any = None,
-    dtype: Any = None,
-    scale: Any = None,
-    columns: Any = None,
-    name: Any = None,
+    halo: HaloLike | Callable[..., HaloLike] | None = None,
+    boundary: Boundary | Callable[..., Boundary] = None,
+    dtype: DTypesLike | Callable[..., DTypesLike] = None,
+    scale: ScaleLike | Callable[..., ScaleLike] | None = None,
+    columns: Sequence[str] | Callable[..., Sequence[str]] | None = None,
+    name: str | Callable[..., str] | None = None,
 ) -> Callable[[Function], Function]:
-    """Say what a function needs, so that no caller has to: a decorator.
+    """Declare what a function needs, so that callers need not pass it: a decorator.
 
-    Each is a value, or a function that gets the arguments of a run (``kwargs``, ``params``) and
-    gives the value. What a caller gives himself comes first.
+    Each declaration is a value, or a function that computes the value from the arguments of a run
+    (``kwargs``, ``params``). Values that a caller passes are used first.
 
     Parameters
     ----------
     halo : int, sequence of int, or sequence of (int, int)
         Context around a tile [voxel].
     boundary : {"reflect", "symmetric", "edge", "wrap", "constant"} or number
-        What blocks have beyond the volume's edges.
+        Boundary mode or value beyond the volume's edges.
     dtype : dtype_like, or sequence of them
-        Of the results of `map_tiles`.
+        Data type of the results of `map_tiles`.
     scale : number or sequence of numbers
-        Voxels of the result per voxel of the volume, of `map_tiles`.
+        Number of result voxels per voxel of the volume, for `map_tiles`.
     columns : sequence of str
-        Of a detector of `detect_blobs`: what stands behind the positions.
+        For a detector of `detect_blobs`: names of the columns after the positions.
     name : str
-        What the run is called where it is shown. Default: the function's own.
+        Name of the run in messages. Default: the function's own name.
 
     Returns
     -------
     callable
-        Takes a function, and returns the same function.
+        Decorator that returns the same function.
 
     Raises
     ------
     ParameterTypeError
-        If what is decorated can have no attributes.
+        If the decorated object cannot have attributes.
 
     Notes
     -----
-    Process-safety: read by the calling process alone, before any work.
+    Process-safety: only the calling process reads declarations, before any work.
 
     Examples
     --------
@@ -140,27 +147,27 @@ def declare(
             setattr(function, _KEPT, {**(_attribute(function, _KEPT) or {}), **declared})
         except AttributeError as error:
             raise ParameterTypeError.of(
-                "function", function, f"what is declared cannot be kept ({error}); wrap it in a function of your own"
+                "function", function, f"the declarations cannot be stored ({error}); wrap the object in a function"
             ) from error
         return function
 
     return decorate
 
 
-def first_given(*values: Any) -> Any:
-    """The first that is not None: what the caller has said, what the function declares, what else there is."""
+def first_given(*values: Value | None) -> Value | None:
+    """Return the first value that is not None, such as the caller's, the declared one, or the default."""
     return next((value for value in values if value is not None), None)
 
 
-def _layers(function: Any) -> list[Any]:
-    """A function and those in it, the outermost first: of partial functions, and of objects that are called."""
+def _layers(function: object) -> list[Any]:
+    """A function and the functions inside it, the outermost first: partial functions, and callable objects."""
     if isinstance(function, functools.partial):
         return [function, *_layers(function.func)]
     return [function] if isinstance(function, _CODE) else [function, getattr(function, "__call__", None)]  # noqa: B004
 
 
-def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> Any:
-    """What the outermost of several functions says under a name."""
+def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> object:
+    """Declaration of a name by the outermost layer that has one; None if none has."""
     for layer in layers:
         value = (_attribute(layer, _KEPT) or {}).get(name)
         if value is None and (name not in _OF_CODE_ALONE or isinstance(layer, _CODE)):
@@ -170,15 +177,15 @@ def _told(layers: list[Any], name: str, arguments: Mapping[str, Any]) -> Any:
     return None
 
 
-def _attribute(layer: Any, name: str) -> Any:
-    """An attribute that is there: some objects make up any that they are asked for."""
+def _attribute(layer: object, name: str) -> Any:
+    """Attribute that really exists, otherwise None; some objects make up any attribute that is asked for."""
     layer = getattr(layer, "__func__", layer)
     is_there = hasattr(type(layer), name) or name in getattr(layer, "__dict__", ())
     return getattr(layer, name) if is_there else None
 
 
-def _value(value: Any, layer: Any, name: str, arguments: Mapping[str, Any]) -> Any:
-    """A value, or what a function says that it is for these arguments, and for the object whose method declares it."""
+def _value(value: object, layer: object, name: str, arguments: Mapping[str, Any]) -> object:
+    """Return a declared value, or compute it from the arguments (and the object, if a method declares it)."""
     if not callable(value) or isinstance(value, type):
         return value
     owner = [layer.__self__] if isinstance(layer, types.MethodType) else []
@@ -187,6 +194,6 @@ def _value(value: Any, layer: Any, name: str, arguments: Mapping[str, Any]) -> A
     except Exception as error:
         called = getattr(layer, "__qualname__", None) or repr(layer)
         raise ParameterError(
-            f"the {name} that {called} declares is not known for {arguments} ({error}): give the arguments that it "
-            f"asks for, or say the {name} yourself"
+            f"the {name} that {called} declares cannot be computed for {arguments} ({error}): pass the arguments it "
+            f"needs, or pass {name}= yourself"
         ) from error

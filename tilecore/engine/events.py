@@ -1,4 +1,4 @@
-"""What happens in a run, told to whoever listens."""
+"""Events of a run, which observers receive."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """What all events tell.
+    """Base class of the events of a run.
 
     Attributes
     ----------
     time : float
-        When it happened, since 1970 [s].
+        Time of the event, since 1970 [s].
     run : str
-        Tells one run from all others; the same in all events of a run.
+        Identity of the run, the same in all of its events.
     """
 
     time: float = field(default_factory=time.time)
@@ -42,22 +42,22 @@ class RunEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(RunEvent):
-    """A run begins; tells its plan.
+    """A run begins; the event describes its plan.
 
     Attributes
     ----------
     n_tiles : int
-        Tiles in all.
+        Number of tiles.
     n_done : int
-        Those that an earlier run, which this one continues, has finished.
+        Number of tiles that an earlier run, which this one continues, has finished.
     n_voxels : int
-        Voxels that the tiles own together.
+        Number of voxels that the tiles own together.
     workers : int
-        Tiles worked on at once.
+        Number of tiles worked on at once.
     grid : TileGrid or None
         The tiles.
     name : str
-        What the run is called where it is shown: the function's name.
+        Name of the run in messages: the function's name.
     """
 
     n_tiles: int
@@ -70,22 +70,23 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class TileDone(RunEvent):
-    """A tile is finished and its result is where it belongs.
+    """A tile is finished, and its result is written or ready for the caller.
 
     Attributes
     ----------
     tile : Tile
+        The tile.
     seconds : float
-        How long its function took in the worker.
+        Time of the function in the worker [s].
     worker : int
-        Which worker's place ran it, from 0.
+        Number of the worker's place, from 0.
     peak_bytes : int or None
-        The most memory that the worker's process has had by then; looked at ten times a second, so that shorter
-        tiles may tell what an earlier one saw. None where the system does not tell.
+        Largest memory that the worker's process has used so far [byte], measured ten times a second: for shorter
+        tiles it may come from an earlier tile. None if the system does not tell.
     bytes_read : int
-        Of the boxes read for it, as voxels in memory, whatever they take in a file.
+        Size of the boxes read for the tile, as voxels in memory, not in a file [byte].
     bytes_written : int
-        Of its results, likewise; 0 where they go to the caller.
+        Size of the tile's results, likewise; 0 if they go to the caller [byte].
     """
 
     tile: Tile
@@ -98,7 +99,7 @@ class TileDone(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class _FailedAttempt(RunEvent):
-    """What is told of an attempt at a tile that failed."""
+    """Data of a failed attempt at a tile."""
 
     tile: Tile
     failure: TileFailure
@@ -114,22 +115,26 @@ class TileRetried(_FailedAttempt):
     Attributes
     ----------
     tile : Tile
+        The tile.
     failure : TileFailure
+        Description of the failure.
     seconds : float
+        Time of the attempt [s].
     worker : int
+        Number of the worker's place, from 0.
     peak_bytes : int or None
-        As of `TileDone`; None also where the worker died.
+        As for `TileDone`; None also if the worker died.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class TileFailed(_FailedAttempt):
-    """A tile failed for good; the attributes are those of `TileRetried`."""
+    """A tile failed and is not tried again; the attributes are those of `TileRetried`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunWaits(RunEvent):
-    """No tile has ended for some seconds; told again and again, so that observers can say that the run goes on."""
+    """No tile has ended for some seconds; sent repeatedly, so that observers can show that the run goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +144,15 @@ class RunEnded(RunEvent):
     Attributes
     ----------
     seconds : float
+        Time of the run [s].
     n_done : int
-        Tiles finished in this run.
+        Number of tiles finished in this run.
     n_failed : int
+        Number of tiles that failed.
     complete : bool
         Whether every tile is finished.
     cancelled : bool
-        Whether it ended because somebody set ``cancel=``.
+        Whether the run ended because its ``cancel`` event was set.
     """
 
     seconds: float
@@ -156,12 +163,12 @@ class RunEnded(RunEvent):
 
 
 Event: TypeAlias = RunStarted | TileDone | TileRetried | TileFailed | RunWaits | RunEnded
-#: Called with every event of a run, in the calling thread; what it raises ends the run.
+#: Function that is called with every event of a run, in the calling thread; an exception from it ends the run.
 Observer: TypeAlias = Callable[[Event], None]
 
 
 def announcer(observers: Iterable[Observer]) -> Observer:
-    """One observer that passes events on to several, in their order."""
+    """Return one observer that passes events on to several observers, in order."""
     listeners = tuple(observers)
 
     def announce(event: Event) -> None:

@@ -1,7 +1,7 @@
-"""The mark of a finished output: which run has made it, kept with the file as an attribute of it.
+"""Marks of finished outputs: which run has made a file, stored as an extended attribute of the file.
 
-It goes where the file goes and is gone with it, and it takes no file of its own. File systems that keep no such
-attributes have no marks: then a run that is asked for again does not know its own output.
+The mark stays with the file, is deleted with it, and needs no file of its own. On file systems without extended
+attributes there are no marks; a repeated run then does not recognize its own output.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ def mark_finished(path: Path, run: dict[str, Any]) -> None:
     Parameters
     ----------
     path : Path
+        The output.
     run : dict
-        Its fingerprint.
+        Fingerprint of the run.
     """
-    with contextlib.suppress(OSError, AttributeError):  # no attributes here, or none on this system
+    with contextlib.suppress(OSError, AttributeError):  # no extended attributes on this file system or this system
         os.setxattr(path, _NAME, _mark(path, run))
 
 
 def is_finished(path: Path, run: dict[str, Any]) -> bool:
-    """Whether an output is the complete one of a run, and has not been changed since."""
+    """Whether an output was completed by this run, and has not been changed since."""
     with contextlib.suppress(OSError, AttributeError):
         return os.getxattr(path, _NAME) == _mark(path, run)
     return False

@@ -1,4 +1,4 @@
-"""Outputs that are also inputs: told apart before any work, and done right where that is asked for."""
+"""Outputs that are also inputs: found before any work, and written safely if the caller allows it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Reach
 from tilecore.arrays.extents import Extent, overlap, repeats
 from tilecore.arrays.kinds import access_of
@@ -20,26 +21,29 @@ __all__ = ["kept_apart"]
 
 
 def kept_apart(outputs: Sequence[Output], inputs: Inputs, *, inplace: bool, tilewise: bool) -> list[Output]:
-    """Refuse outputs that share voxels with another array, or have them written so that it does no harm.
+    """Refuse outputs that share voxels with another array, or choose a way to write them without harm.
 
     Parameters
     ----------
     outputs : sequence of Output
+        The outputs.
     inputs : Inputs
+        The sources.
     inplace : bool
         Whether an output may be a source.
     tilewise : bool
-        Whether a tile's results depend on the voxels alone that they take the place of.
+        Whether a tile's results depend only on the voxels that they replace.
 
     Raises
     ------
     ParameterError
+        If outputs share voxels, or an output is a source without `inplace`.
     """
     extents = [output.extents for output in outputs]
     if any(repeats(each) for of_one in extents for each in of_one):
-        raise ParameterError("out: several voxels of the output lie in one place; give an array of its own")
+        raise ParameterError("out: several voxels of the output lie in the same place; give another array")
     if any(overlap(*pair) for pair in itertools.combinations(extents, 2)):
-        raise ParameterError("out: two outputs share memory or a file; give each its own")
+        raise ParameterError("out: two outputs share memory or a file; give each output its own")
     return [
         _apart(output, [source for source in inputs.extents if overlap(output.extents, source)], inplace, tilewise)
         for output in outputs
@@ -52,7 +56,7 @@ def _apart(output: Output, shared: list[tuple[Extent, ...]], inplace: bool, tile
     if not inplace:
         raise ParameterError(
             "out shares memory or a file with a source, and tiles would read what others have written: "
-            "give another array, or say inplace=True"
+            "give another array, or pass inplace=True"
         )
     assert isinstance(output, GivenOutput)
     if tilewise and all(_is_same_array(output.extents, source) for source in shared):
@@ -61,19 +65,19 @@ def _apart(output: Output, shared: list[tuple[Extent, ...]], inplace: bool, tile
 
 
 def _is_same_array(one: tuple[Extent, ...], other: tuple[Extent, ...]) -> bool:
-    """Whether two arrays have each voxel in the same place."""
+    """Whether two arrays store each voxel at the same place in memory or in a file."""
     return len(one) == len(other) and all(
         mine.space == yours.space and _layout(mine) == _layout(yours) for mine, yours in zip(one, other, strict=True)
     )
 
 
-def _layout(extent: Extent) -> Any:
+def _layout(extent: Extent) -> tuple[int, tuple[int, ...], tuple[int, ...], int] | None:
     array = extent.voxels
     return array if array is None else (array.ctypes.data, array.shape, array.strides, array.itemsize)
 
 
 class _ByThisProcess(Output):
-    """A source that is written by this process alone: a tile whose worker dies is still what it was."""
+    """A source that only this process writes, so that a tile is unchanged if its worker dies."""
 
     def __init__(self, given: GivenOutput) -> None:
         super().__init__(given.asked)
@@ -81,45 +85,47 @@ class _ByThisProcess(Output):
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Those of the source."""
+        """Extents of the source."""
         return self._source.extents
 
     def writable(self, reach: Reach) -> None:
-        """By no worker."""
+        """Return None, as no worker may write."""
 
 
 class _ThroughTemporary(Output):
-    """A source that is written once all tiles are done, from a temporary array, or file where it is one itself."""
+    """A source that is written after all tiles are done, from a temporary array, or a file if it is a file itself."""
 
     def __init__(self, given: GivenOutput) -> None:
         super().__init__(given.asked)
         self._source, self.given, self.units = given, given.given, given.units
         shape, stamps = tuple(given.array.shape), access_of(given.array).stamps()
         self._temporary: Output = NewOutput(shape, given.asked)
-        if stamps is not None and given.array.dtype.kind in "biufc":  # never named so: removed in the end
+        if stamps is not None and given.array.dtype.kind in "biufc":  # this file is removed at the end
             self._temporary = FileOutput(prepare_sink(f"{stamps['path']}.npy", shape, overwrite=True), given.asked)
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Those of the source."""
+        """Extents of the source."""
         return self._source.extents
 
     def make(self, dtype: np.dtype[Any]) -> None:
-        """Make what holds the results for the time being."""
+        """Create the temporary array or file."""
         self._temporary.make(dtype)
         self.array = self._temporary.array
 
     def writable(self, reach: Reach) -> Any | None:
-        """As the temporary is."""
+        """The temporary array in the form in which workers write into it; None if only this process can."""
         return self._temporary.writable(reach)
 
-    def commit(self) -> Any:
-        """Copy the results over the source."""
-        self._source.array[...] = np.asarray(getattr(self.array, "target", self.array))
+    def commit(self) -> ReadableArray:
+        """Copy the results into the source, and return the source."""
+        array: Any = self._source.array
+        array[...] = np.asarray(getattr(self.array, "target", self.array))
         self.discard()
-        return self._source.array
+        done: ReadableArray = array
+        return done
 
     def discard(self) -> None:
-        """Let go of the temporary."""
+        """Remove the temporary array or file."""
         self.array = None
         self._temporary.discard()

@@ -1,4 +1,4 @@
-"""Inputs: whatever a caller gives as a volume, and which of its axes are which."""
+"""Inputs: the sources that a caller gives as volumes, and the meaning of their axes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import OneSource, ReadableArray, SourceLike
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
@@ -30,36 +31,36 @@ class Inputs:
     Attributes
     ----------
     arrays : tuple of array_like
-        As they were opened; the first gives the volume.
+        The opened sources; the first one is the volume.
     info : ImageInfo or None
-        What the volume's file says of it.
+        Properties of the volume from its file; None if it is not a file.
     """
 
     arrays: tuple[Any, ...]
     info: ImageInfo | None
 
     @classmethod
-    def of(cls, source: Any) -> Inputs:
-        """Turn one source, or a list of sources, into arrays that can be cut by slices.
+    def of(cls, source: SourceLike) -> Inputs:
+        """Open one source or a list of sources, as arrays that are indexed by slices.
 
         Parameters
         ----------
         source : array_like, path, or list of them
-            An ndarray, memmap, SharedArray, SharedMemory, anything with a shape, a dtype and
-            slices (zarr, a source of `open_source`), or the path of an image file. Of several,
-            the first gives the volume; the others agree with its axes, as far as both have them.
+            An ndarray, memmap, SharedArray, SharedMemory, any object with a shape, a dtype and
+            slices (zarr, a source of `open_source`), or the path of an image file. If there are several,
+            the first is the volume; the others must agree with its axes, as far as both have them.
 
         Raises
         ------
         ParameterError
             If shapes differ.
         ParameterTypeError
-            If it is no array, or one of Python objects.
+            If a source is not an array, or is an array of Python objects.
         MissingFileError, UnreadableFileError
             If a path does not lead to an array.
         """
-        several = isinstance(source, (list, tuple))
-        arrays = tuple([_opened(each) for each in (source if several else [source])])
+        given: list[Any] | tuple[Any, ...] = source if isinstance(source, (list, tuple)) else [source]
+        arrays = tuple([_opened(each) for each in given])
         if not arrays:
             raise ParameterError.of("source", source, "at least one array is needed")
         first = tuple(arrays[0].shape)
@@ -72,7 +73,7 @@ class Inputs:
 
     @functools.cached_property
     def accesses(self) -> tuple[Access, ...]:
-        """How each source is reached, as it was when it was first asked: a file may be replaced meanwhile."""
+        """Access to each source, fixed at first use, because a file may be replaced later."""
         return tuple([access_of(array) for array in self.arrays])
 
     @property
@@ -82,21 +83,21 @@ class Inputs:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """What of the volume is decoded as one piece [voxel]; None if every voxel can be read alone."""
+        """Shape of a chunk of the volume, which is decoded as a whole [voxel]; None if each voxel can be read alone."""
         chunks = getattr(self.arrays[0], "chunks", None)
         return None if chunks is None else tuple([int(each) for each in chunks[: len(self.shape)]])
 
     @property
     def extents(self) -> list[tuple[Extent, ...]]:
-        """Where the voxels of each source lie."""
+        """Extents of the voxels of each source."""
         return [access.extents for access in self.accesses]
 
     def for_workers(self, reach: Reach) -> tuple[Any, ...]:
-        """The form in which workers read each source; None for those that they cannot reach."""
+        """Each source in the form in which workers read it; None for sources that they cannot reach."""
         return tuple([access.readable(reach) for access in self.accesses])
 
     def bytes_of(self, box: Box) -> int:
-        """Bytes of a box of the volume in all sources."""
+        """Size of a box of the volume in all sources together [byte]."""
         n_bytes = 0
         for array in self.arrays:
             n_axes = min(len(array.shape), box.ndim)
@@ -105,57 +106,59 @@ class Inputs:
         return n_bytes
 
     def stamps(self) -> list[Any]:
-        """What the files behind the sources say of themselves."""
+        """Names, sizes and times of change of the files behind each source."""
         return [access.stamps() for access in self.accesses]
 
     def check_unchanged(self, before: list[Any], written: Sequence[Hashable]) -> None:
-        """Refuse the results if a source was changed while they were computed, other than by the run itself.
+        """Raise an error if a source was changed during the run, except by the run itself.
 
         Parameters
         ----------
         before : list
-            What `stamps` gave.
+            Result of `stamps` at the start of the run.
         written : sequence of hashable
-            Files that the run has written into.
+            Spaces (files or memory) that the run has written into.
 
         Raises
         ------
         SourceChangedError
+            If a source was changed.
         """
         for stamp, now, extents in zip(before, self.stamps(), self.extents, strict=True):
             if stamp is not None and stamp != now and not any(extent.space in written for extent in extents):
                 raise SourceChangedError(
-                    f"{stamp['path']} was changed while the run read it: its results would be of both; run it again"
+                    f"{stamp['path']} was changed while the run read it: the results would mix both; run it again"
                 )
 
 
-def _opened(source: Any) -> Any:
+def _opened(source: OneSource) -> ReadableArray:
     if isinstance(source, (str, os.PathLike)):
         return open_source(source)
-    array = as_array(source)
+    array: Any = as_array(source)
     if isinstance(array, FileSink) and not array.is_created:
         array = array.result()
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
-        raise ParameterTypeError.of("source", source, "an array, a path, or a list of them")
+        raise ParameterTypeError.of("source", source, "must be an array, a path, or a list of them")
     if isinstance(array, np.ma.MaskedArray):
-        raise ParameterTypeError("source: tiles would lose the mask of a masked array; fill it first, or give both")
+        raise ParameterTypeError("source: a masked array loses its mask; fill it, or give data and mask as two sources")
     if np.dtype(array.dtype).hasobject:
         raise ParameterTypeError.of("source", array.dtype, "arrays of Python objects cannot be tiled")
-    return array
+    opened: ReadableArray = array
+    return opened
 
 
-def extra_voxels(source: Any, ndim: int) -> int:
-    """Voxels of the axes that a source has beyond the volume's, for each voxel of the volume."""
+def extra_voxels(source: ReadableArray, ndim: int) -> int:
+    """Number of voxels on a source's additional axes, for each voxel of the volume."""
     return math.prod(source.shape[ndim:])
 
 
 def extra_axes(info: ImageInfo | None) -> tuple[int, ...]:
-    """Axes of a file along which tiles have a length of one, as voxels there are no neighbours."""
+    """Axes of a file along which tiles have length one, as neighbours there show the same place."""
     return () if info is None else info.separate_axes
 
 
-def for_all_axes(values: Any, info: ImageInfo | None, rest: Any) -> Any:
-    """Values given for z, y, x as values for all axes of a file, with `rest` for the extra ones."""
+def for_all_axes(values: Any, info: ImageInfo | None, rest: int) -> Any:
+    """Extend values given for z, y, x to all axes of a file, with `rest` for the additional axes."""
     extra = extra_axes(info)
     if info is None or not extra or values is None:
         return values

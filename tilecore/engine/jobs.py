@@ -1,4 +1,4 @@
-"""What a worker does with a tile: read it, call the user's function, put the result where it belongs."""
+"""Jobs of workers: read a tile, call the user's function, and write the result or send it back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.padding import Boundary, block_box, read_padded
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.measuring import Measurement, measured
@@ -33,41 +34,42 @@ __all__ = [
     "is_forbidden_write",
 ]
 
-# What numpy, Python's buffers, Cython and pybind11 say of it.
+# Messages of numpy, Python's buffers, Cython and pybind11 about writing into read-only memory.
 _FORBIDDEN = re.compile(r"\bis read-?only\b|read-?only memory|(buffer|array|object) is not write?able", re.IGNORECASE)
 
 
 def is_forbidden_write(error: BaseException) -> bool:
-    """Whether numpy, or Python, says that something was written into what is read-only."""
+    """Whether an error of numpy or Python says that a function wrote into read-only memory."""
     return not isinstance(error, OSError) and _FORBIDDEN.search(str(error)) is not None
 
 
 class ReadOnlyBlockError(TilecoreError, ValueError):
-    """A function wrote into the block it was given."""
+    """A function wrote into its block, which is read-only."""
 
 
 class CastError(TilecoreError, ValueError):
-    """A result has values that the output's dtype does not have."""
+    """A result has values that the output's dtype cannot hold."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run works on, as far as it is known by now; what becomes known replaces it as a whole.
+    """Shared value of a run: everything that jobs need to know about it; it is replaced as a whole when it changes.
 
     Attributes
     ----------
     grid : TileGrid
+        The tiles.
     sources : tuple of array_like
-        As the worker can reach them.
+        Sources in the form in which the worker reads them.
     sinks : tuple of array_like, or None
-        One for each output, as the worker can reach it; None: results are sent back to be written by the parent.
+        One array for each output, in the form in which the worker writes it; None: the parent writes the results.
     dtypes : tuple of dtype, or None
-        Of the outputs.
+        Data types of the outputs; None if not known yet.
     inferred : tuple of bool
-        Of each output, whether its dtype is that of the first result: then all others have it,
-        or which tile comes first would decide what is lost.
+        For each output, whether its dtype is that of the first result. Then all other results must have it,
+        or the order of the tiles would decide which values are lost.
     checks : bool
-        Whether whoever writes results is to tell their checksums.
+        Whether the writer of results also computes their checksums.
     """
 
     grid: TileGrid
@@ -79,12 +81,12 @@ class Setup:
 
 
 class Written(NamedTuple):
-    """Says that a worker has written its results where they belong.
+    """Message that a worker has written its results into the outputs.
 
     Attributes
     ----------
     checksums : tuple of int, or None
-        Of each output's voxels, if they were asked for.
+        Checksums of each output's voxels, if they were asked for.
     """
 
     checksums: tuple[int, ...] | None = None
@@ -92,21 +94,23 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class TileJob:
-    """A function and how it is applied to a tile.
+    """A function, and the way it is applied to a tile.
 
     Attributes
     ----------
     function : callable
+        The user's function.
     kwargs : dict
-        Passed to it with each block.
+        Keyword arguments for each call.
     boundary : Boundary
+        Boundary mode beyond the volume.
     copy : bool
         Whether the function may write into its blocks.
     pass_tile : bool
-        Whether it gets the tile, as the keyword argument ``tile``.
+        Whether the function gets the tile, as the keyword argument ``tile``.
     shares_memory : bool
-        Whether the worker is a thread of the calling process: an array that is handed over may be
-        one that the function uses again, and is copied at once.
+        Whether the worker is a thread of the calling process. The function may then use a returned array
+        again, so it is copied at once.
     """
 
     function: Callable[..., Any]
@@ -116,30 +120,30 @@ class TileJob:
     pass_tile: bool = False
     shares_memory: bool = field(default=False, kw_only=True)
 
-    #: Whether results are the caller's, and a journal has to keep them.
+    #: Whether results go to the caller, so that a journal has to keep them.
     yields_results: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise ParameterTypeError.of("function", self.function, "a function is needed")
+            raise ParameterTypeError.of("function", self.function, "must be a function")
 
-    def __call__(self, task: TileTask | PilotTask, setup: Setup) -> Any:
-        """Work on a task."""
+    def __call__(self, task: TileTask | PilotTask, setup: Setup) -> object:
+        """Run a task and return its result."""
         if isinstance(task, PilotTask):
             return task.run(lambda write: self._measured(write, setup))
         tile = task.tile(setup.grid)
         return self.keep(tile, self._apply(tile, task.slot, setup), setup)
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> Any:
-        """Do with the function's result what this kind of job does; return what the parent gets."""
+    def keep(self, tile: Tile, result: object, setup: Setup) -> object:
+        """Use the function's result as this kind of job does; return what is sent to the parent."""
         raise NotImplementedError
 
-    def read(self, source: Any, tile: Tile) -> npt.NDArray[Any]:
-        """Read a tile's block from a source that can be reached here."""
+    def read(self, source: ReadableArray, tile: Tile) -> npt.NDArray[Any]:
+        """Read a tile's block from a source that this process can reach."""
         ndim = tile.read.ndim
         n_axes = min(len(source.shape), ndim)  # a source may lack the last axes
         read, pad = Box.trusted(tile.read.start[:n_axes], tile.read.stop[:n_axes]), tile.pad[:n_axes]
-        if n_axes < len(source.shape):  # or have more, which every block has whole
+        if n_axes < len(source.shape):  # a source may have more axes: each block has them whole
             read = Box(read.start + (0,) * (len(source.shape) - n_axes), read.stop + tuple(source.shape[n_axes:]))
             pad += ((0, 0),) * (len(source.shape) - n_axes)
         return read_padded(source, read, pad, self.boundary)
@@ -148,7 +152,7 @@ class TileJob:
         tile = setup.grid.around(write)
         return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size)
 
-    def _apply(self, tile: Tile, slot: int, setup: Setup) -> Any:
+    def _apply(self, tile: Tile, slot: int, setup: Setup) -> object:
         blocks = [self._block(source, tile, slot) for source in setup.sources]
         kwargs = {**self.kwargs, "tile": tile} if self.pass_tile else self.kwargs
         try:
@@ -161,14 +165,14 @@ class TileJob:
                 ) from error
             raise
 
-    def _block(self, source: Any, tile: Tile, slot: int) -> npt.NDArray[Any]:
+    def _block(self, source: ReadableArray | SlotArray, tile: Tile, slot: int) -> npt.NDArray[Any]:
         if isinstance(source, SlotArray):
             box = block_box(tile, self.boundary)
             block = source.block(slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
         else:
             block = self.read(source, tile)
         if self.copy:
-            return block.copy()  # always: a source may keep what it gives
+            return block.copy()  # always, as a source may keep the array that it returns
         block = block.view()
         block.flags.writeable = False
         return block
@@ -176,17 +180,17 @@ class TileJob:
 
 @dataclass(frozen=True)
 class CollectJob(TileJob):
-    """Sends the function's results back."""
+    """Job that sends the function's results to the parent."""
 
     yields_results: ClassVar[bool] = True
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> Any:
-        """Return the result, in memory that is its own."""
+    def keep(self, tile: Tile, result: object, setup: Setup) -> object:
+        """Return the result, in memory that belongs to it."""
         return _copied(result) if self.shares_memory else result
 
 
 def _copied(result: Any) -> Any:
-    """A copy of arrays, also of those in lists, tuples and dicts."""
+    """Copy arrays, also those in lists, tuples and dicts."""
     kind = type(result)
     if isinstance(result, np.ndarray):
         return result.copy()
@@ -197,17 +201,18 @@ def _copied(result: Any) -> Any:
 
 @dataclass(frozen=True)
 class MapJob(TileJob):
-    """Writes the function's results into arrays.
+    """Job that writes the function's results into arrays.
 
     Attributes
     ----------
     placement : Placement
+        Position of a tile's result in the outputs.
     """
 
     placement: Placement = field(default_factory=lambda: Placement(()))
 
-    def keep(self, tile: Tile, result: Any, setup: Setup) -> tuple[npt.NDArray[Any], ...] | Written:
-        """Write what the tile owns of each result, or return it."""
+    def keep(self, tile: Tile, result: object, setup: Setup) -> tuple[npt.NDArray[Any], ...] | Written:
+        """Write the part of each result that the tile owns, or return these parts."""
         results = result if isinstance(result, tuple) else (result,)
         owned = fit(tile, [self._owned(tile, each) for each in results], setup)
         if setup.sinks is None:
@@ -218,26 +223,26 @@ class MapJob(TileJob):
             sink[box.slices] = each
         return Written(checksums_of(owned) if setup.checks else None)
 
-    def _owned(self, tile: Tile, result: Any) -> npt.NDArray[Any]:
+    def _owned(self, tile: Tile, result: object) -> npt.NDArray[Any]:
         if result is None or isinstance(result, np.ma.MaskedArray):
-            raise ParameterError(f"the function returned {type(result).__name__} for {tile}; an ndarray is needed")
+            raise ParameterError(f"the function returned {type(result).__name__} for {tile}; it must return an ndarray")
         array = np.asarray(result)
         return array[self.placement.inner(tile, block_box(tile, self.boundary), array.shape)]
 
 
 def checksums_of(arrays: Iterable[npt.NDArray[Any]]) -> tuple[int, ...]:
-    """Checksums of voxels, whatever their layout and the order of their bytes."""
+    """Compute checksums of voxels, which do not depend on memory layout and byte order."""
     plain = (np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for array in arrays)
     return tuple([zlib.crc32(array.reshape(-1).view(np.uint8).data) for array in plain])
 
 
 def fit(tile: Tile, results: Sequence[npt.NDArray[Any]], setup: Setup) -> Sequence[npt.NDArray[Any]]:
-    """Give results the dtypes of the outputs, as far as those are known.
+    """Convert results to the dtypes of the outputs, as far as these are known.
 
     Raises
     ------
     ParameterError
-        If there are more or fewer results than outputs.
+        If the numbers of results and outputs differ.
     CastError
         If an output cannot hold a result.
     """
@@ -252,18 +257,18 @@ def fit(tile: Tile, results: Sequence[npt.NDArray[Any]], setup: Setup) -> Sequen
 
 
 def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, tile: Tile) -> npt.NDArray[Any]:
-    """Convert to the output's dtype; whole-number outputs refuse what they cannot hold."""
+    """Convert an array to the output's dtype; integer outputs refuse values that they cannot hold."""
     if inferred and array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
         raise CastError(
-            f"{tile}: the result is of dtype {array.dtype}, that of another tile of {dtype}; say with dtype= "
-            "which one the output has"
+            f"{tile}: the result has dtype {array.dtype}, that of another tile has {dtype}; choose with dtype= "
+            "the one of the output"
         )
     if array.dtype.kind == "c" and dtype.kind in "biuf":
         raise CastError(f"{tile}: complex numbers do not fit into dtype {dtype}; take a part of them in the function")
     if array.dtype == dtype or dtype.kind not in "iu" or np.can_cast(array.dtype, dtype) or array.size == 0:
         return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    low, high = array.min(), array.max()  # NaN wins both, and fails both comparisons
+    low, high = array.min(), array.max()  # NaN becomes both minimum and maximum, and fails both comparisons
     if not (low > limits.min - 1 and high < limits.max + 1):
         raise CastError(
             f"{tile}: values from {low} to {high} do not fit into dtype {dtype}; clip them in the function "

@@ -1,4 +1,4 @@
-"""The journal: which tiles of a run are finished, written so that any death leaves it readable."""
+"""Journal of a run: the record of its finished tiles, readable after any crash."""
 
 from __future__ import annotations
 
@@ -24,43 +24,44 @@ __all__ = ["FORMAT", "Journal"]
 
 _log = logging.getLogger(__name__)
 
-#: Version of the file's format; files of another one are refused.
+#: Version of the file's format; other versions are refused.
 FORMAT = 3
 
-# How often everything is written to the disks, for runs that are to outlive a loss of power.
+# Time between two writes of all data to the disks, for runs that must survive a power failure [s].
 _SYNC_SECONDS = 1.0
 
 
 class Journal:
     """An append-only record of the finished tiles of one run.
 
-    The file's first line says what the run is: the tiles, and a fingerprint of function,
-    arguments and sources. Each further line is a finished tile with a checksum of its own.
-    A line is written after the tile's result, in one piece; one that was torn by a crash
-    is the last, and dropped.
+    The file's first line describes the run: the tiles, and a fingerprint of function, arguments
+    and sources. Each other line is a finished tile with its own checksum. A line is written
+    after the tile's result, in one write. If a crash leaves an incomplete line, it is the last
+    one, and it is dropped.
 
     Parameters
     ----------
     path : path_like
+        Path of the file.
     fingerprint : dict
-        Of JSON values; a file with another one is refused.
+        Description of the run as JSON values; a file with another one is refused.
     resume : bool
-        Whether to go on with what the file has; otherwise it is begun anew.
+        Whether to continue the run in the file; otherwise the file is emptied.
     durable : bool
-        Whether a line is to be true also after a loss of power: it is held back until the
-        system has written everything to the disks, once a second.
+        Whether lines must be true even after a power failure: each is held back until the system has
+        written everything to the disks, once a second.
 
     Attributes
     ----------
     continues : bool
-        Whether there is something to go on with.
+        Whether the file holds a run to continue.
     n_done : int
-        Tiles finished.
+        Number of finished tiles.
     values : dict
-        Results of finished tiles, by number, where results are kept.
+        Results of finished tiles by number, if the journal keeps results.
     outputs : list of (str or None)
-        What tells each output from one that is made anew under its name, where that is known. At first
-        those that the file speaks of; those of the run must be set before it begins.
+        Token of each output, which tells it from a new output of the same name; None if unknown. At first these are
+        the tokens in the file; those of the run must be set before `begin`.
 
     Raises
     ------
@@ -69,8 +70,8 @@ class Journal:
 
     Notes
     -----
-    Process-safety: written by the process that runs the tiles; a lock, which the kernel
-    releases with the process, keeps a second one out.
+    Process-safety: the process that runs the tiles writes the file; a lock, which the kernel
+    releases with the process, excludes a second one.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Journal:
             self._lines = self._file.read()
             if not resume:
                 if len(self._lines) > 1:
-                    _log.warning("%s: an unfinished run is begun anew; resume would have continued it", self.path)
+                    _log.warning("%s: an unfinished run starts again; resume=True would have continued it", self.path)
                 self._forget()
         except BaseException:
             self.close()
@@ -103,27 +104,28 @@ class Journal:
         self.outputs: list[str | None] = self._lines[0].get("outputs", []) if self.continues else []
 
     def begin(self, grid: TileGrid, *, planned: bool = False) -> TileGrid:
-        """Write what the run is, or compare it with what the file says.
+        """Write the description of the run, or compare it with the one in the file.
 
         Parameters
         ----------
         grid : TileGrid
+            Tiles of the run.
         planned : bool
-            Whether the tile shape was left to tilecore, and may be that of the earlier run.
+            Whether tilecore chose the tile shape; then the one of the earlier run may be used.
 
         Returns
         -------
         TileGrid
-            The tiles to work on.
+            Tiles to work on.
 
         Raises
         ------
         JournalError
-            If the file belongs to another run; the message says what differs.
+            If the file belongs to another run; the message tells the difference.
         """
         if not self.continues:
             if self._unknown:
-                _log.warning("%s: if this run is killed it cannot be continued: %s", self.path, self._unknown)
+                _log.warning("%s: if this run is killed, it cannot be continued: %s", self.path, self._unknown)
             self._done = _bits(grid.size)
             self._write_header(grid)
             return grid
@@ -134,28 +136,28 @@ class Journal:
         return agreed
 
     def restart(self) -> None:
-        """Forget what the file has, because what it speaks of is not there."""
+        """Empty the journal, because the outputs that it refers to no longer exist."""
         self._forget()
         self.continues = False
 
     def _forget(self) -> None:
-        """Empty the file at once: what it speaks of is made anew from now on, and this run may be killed meanwhile."""
+        """Empty the file at once: its outputs are written from the start now, and this run may be killed any time."""
         self._file.clear()
         self._lines = []
 
     @property
     def has_tiles(self) -> bool:
-        """Whether an earlier run has finished any; as long as it has not begun again."""
+        """Whether an earlier run has finished any tile; False once it begins again."""
         return len(self._lines) > 1
 
     @property
     def is_useless(self) -> bool:
-        """Whether there is nothing in it that an earlier or a later run could want."""
+        """Whether the journal holds nothing of use to any run."""
         return self.n_done == 0 and not self.continues
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nobody can tell if a later run is the same one."""
+        """Whether a later run could not be recognized as the same."""
         return bool(self._unknown)
 
     def is_done(self, number: int) -> bool:
@@ -163,16 +165,16 @@ class Journal:
         return bool(self._done[number >> 3] & (1 << (number & 7)))
 
     def record(self, number: int, checksums: Sequence[int] | None = None) -> None:
-        """Write that a tile is finished; its result, of these checksums, is where it belongs."""
+        """Record that a tile is finished; its result, with these checksums, is in the outputs."""
         self._record(number, line_of({"t": number} if checksums is None else {"t": number, "c": list(checksums)}))
 
     def keep_only(self, holds: Callable[[int, Sequence[int]], bool]) -> None:
-        """Forget the tiles whose results are not, or no longer, where they belong.
+        """Forget finished tiles whose results are no longer in the outputs.
 
         Parameters
         ----------
         holds : callable
-            ``holds(number, checksums)``: whether the voxels of a tile still have these checksums.
+            ``holds(number, checksums)``: whether the tile's voxels still have these checksums.
         """
         self._done[:] = 0
         self.n_done = 0
@@ -181,23 +183,23 @@ class Journal:
                 self._mark(number)
         self._checksums.clear()
 
-    def record_result(self, number: int, value: Any) -> None:
-        """Write that a tile is finished, and its result, which is nowhere else.
+    def record_result(self, number: int, value: object) -> None:
+        """Record that a tile is finished, together with its result, which is stored nowhere else.
 
         Raises
         ------
         JournalError
-            If the result cannot be written as data.
+            If a result of this type cannot be stored.
         """
         self._record(number, line_of({"t": number, "v": encode(value)}))
 
     def remove(self) -> None:
-        """Close the file and remove it: the run is complete, or has nothing to show."""
+        """Close the file and remove it, when the run is complete or nothing can be continued."""
         if self._durable and self.n_done:
-            os.sync()  # the output under its final name comes first
+            os.sync()  # so that the output under its final name is on the disk first
         if os.name == "nt":  # an open file keeps its name
             self.close()
-        with contextlib.suppress(FileNotFoundError):  # while it is locked: nobody else has begun another
+        with contextlib.suppress(FileNotFoundError):  # still locked: no other run has begun another
             self.path.unlink()
         self.close()
 
@@ -228,7 +230,7 @@ class Journal:
             self.release()
 
     def release(self) -> None:
-        """Write the lines that were held back, what they speak of first."""
+        """Write the lines that were held back, after the results that they refer to."""
         if self._held_back:
             os.sync()
             self._file.write(self._held_back)
@@ -237,7 +239,7 @@ class Journal:
         self._last_sync = time.monotonic()
 
     def _compare(self, header: dict[str, Any], grid: TileGrid, *, planned: bool) -> TileGrid:
-        """Refuse the journal of another run; give the grid to go on with."""
+        """Refuse the journal of another run; return the grid to work on."""
         found = header.get("tilecore_journal")
         if found != FORMAT:
             raise JournalError(f"{self.path} is no journal of format {FORMAT}, but {found}; delete it to start over")
@@ -251,8 +253,8 @@ class Journal:
             raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
         if header["outputs"] != self.outputs:
             raise JournalError(
-                f"{self.path} speaks of an output that is not this one: it was made anew since, and what is done "
-                "is not in it. Leave out resume to start over; outputs that are given as paths can be continued"
+                f"{self.path} refers to another output: this one was created again since, and finished tiles are "
+                "not in it. Leave out resume to start over; outputs that are given as paths can be continued"
             )
         return TileGrid(grid.shape, tiles["tile_shape"], grid.halo, ragged=tiles["ragged"])
 
@@ -273,5 +275,5 @@ class Journal:
 
 
 def _bits(size: int) -> npt.NDArray[np.uint8]:
-    """One bit for each tile; the system gives memory only to those that are touched."""
+    """Array of one bit for each tile; the system allocates only the pages that are used."""
     return np.zeros((size >> 3) + 1, dtype=np.uint8)

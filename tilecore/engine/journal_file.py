@@ -1,4 +1,4 @@
-"""The journal's file: lines that are whole or are not there, and one process that writes them."""
+"""File of a journal: lines that are complete or absent, written by one process."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SIGNATURE = b'{"tilecore_journal":'
 
 
 class JournalFile:
-    """Lines of JSON, each with a checksum of its own, in a file that is locked.
+    """Lines of JSON, each with its own checksum, in a locked file.
 
     Parameters
     ----------
     path : Path
-        Made if it is not there; links are not followed.
+        Path of the file; it is created if it does not exist. Symbolic links are not followed.
 
     Raises
     ------
     JournalError
-        If another run has it open.
+        If another run has the file open.
 
     Notes
     -----
-    Process-safety: the kernel releases the lock with the process; a fork of it does not have
+    Process-safety: the kernel releases the lock with the process; forked children do not have
     the file open.
     """
 
@@ -41,23 +41,23 @@ class JournalFile:
         try:
             self._file = LockedFile(path)
         except BlockingIOError as error:
-            raise JournalError(f"{path} is in use by another run") from error
+            raise JournalError(f"{path} is in use by another run; wait for its end, or choose another path") from error
 
     def read(self) -> list[dict[str, Any]]:
-        """Every whole line; a torn one at the end is cut off the file.
+        """Read all complete lines; an incomplete one at the end is cut off the file.
 
         Raises
         ------
         JournalError
-            If it is no journal, or damaged.
+            If the file is not a journal, or is damaged.
         """
         content = self.path.read_bytes()
         if not content.startswith(_SIGNATURE[: len(content)]):
-            raise JournalError(f"{self.path} exists and is no journal; choose another path")
+            raise JournalError(f"{self.path} exists and is not a journal; choose another path")
         whole, newline, _ = content.rpartition(b"\n")
         lines = whole.split(b"\n") if newline else []
         parsed = [_parse(line) for line in lines]
-        while parsed and parsed[-1] is None:  # a crash of the machine may leave garbage, but only at the end
+        while parsed and parsed[-1] is None:  # after a crash of the machine, only the end may be garbage
             parsed.pop()
         damaged = [number for number, line in enumerate(parsed, 1) if line is None]
         if damaged:
@@ -66,16 +66,16 @@ class JournalFile:
         return [line for line in parsed if line is not None]
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Remove all lines."""
         os.ftruncate(self._file.descriptor, 0)
 
     def write(self, lines: bytes) -> None:
-        """Append lines, in one piece."""
+        """Append lines, in one write if possible."""
         while lines:
             lines = lines[os.write(self._file.descriptor, lines) :]
 
     def sync(self) -> None:
-        """Have the system write the lines to the disk."""
+        """Ask the system to write the lines to the disk."""
         os.fsync(self._file.descriptor)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class JournalFile:
 
 
 def line_of(content: dict[str, Any]) -> bytes:
-    """A line of JSON that ends with a checksum of what stands before it."""
+    """Format a line of JSON that ends with a checksum of the text before it."""
     text = json.dumps(content, separators=(",", ":"))
     return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
 
@@ -98,7 +98,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def is_journal(path: Path) -> bool:
-    """Whether a file is there and begins as a journal does."""
+    """Whether a file exists and begins like a journal."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
     return False

@@ -1,4 +1,4 @@
-"""Results of tiles as JSON: what a journal keeps of them. Never pickle: a journal is only data."""
+"""Results of tiles as JSON, for a journal. Never pickle: a journal contains only data."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.errors import JournalError
 
 __all__ = ["decode", "encode"]
 
 
-def encode(value: Any) -> Any:
-    """Write a result as a JSON value.
+def encode(value: Any) -> Json:
+    """Convert a result to a JSON value.
 
     Parameters
     ----------
     value : object
-        None, numbers, text, arrays, masked arrays, and lists, tuples and dicts of them; what is
-        derived from these types is refused, as it would come back as something else.
+        None, numbers, text, arrays, masked arrays, and lists, tuples and dicts of them. Derived
+        classes are refused, as they would be read back as another type.
 
     Raises
     ------
     JournalError
-        If it is anything else.
+        If the value is of any other type.
     """
     if value is np.ma.masked:
         return {"masked": None}
     kind = type(value)
+    plain: Json = value
     if value is None or kind in (bool, int, float, str):
-        return value
+        return plain
     if isinstance(value, np.generic) and not value.dtype.hasobject:
         return {"scalar": encode(np.asarray(value))}
     if kind is np.ndarray and not value.dtype.hasobject:
@@ -54,7 +56,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(content: Any) -> Any:
-    """Read what `encode` wrote."""
+    """Convert a JSON value from `encode` back to the result."""
     if isinstance(content, list):
         return [decode(each) for each in content]
     if not isinstance(content, dict):

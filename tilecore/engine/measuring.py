@@ -1,4 +1,4 @@
-"""What a call takes: its time and its peak memory, measured where it runs."""
+"""Measurement of a call: its time and its peak memory, in the process where it runs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["Measurement", "measured", "undisturbed"]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a call took.
+    """Time and memory of one call.
 
     Attributes
     ----------
     n_voxels : int
-        Voxels of the block it was given.
+        Number of voxels in the block of the call.
     seconds : float
-        Without the time in which other processes had the core.
+        Time of the call, without the time in which other processes used the core [s].
     peak_bytes : int or None
-        Memory it needed at most, beyond what the process had before: the block, temporary
-        arrays, the result. None where the system does not tell.
+        Largest memory of the call, beyond the memory before it [byte]: the block, temporary
+        arrays and the result. None if the system does not tell.
     before_bytes : int or None
-        Memory that the process had before.
+        Memory of the process before the call [byte].
     dtypes : tuple of dtype
-        Of the arrays it returned.
+        Data types of the arrays that the call returned.
     """
 
     n_voxels: int
@@ -42,8 +42,8 @@ class Measurement:
 
 
 def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
-    """Call a function and measure it."""
-    return_freed_memory()  # memory taken anew is seen, memory used again is not
+    """Call a function and measure its time and memory."""
+    return_freed_memory()  # so that its memory is newly allocated: reused memory would not be seen
     before = _reset_peak()
     start, waited, processor = time.perf_counter(), _waited(), time.thread_time()
     result = call()
@@ -57,22 +57,22 @@ def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
 
 
 def undisturbed(elapsed: float, processor: float, waited: float | None) -> float:
-    """Time that a call would have taken on an idle machine [s].
+    """Estimate the time that a call would have taken on an idle machine [s].
 
     Parameters
     ----------
     elapsed, processor : float
-        As the clock on the wall and that of the processor tell.
+        Time that passed, and processor time of the thread [s].
     waited : float or None
-        How long the thread waited for a core, where the system tells.
+        Time that the thread waited for a core [s]; None if the system does not tell.
     """
     if waited is not None:
         return max(elapsed - waited, processor)
-    return processor if processor > elapsed / 2 else elapsed  # one that sleeps uses no processor, and waits for none
+    return processor if processor > elapsed / 2 else elapsed  # a sleeping call uses no processor and waits for none
 
 
 def _waited() -> float | None:
-    """How long this thread has waited for a core while others had it [s]."""
+    """Time that this thread has waited for a core so far [s]; None if the system does not tell."""
     try:
         _, waited, _ = Path("/proc/thread-self/schedstat").read_text().split()
     except (OSError, ValueError):
@@ -81,7 +81,7 @@ def _waited() -> float | None:
 
 
 def _reset_peak() -> int | None:
-    """Make the kernel forget this process's peak; return its memory now [byte]."""
+    """Reset the kernel's memory peak of this process; return its memory now [byte]."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

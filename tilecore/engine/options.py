@@ -1,4 +1,4 @@
-"""The options that every verb takes: who runs the tiles, and what happens when one fails."""
+"""Options of a run, common to all verbs: executor, workers, errors, memory, journal and progress."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.executors.base import EXECUTORS, Executor, create_executor
+from tilecore.executors.base import Executor, create_executor, executor_names, lacks
 from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["DEFAULT_RETRIES", "Options", "RunOptions"]
 
-#: How often a tile is tried again.
+#: Default number of further attempts at a tile.
 DEFAULT_RETRIES = 2
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of `map_tiles`, `collect_tiles`, `iter_tiles`, `reduce_tiles` and what is built on them.
+    """Options of `map_tiles`, `collect_tiles`, `iter_tiles`, `reduce_tiles` and functions built on them.
 
     Attributes
     ----------
-    executor : {"processes", "threads", "serial"} or Executor
-        Who runs the tiles. Default: processes.
+    executor : {"processes", "threads", "serial"}, str or Executor
+        Executor that runs the tiles; also by the name under which another package registered one. Default: processes.
     workers : int
-        Tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
+        Number of tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
     start_method : {"forkserver", "spawn", "fork"}
         How processes start. Default: `settings`, ``TILECORE_START_METHOD``, forkserver on
         Linux and spawn elsewhere.
     threads_per_worker : int
         Threads that numerical libraries may use in each process. Default: 1.
     retries : int
-        How often a tile is tried again. Default: 2.
+        Number of further attempts at a tile that failed. Default: 2.
     timeout : float
-        Seconds a tile may take before its worker is killed and the tile tried again. Default: none.
+        Time after which a tile's worker is killed and the tile tried again [s]. Default: no limit.
     on_error : {"raise", "finish"}
-        End the run with the first tile that failed for good, or finish all others first.
-        Either way the `TileError` raised lists what failed. Default: raise.
+        ``"raise"``: end the run when the first tile has failed in all attempts; ``"finish"``: finish all
+        others first. The `TileError` lists the failed tiles. Default: raise.
     max_memory : int or str
-        Bound on the memory of all workers together, e.g. ``"4GB"`` [byte]; used where the
-        tile shape is left to tilecore. Default: half of what is free.
+        Memory limit for all workers together, e.g. ``"4GB"`` [byte]; used if tilecore chooses
+        the tile shape. Default: half of the free memory.
     copy : bool
         Whether each block is a copy that the function may write into. Default: False, blocks
         are read-only.
     journal : path_like or bool
-        Where to record finished tiles, so that a run that was killed can be continued; False:
-        nowhere. Default: beside the output, as ``<out>.journal``, if that is a file.
+        Path of the journal, which records finished tiles so that a killed run can be continued; False:
+        no journal. Default: beside the output, as ``<out>.journal``, if that is a file.
     resume : bool
-        Continue the run that the journal records; only what is missing is computed. Files that the same run has
-        completed are given at once, if they are as they were. Default: False.
+        Whether to continue the run in the journal; only missing tiles are computed. Files that the same run has
+        completed are returned at once, if they have not changed since. Default: False.
     identity : str
-        A name of your own for the function and its data, such as ``"model-v3"``: it stands for
-        the function, and for all else that cannot be told from another, when a journal is
-        continued. Default: they are described by their content.
+        Name of your own for the function and its data, such as ``"model-v3"``: it stands for
+        the function, and for everything that cannot be compared, when a journal is continued.
+        Default: function and data are described by their content.
     durable : bool
-        Whether the journal is to be true also after a loss of power, not only after the death
-        of processes: outputs are written to the disk before a tile counts as finished, which
-        slows a run that the disk bounds. Default: False.
+        Whether the journal must be true even after a power failure, not only after processes
+        were killed: outputs are written to the disk before a tile counts as finished. This
+        slows down runs that are limited by the disk. Default: False.
     cancel : threading.Event or Cancel
-        Ends the run with a `RunCancelledError` once another thread has set it, or its ``is_set()`` is
-        true: processes at once, threads and the serial executor after the tiles in work. A run with a
+        Event that ends the run with a `RunCancelledError` once another thread has set it (``is_set()`` is
+        true): processes at once, threads and the serial executor after their current tiles. A run with a
         journal can be continued. Default: none.
     progress : bool
-        Show a bar, or nothing. Default: a bar on a terminal and in notebooks, otherwise a
-        line a minute in the log, or on stderr where nobody listens to the log.
+        Whether to show a progress bar. Default: a bar on a terminal and in notebooks, otherwise a
+        line a minute in the log, or on stderr if no log is set up.
     callbacks : sequence of callable
-        Each is called with every event of the run (see `tilecore.engine.events`).
+        Functions that are called with every event of the run (see `tilecore.engine.events`).
     """
 
     executor: str | Executor
@@ -95,7 +95,7 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """The same, checked and with the defaults filled in."""
+    """Options of a run, checked, with default values."""
 
     executor: str | Executor = "processes"
     workers: int | None = None
@@ -116,7 +116,7 @@ class Options:
 
     @classmethod
     def of(cls, run: RunOptions) -> Self:
-        """Build from what a caller wrote; `takes_run_options` has refused unknown names.
+        """Build the options from those of a caller; `takes_run_options` has refused unknown names.
 
         Raises
         ------
@@ -130,34 +130,34 @@ class Options:
         if options.max_memory is not None:
             parse_bytes(options.max_memory, "max_memory")
         if not isinstance(options.identity, (str, type(None))):
-            raise ParameterTypeError.of("identity", options.identity, "a name, as text")
+            raise ParameterTypeError.of("identity", options.identity, "must be text, such as 'model-v3'")
         if options.cancel is not None and not callable(getattr(options.cancel, "is_set", None)):
-            raise ParameterTypeError.of("cancel", options.cancel, "a threading.Event, or what can be asked is_set()")
+            raise ParameterTypeError.of("cancel", options.cancel, "a threading.Event, or an object with is_set()")
         if options.durable and not hasattr(os, "sync"):
             raise ParameterError.of("durable", True, "this system has no way to write everything to the disk")
         if not isinstance(options.callbacks, Iterable):
-            raise ParameterTypeError.of("callbacks", options.callbacks, "a sequence of functions")
+            raise ParameterTypeError.of("callbacks", options.callbacks, "must be a sequence of functions")
         if options.on_error not in ("raise", "finish"):
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:
-            raise ParameterError.of("timeout", options.timeout, "seconds, more than zero")
+            raise ParameterError.of("timeout", options.timeout, "must be more than zero seconds")
         if not isinstance(options.executor, str):
             _check_executor(options.executor, run)
         return options
 
     @property
     def asks_for_journal(self) -> bool:
-        """Whether the caller has said that there is to be one."""
+        """Whether the caller has asked for a journal."""
         return self.resume or self.journal not in (None, False)
 
     def journal_path(self, default: Path | None = None) -> Path | None:
-        """Where the journal is, if there is to be one."""
+        """Path of the journal; None if there is none."""
         if self.journal is None or self.journal is True:
             return default
         return None if self.journal is False else Path(self.journal)
 
     def create_executor(self) -> Executor:
-        """Make the executor."""
+        """Return the caller's executor, or create one by its name."""
         if not isinstance(self.executor, str):
             return self.executor
         chosen: dict[str, Any] = {
@@ -169,16 +169,15 @@ class Options:
         return create_executor(self.executor, **chosen)
 
 
-# What an executor is made with: one that is made already has its own.
+# Options for creating an executor; an executor object already has its own.
 _OF_EXECUTORS = ("workers", "start_method", "threads_per_worker", "timeout")
 
 
 def _check_executor(executor: object, run: RunOptions) -> None:
-    """Refuse what is no executor, and what would be ignored beside one."""
-    missing = [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
-    if missing or isinstance(executor, type):
-        names = ", ".join(EXECUTORS)
-        raise ParameterTypeError.of("executor", executor, f"one of {names}, or an object as these make")
+    """Refuse an object that is not an executor, and options that an executor object would ignore."""
+    if lacks(executor):
+        names = ", ".join(executor_names())
+        raise ParameterTypeError.of("executor", executor, f"one of {names}, or an executor object")
     ignored = [name for name in _OF_EXECUTORS if run.get(name) is not None]
     if ignored:
         raise ParameterError.of(

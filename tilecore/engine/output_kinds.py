@@ -1,4 +1,4 @@
-"""What an output is: an array that was given, a file, or an array made once its dtype is known."""
+"""Kinds of outputs: a given array, a file, or a new array that is created once its dtype is known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
@@ -23,29 +24,30 @@ __all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output"]
 
 
 class Output:
-    """One output of a run.
+    """One output of a run; base class of all kinds.
 
     Parameters
     ----------
     dtype : dtype, optional
-        As the caller has asked for it.
+        Data type that the caller asked for.
 
     Attributes
     ----------
     array : array_like or None
-        What is written into; None until the dtype is known.
+        Array that results are written into; None until the dtype is known.
     asked : dtype or None
+        Data type that the caller asked for.
     """
 
-    #: The file that is written; None if it is none.
+    #: Path of the file; None if the output is not a file.
     path: Path | None = None
-    #: Whether what is written outlives this process.
+    #: Whether the output outlives this process.
     persists = False
-    #: Shape of what no two tiles may write, in voxels of the output; None if every voxel can be written alone.
+    #: Shape of the unit that no two tiles may write, in output voxels; None if each voxel can be written alone.
     units: tuple[int, ...] | None = None
-    #: The array of the caller's that it is written into, in the end.
+    #: Array of the caller that the results end up in; None if there is none.
     given: Any = None
-    #: What tells it from an output that is made anew under its name.
+    #: Token that tells the output from a new one of the same name; None if there is none.
     token: str | None = None
 
     def __init__(self, dtype: np.dtype[Any] | None = None) -> None:
@@ -54,75 +56,78 @@ class Output:
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Where the voxels of an array that was given lie."""
+        """Extents of the voxels, for an array that the caller gave."""
         return ()
 
     def refuse_existing(self) -> None:
-        """Refuse to replace what the caller has not given up."""
+        """Refuse to replace an existing file, unless the caller allows it."""
 
-    def opened(self) -> Any:
-        """What the caller gets of an output that an earlier run has completed."""
-        return self.array
+    def opened(self) -> ReadableArray:
+        """Return the output if an earlier run has completed it."""
+        array: ReadableArray = self.array
+        return array
 
     def can_continue(self, token: str | None) -> bool:
-        """Whether what an earlier run has begun, with this token, is there."""
+        """Whether the unfinished output of an earlier run, with this token, exists."""
         return True
 
     def adopt(self, token: str | None) -> None:
-        """Go on with what an earlier run has begun."""
+        """Use the unfinished output of an earlier run, with this token."""
 
     def make(self, dtype: np.dtype[Any]) -> None:
-        """Make it, for results of a dtype."""
+        """Create the output for results of a dtype."""
 
     def reopen(self) -> None:
-        """Open what an earlier run has left half done."""
+        """Open the unfinished output of an earlier run."""
 
     def writable(self, reach: Reach) -> Any | None:
-        """The form in which workers write into it; None if only this process can."""
+        """The output in the form in which workers write into it; None if only this process can."""
         return access_of(self.array).writable(reach)
 
     def flush(self) -> None:
-        """See to it that what was written outlives this process."""
+        """Flush the written voxels to the system, so that they outlive this process."""
 
     def levels(self) -> Iterator[Level]:
-        """The coarser levels of a pyramid, to be made when all voxels are written."""
+        """Iterate over the coarser levels of a pyramid, to be made after all voxels are written."""
         yield from ()
 
     def complete(self) -> None:
-        """Close what was written; the levels are made."""
+        """Close the file after all voxels and levels are written."""
 
-    def commit(self) -> Any:
-        """Make it what the caller gets, and return that."""
-        return self.array
+    def commit(self) -> ReadableArray:
+        """Give the output its final name, and return what the caller gets."""
+        array: ReadableArray = self.array
+        return array
 
     def release(self) -> None:
-        """Leave what did not become complete to a later run."""
+        """Close an incomplete output, which a later run may continue."""
 
     def discard(self) -> None:
-        """Remove what did not become complete."""
+        """Remove an incomplete output."""
 
 
 class GivenOutput(Output):
-    """An array of the caller's.
+    """Output into an array of the caller.
 
     Parameters
     ----------
     out : array_like
+        The array.
     shape : tuple of int
-        That the results need.
+        Shape that the results need.
 
     Raises
     ------
     ParameterError
-        If its shape differs, or it cannot be written.
+        If its shape differs, or it is read-only.
     ParameterTypeError
-        If it is no array.
+        If it is not an array.
     """
 
-    def __init__(self, out: Any, shape: tuple[int, ...]) -> None:
-        array = as_array(out)
+    def __init__(self, out: object, shape: tuple[int, ...]) -> None:
+        array: Any = as_array(out)
         if not all(hasattr(array, name) for name in ("shape", "dtype", "__setitem__")):
-            raise ParameterTypeError.of("out", out, "None, an array, or a path")
+            raise ParameterTypeError.of("out", out, "must be None, an array, or a path")
         if isinstance(array, np.ma.MaskedArray):
             raise ParameterTypeError("out: a masked array would keep its mask; give its data (out.data)")
         if tuple(array.shape) != shape:
@@ -136,17 +141,17 @@ class GivenOutput(Output):
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """Where its voxels lie."""
+        """Extents of the array's voxels."""
         return access_of(self.array).extents
 
     def flush(self) -> None:
-        """Give what was written to the system, where the array keeps it for a while."""
+        """Flush the written voxels to the system, if the array buffers them."""
         if isinstance(self.array, FileSink):
             self.array.flush()
 
 
 class FileOutput(Output):
-    """A file that has its name once it is complete."""
+    """Output into a file, which gets its name when it is complete."""
 
     persists = True
 
@@ -156,54 +161,54 @@ class FileOutput(Output):
 
     @property
     def token(self) -> str | None:  # type: ignore[override]
-        """That of the file's place."""
+        """Token of the folder in which the file is written."""
         return self.sink.token
 
     def refuse_existing(self) -> None:
-        """Refuse to replace a file unless that was asked for."""
+        """Refuse to replace an existing file, unless the caller allows it."""
         refuse_existing(self.sink.path, overwrite=self.sink.spec.overwrite)
 
-    def opened(self) -> Any:
-        """The complete file."""
+    def opened(self) -> ReadableArray:
+        """Open the complete file."""
         return self.sink.result()
 
     def can_continue(self, token: str | None) -> bool:
-        """Whether an earlier run's place is there."""
+        """Whether the unfinished file of an earlier run, with this token, exists."""
         return token is not None and self.sink.can_continue(token)
 
     def adopt(self, token: str | None) -> None:
-        """Take an earlier run's place."""
+        """Use the unfinished file of an earlier run, with this token."""
         assert token is not None
         self.sink.token = token
 
     def make(self, dtype: np.dtype[Any]) -> None:
-        """Make the file."""
+        """Create the file."""
         self.array = self.sink.create(dtype, alone=True)
 
     def reopen(self) -> None:
-        """Open the file that was begun."""
+        """Open the unfinished file."""
         self.array = self.sink.reopen()
 
     def flush(self) -> None:
-        """Give what was written to the system."""
+        """Flush the written voxels to the system."""
         self.sink.flush()
 
     def levels(self) -> Iterator[Level]:
-        """Those of the file."""
+        """Iterate over the coarser levels of the file."""
         return self.sink.levels()
 
     def complete(self) -> None:
         """Close the file."""
-        self.array = None  # a map of the file under its other name
+        self.array = None  # drop the map of the file under its temporary name
         self.sink.complete()
 
-    def commit(self) -> Any:
+    def commit(self) -> ReadableArray:
         """Give the file its name; return it as an array."""
         self.sink.commit()
         return self.sink.result()
 
     def release(self) -> None:
-        """Leave the file as it is, for a later run."""
+        """Close the unfinished file, which a later run may continue."""
         self.sink.release()
 
     def discard(self) -> None:
@@ -212,18 +217,18 @@ class FileOutput(Output):
 
 
 class NewOutput(Output):
-    """An ndarray."""
+    """Output into a new ndarray."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
         self._shape = shape
 
     def make(self, dtype: np.dtype[Any]) -> None:
-        """Take the memory."""
+        """Allocate the array."""
         needed, free = math.prod(self._shape) * dtype.itemsize, available_memory()
         if needed > free:
             raise MemoryBudgetError(
                 f"the result needs {format_bytes(needed)} and {format_bytes(free)} of memory are free: "
-                "give out= a path or another array on disk"
+                "pass out= with a path or another array on disk"
             )
         self.array = np.empty(self._shape, dtype)

@@ -1,4 +1,4 @@
-"""One run at a time writes an array of the caller's."""
+"""Locks on output arrays: only one run at a time writes an array of the caller."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from tilecore.locked_file import LockedRange
 
 __all__ = ["locked"]
 
-# Where the arrays lie that runs of this process write, and what keeps two threads from looking there at once.
+# Extents of the arrays that runs of this process write, and the lock for this list.
 _written: list[tuple[Extent, ...]] = []
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def locked(outputs: Sequence[Access]) -> Iterator[None]:
-    """Keep other runs, in this process and in others, from writing arrays as long as the block lasts.
+    """Lock output arrays for a ``with`` block, against other runs in this process and in others.
 
     Parameters
     ----------
     outputs : sequence of Access
+        The arrays to lock.
 
     Raises
     ------
@@ -51,11 +52,11 @@ def _locked_range(path: str, first: int, length: int) -> LockedRange:
     try:
         return LockedRange(path, first, length)
     except BlockingIOError as error:
-        raise UnwritableFileError(error.errno, f"{path} is being written by another run: give each its own") from error
+        raise UnwritableFileError(error.errno, f"{path} is being written by another run: use another") from error
 
 
 def _forget() -> None:
-    """A fork writes copies of its own; and its lock may have been held by another thread."""
+    """Reset the list and the lock in a forked child: it writes its own copies, and the lock may be held."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
     _written.clear()

@@ -1,4 +1,4 @@
-"""The outputs of a map: from what the caller gave to what he gets."""
+"""Outputs of `map_tiles`: from the arguments of the caller to the returned arrays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import DTypesLike, OneOutput, OutputLike, ReadableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.kinds import access_of
 from tilecore.engine.finished_mark import is_finished, mark_finished
@@ -30,28 +31,30 @@ __all__ = ["Outputs"]
 
 
 class Outputs:
-    """Where the results of a map go.
+    """All outputs of a map.
 
     Parameters
     ----------
     out : None, array_like, path, or sequence of them
         As given to `map_tiles`.
     dtype : dtype_like, sequence of dtype_like, or None
+        Data type of new outputs.
     placement : Placement
+        Position of a tile's result in the outputs.
     inputs : Inputs
-        Their shape is the volume's; what its file says of it is written into files.
+        Sources of the run: they give the volume's shape, and the metadata of new files.
     overwrite : bool
         Whether files may be replaced.
     inplace : bool
         Whether an output may be a source.
     tilewise : bool
-        Whether a tile's results depend on the voxels alone that they take the place of.
+        Whether a tile's results depend only on the voxels that they replace.
     """
 
     def __init__(
         self,
-        out: Any,
-        dtype: Any,
+        out: OutputLike,
+        dtype: DTypesLike,
         *,
         placement: Placement,
         inputs: Inputs,
@@ -67,10 +70,10 @@ class Outputs:
         made = [self._output(each, _as_dtype(kind), described) for each, kind in pairs]
         paths = [output.path.resolve() for output in made if output.path is not None]
         if len(set(paths)) < len(paths):
-            raise ParameterError.of("out", [str(path) for path in paths], "one file for each output is needed")
+            raise ParameterError.of("out", [str(path) for path in paths], "each output needs its own file")
         self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
 
-    def _output(self, out: Any, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
+    def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
         if out is None:
             return NewOutput(self._shape, dtype)
         if isinstance(out, (str, os.PathLike)):
@@ -81,17 +84,17 @@ class Outputs:
 
     @property
     def are_made(self) -> bool:
-        """Whether all outputs can be written."""
+        """Whether all outputs exist and can be written."""
         return all(output.array is not None for output in self._outputs)
 
     @property
     def tokens(self) -> list[str | None]:
-        """Of outputs that are files in the making, what tells them from others of the same name."""
+        """Token of each output that is a file; None for other outputs."""
         return [output.token for output in self._outputs]
 
     @property
     def journal_path(self) -> Path | None:
-        """Where the journal is if nobody says otherwise: beside the first file."""
+        """Default path of the journal: beside the first output file; None if there is no file."""
         paths = [output.path for output in self._outputs if output.path is not None]
         return paths[0].with_name(paths[0].name + ".journal") if paths else None
 
@@ -101,12 +104,12 @@ class Outputs:
         return all(output.persists for output in self._outputs)
 
     def adopt(self, tokens: Sequence[str | None]) -> bool:
-        """Take the files that an earlier run has begun for this one's; False if they are not there.
+        """Use the unfinished files of an earlier run for this one; False if they do not exist.
 
         Parameters
         ----------
         tokens : sequence of (str or None)
-            What a journal says of its outputs. If they are not as many, they are another run's: the journal tells.
+            Tokens from the journal. If their number differs, the journal belongs to another run and will say so.
         """
         if len(tokens) != len(self._outputs):
             return True
@@ -119,56 +122,56 @@ class Outputs:
 
     @property
     def units(self) -> tuple[int, ...]:
-        """What tiles must be multiples of, so that no two write one storage unit."""
+        """Smallest multiples that tiles must have, so that no two tiles write the same storage unit."""
         return common_units(self._placement, [output.units for output in self._outputs])
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...] | None:
-        """Dtype of each output, if known."""
+        """Data type of each output; None if not known yet."""
         return tuple([np.dtype(output.array.dtype) for output in self._outputs]) if self.are_made else None
 
     @property
     def asked_dtypes(self) -> tuple[np.dtype[Any] | None, ...]:
-        """Dtype of each output, as far as the caller has said it."""
+        """Data type of each output that the caller asked for; None for the others."""
         return tuple([output.asked for output in self._outputs])
 
     @property
     def inferred(self) -> tuple[bool, ...]:
-        """Of each output, whether its dtype was taken from a result."""
+        """For each output, whether its dtype is taken from a result."""
         return tuple([output.asked is None for output in self._outputs])
 
     @property
     def given(self) -> list[Access]:
-        """The arrays that the caller has given."""
+        """Access to the arrays that the caller has given."""
         return [access_of(output.given) for output in self._outputs if output.given is not None]
 
     @property
     def spaces(self) -> list[Hashable]:
-        """The files and memory that arrays of the caller's lie in."""
+        """Spaces (files or memory) that hold the caller's arrays."""
         return [extent.space for output in self._outputs for extent in output.extents]
 
     def refuse_existing(self) -> None:
-        """Refuse to replace files unless that was asked for."""
+        """Refuse to replace existing files, unless the caller allows it."""
         for output in self._outputs:
             output.refuse_existing()
 
     def mark_finished(self, run: dict[str, Any]) -> None:
-        """Mark complete files as those of a run."""
+        """Mark the complete files as outputs of a run."""
         for output in self._outputs:
             if output.path is not None:
                 mark_finished(output.path, run)
 
     def are_finished(self, run: dict[str, Any]) -> bool:
-        """Whether all outputs are files that such a run has completed."""
+        """Whether all outputs are files that the same run has completed."""
         return all(output.path is not None and is_finished(output.path, run) for output in self._outputs)
 
-    def opened(self) -> Any:
-        """What the caller gets if an earlier run has completed all outputs."""
+    def opened(self) -> ReadableArray | tuple[ReadableArray, ...]:
+        """Return the outputs if an earlier run has completed all of them."""
         results = [output.opened() for output in self._outputs]
         return tuple(results) if self._several else results[0]
 
     def prepare(self, *, resume: bool) -> None:
-        """Make the outputs whose dtypes are known, or open those that an earlier run has begun."""
+        """Create the outputs whose dtypes are known, or open those of an earlier run."""
         if resume:
             for output in self._outputs:
                 output.reopen()
@@ -176,7 +179,7 @@ class Outputs:
             self.make_for([])
 
     def make_for(self, found: Sequence[np.dtype[Any]]) -> None:
-        """Make the outputs that results of these dtypes need; of no results, as they were asked for."""
+        """Create the outputs for results of these dtypes; without dtypes, as the caller asked for."""
         if found and len(found) != len(self._outputs):
             if self._several or len(self._outputs) != 1:
                 raise ParameterError(
@@ -188,13 +191,13 @@ class Outputs:
             output.make(found[number] if output.asked is None else output.asked)
 
     def make_empty(self, dtype: np.dtype[Any]) -> None:
-        """Make outputs of a volume without voxels."""
+        """Create the outputs for a volume without voxels."""
         self.make_for([dtype] * len(self._outputs))
 
     def for_workers(self, reach: Reach) -> dict[str, Any]:
-        """What a `Setup` has to know of the outputs, by the names of its attributes.
+        """Attributes of a `Setup` that depend on the outputs, by name.
 
-        There are no sinks as long as there are no outputs, or if only this process can write them.
+        ``sinks`` is None if there are no outputs yet, or if only this process can write them.
         """
         sinks = None
         if self.are_made:
@@ -203,13 +206,13 @@ class Outputs:
         return {"sinks": sinks, "dtypes": self.dtypes, "inferred": self.inferred}
 
     def write(self, tile: Tile, values: Sequence[npt.NDArray[Any]]) -> None:
-        """Write a tile's results from this process."""
+        """Write a tile's results, in this process."""
         box = self._placement.box(tile.write)
         for output, value in zip(self._outputs, values, strict=True):
             output.array[box.slices] = value
 
     def bytes_of(self, tile: Tile) -> int:
-        """Bytes of a tile's results."""
+        """Size of a tile's results [byte]."""
         return self._placement.box(tile.write).size * sum(dtype.itemsize for dtype in self.dtypes or ())
 
     def holds(self, tile: Tile, checksums: Sequence[int]) -> bool:
@@ -218,39 +221,39 @@ class Outputs:
         return checksums_of(np.asarray(output.array[box.slices]) for output in self._outputs) == tuple(checksums)
 
     def flush(self) -> None:
-        """See to it that what was written outlives this process: the journal will say that it is there."""
+        """Flush the written voxels to the system, so that they outlive this process before the journal lists them."""
         for output in self._outputs:
             output.flush()
 
-    def commit(self, make_level: Callable[[Level], object]) -> Any:
-        """Give files their names; return what the caller gets.
+    def commit(self, make_level: Callable[[Level], object]) -> ReadableArray | tuple[ReadableArray, ...]:
+        """Complete all outputs and give files their names; return what the caller gets.
 
         Parameters
         ----------
         make_level : callable
-            Makes a coarser level of a file that has some.
+            Function that makes a coarser level of a pyramid.
         """
         for output in self._outputs:
             for level in output.levels():
                 make_level(level)
             output.complete()
-        self.refuse_existing()  # of several files all get their names, or none
+        self.refuse_existing()  # so that of several files either all get their names, or none
         results = [output.commit() for output in self._outputs]
         return tuple(results) if self._several else results[0]
 
     def release(self) -> None:
-        """Leave files that did not become complete to a later run."""
+        """Close incomplete files, which a later run may continue."""
         for output in self._outputs:
             output.release()
 
     def discard(self) -> None:
-        """Remove files that did not become complete."""
+        """Remove incomplete files."""
         for output in self._outputs:
             output.discard()
 
 
-def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
-    """As many outs as dtypes."""
+def _paired(out: OutputLike, dtype: DTypesLike) -> tuple[list[Any], list[Any]]:
+    """Lists of outputs and dtypes, of the same length."""
     outs = list(out) if isinstance(out, (list, tuple)) else [out]
     dtypes = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
     length = max(len(outs), len(dtypes))
@@ -259,19 +262,19 @@ def _paired(out: Any, dtype: Any) -> tuple[list[Any], list[Any]]:
     if len(dtypes) == 1:
         dtypes *= length
     if len(outs) != len(dtypes):
-        raise ParameterError.of("dtype", dtype, f"{len(outs)} are needed, one per output")
+        raise ParameterError.of("dtype", dtype, f"{len(outs)} dtypes are needed, one per output")
     return outs, dtypes
 
 
-def _as_dtype(dtype: Any) -> np.dtype[Any] | None:
+def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
     try:
         return None if dtype is None else np.dtype(dtype)
     except TypeError as error:
-        raise ParameterTypeError.of("dtype", dtype, "numpy knows no such dtype") from error
+        raise ParameterTypeError.of("dtype", dtype, "numpy does not know this dtype") from error
 
 
 def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
-    """What is still true of an image after its axes were scaled, dropped or added."""
+    """Metadata of an image that are still true after its axes were scaled, dropped or added."""
     if info is None or placement.added:
         return {}
     axes = "".join([name for axis, name in enumerate(info.axes) if axis not in placement.dropped])

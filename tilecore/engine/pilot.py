@@ -1,16 +1,16 @@
-"""The pilot: a few calls before the run, which tell what a call costs, and the plan that follows from them.
+"""Pilot: a few calls before the run, which measure time and memory of a call, and the plan that follows.
 
-A worker calls the function on blocks of different sizes, at most three times. The first block is small: that call may
-have to import its modules, so that it counts only where it was quick. The second is as large as a quick function
-allows, or as a small part of the run allows. Then a first plan is made there and then, and looked at again before
-anything is written or recorded: the third call works on a tile of that plan, or on the largest block that takes a
-small part of the run; where none is larger than the second and the first told nothing, on the first block again. The
-plan of the run follows from all of them. Where a call takes long whatever the block's size, and so much is clear from
-two, as is its memory, there is no third. No result of these calls is kept.
+A worker calls the function on blocks of different sizes, at most three times. The first block is small. That call
+may have to import modules, so it counts only if it was quick. The second block is as large as a quick function, or
+a small part of the run's time, allows. Then a first plan is made, and checked before anything is written or
+recorded: the third call works on a tile of that plan, or on the largest block that takes a small part of the run's
+time. If no such block is larger than the second, and the first call told nothing, it uses the first block again.
+The final plan follows from all calls. If two calls already show clearly that a call takes long whatever the block's
+size, and how much memory it needs, there is no third. No result of these calls is kept.
 
-A straight line through what the calls took gives a part that every call takes, and a part of each voxel. Doubt goes to
-the first: it makes larger tiles, which cost little if that was wrong, where smaller ones may cost all. Memory is taken
-to be as much as the calls allow for. Time that other processes took from this one is none of the function's.
+A straight line through the measurements gives a fixed part of every call, and a part for each voxel. In doubt the
+fixed part is taken larger: this makes larger tiles, which cost little if that was wrong, while smaller tiles may
+cost much. Memory is taken as large as the calls allow. Time that other processes used does not count.
 """
 
 from __future__ import annotations
@@ -40,39 +40,40 @@ _log = logging.getLogger(__name__)
 
 _MOST_CALLS = 3
 _FIRST_VOXELS, _LARGEST_VOXELS = 2**9, 2**22
-# How much larger than the one before a block is at least, to tell anything new, and at most.
+# Smallest growth of a block that tells anything new, and largest growth.
 _LEAST_GROWTH, _MOST_GROWTH = 2, 64
 
-# A call that takes no longer is quick: it may be made though the run is short. Others are a small part of the run.
+# Time up to which a call may be made even in a short run [s]; a longer call must be a small part of the run.
 _QUICK_SECONDS = 0.02
 _PART_OF_RUN = 1 / 32
-# A first call that took so much longer than the second, on more voxels, did what no other call will do.
+# Factor by which a first call is slower than the second if it did work that no other call repeats.
 _SLOWER = 1.25
-# Two calls that are alike take times that differ by so much.
+# Relative difference between the times of two equal calls.
 _DOUBT = 0.05
-# A voxel takes some time, or all tiles would be alike: as many as there are workers.
+# Least time of a voxel [s]; without it the plan would have only as many tiles as workers.
 _LEAST_SECONDS = 1e-9
 
-# In blocks with fewer voxels than this the function's own arrays are lost among all else; in a first call, so are
-# those that take less than this, among the pages of libraries used for the first time.
+# Smallest block, and smallest memory of a first call, that tell the function's own memory. Smaller values are lost
+# in the memory of the process, and in pages of libraries that are used for the first time.
 _TELLING_VOXELS = 2**15
 _CALL_BYTES = 2**25
-# No module takes as much: what the first call keeps beyond it are data, such as a model.
+# Largest memory of imported modules; memory that the first call keeps beyond it is data, such as a model.
 _MODULES_BYTES = 2**28
 
 
 class PilotTask(NamedTuple):
-    """The calls before the run, as a task for a worker.
+    """Calls before the run, as a task for a worker.
 
     Attributes
     ----------
     planner : Planner
+        Planner that chooses the blocks.
     """
 
     planner: Planner
 
     def run(self, measure: Callable[[Box], Measurement]) -> Findings:
-        """Call the function on a few blocks, given by what they write."""
+        """Measure the function on a few blocks; `measure` gets their write boxes."""
         calls: list[Measurement] = []
         box: Box | None = self.planner.box(self.planner.first_voxels)
         for _ in range(_MOST_CALLS):
@@ -83,21 +84,21 @@ class PilotTask(NamedTuple):
                 box = self.planner.next_box(calls)
             except Exception:
                 larger = self.planner.box(_TELLING_VOXELS)
-                if calls:  # what is known is enough, and the run will tell whether this happens again
+                if calls:  # the known calls are enough, and the run will show whether the error comes again
                     break
                 if larger == box:
                     raise
-                box = larger  # so small a block was not to its liking, perhaps
+                box = larger  # the function may not accept such small blocks
         return Findings(tuple(calls))
 
 
 def try_out(crew: Crew, planner: Planner, cancel: Cancel | None = None) -> Findings | None:
-    """Call the function on a few blocks in a worker; None if it fails."""
+    """Measure the function on a few blocks in a worker; None if it fails."""
     crew.submit(PilotTask(planner))
     outcome = next(iter(first_outcomes(crew, cancel)), None)
     findings, reason = (None, None) if outcome is None else (outcome.value, outcome.failure and outcome.failure.reason)
-    del outcome  # a failure's exception leads to this frame, as in the loop of tasks
-    if not isinstance(findings, Findings):  # blocks of this size are not to its liking: the run will tell
+    del outcome  # a failure's exception refers to this frame, as in the task loop
+    if not isinstance(findings, Findings):  # the function may not accept blocks of this size: the run will tell
         _log.info("the pilot failed (%s); the plan is a guess", reason)
         return None
     _log.info("pilot: %s", findings)
@@ -106,34 +107,34 @@ def try_out(crew: Crew, planner: Planner, cancel: Cancel | None = None) -> Findi
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the calls before the run took.
+    """Measurements of the calls before the run.
 
     Attributes
     ----------
     calls : tuple of Measurement
-        In the order in which they were made, on larger and larger blocks.
+        Measurements in the order of the calls, on larger and larger blocks.
     """
 
     calls: tuple[Measurement, ...]
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
-        """Of the arrays that the function returns."""
+        """Data types of the arrays that the function returns."""
         return self.calls[-1].dtypes
 
     @property
     def first_tells_nothing(self) -> bool:
-        """Whether the first call did what no other will do: it took longer than the second."""
+        """Whether the first call did work that no other call repeats: it took longer than the second."""
         return len(self.calls) > 1 and self.calls[0].seconds > self.calls[1].seconds * _SLOWER
 
     @property
     def memory_is_unclear(self) -> bool:
-        """Whether both calls took much memory: for their blocks, or each for itself, and the first for its modules."""
+        """Whether two calls used much memory, so that it is unclear if blocks or modules needed it."""
         peaks = [call.peak_bytes or 0 for call in self.calls]
         return len(peaks) == 2 and min(peaks) >= _CALL_BYTES
 
     def seconds(self) -> tuple[float, float]:
-        """Time of a call whatever the block's size, and for each voxel [s]."""
+        """Fixed time of a call, and time for each voxel [s]."""
         small, large = self._ends(self.calls[self.first_tells_nothing or len(self.calls) > 2 :])
         per_voxel = 0.0
         if large.n_voxels > small.n_voxels:
@@ -142,18 +143,18 @@ class Findings:
         return max(min(call.seconds - per_voxel * call.n_voxels for call in self.calls), 0.0), per_voxel
 
     def bytes(self, least: float, guess: float) -> tuple[float, float]:
-        """Memory of a call whatever the block's size, and for each voxel [byte].
+        """Fixed memory of a call, and memory for each voxel [byte].
 
         Parameters
         ----------
         least, guess : float
-            What each voxel takes at least, and what it takes if blocks are too small to tell.
+            Least memory of a voxel, and a guess if blocks are too small to measure it.
         """
         small, large = self._ends(self.calls[len(self.calls) > 2 :])
         peak, base, per_voxel = large.peak_bytes or 0, small.peak_bytes or 0, least
         if not peak or large.n_voxels < _TELLING_VOXELS:
             peak, per_voxel = max(peak - _CALL_BYTES, 0), max(least, guess)
-        elif small is large:  # one large block, as of a large write unit: each voxel takes its part, modules and all
+        elif small is large:  # one large block, as of a large write unit: its voxels share all memory
             per_voxel = max(least, peak / large.n_voxels)
         if small is self.calls[0] and min(base, peak) < _CALL_BYTES:
             base = 0
@@ -163,12 +164,12 @@ class Findings:
 
     @staticmethod
     def _ends(calls: Sequence[Measurement]) -> tuple[Measurement, Measurement]:
-        """The calls on the smallest and on the largest block."""
+        """Measurements of the smallest and of the largest block."""
         ordered = sorted(calls, key=lambda call: call.n_voxels)
         return ordered[0], ordered[-1]
 
     def _kept(self) -> int:
-        """Memory that the first call took for good, beyond that of modules [byte]."""
+        """Memory that the first call kept for ever, if it is more than modules need [byte]."""
         before, after = self.calls[0].before_bytes, self.calls[min(1, len(self.calls) - 1)].before_bytes
         kept = 0 if before is None or after is None else after - before
         return kept if kept > _MODULES_BYTES else 0
@@ -181,11 +182,11 @@ class Planner:
     Attributes
     ----------
     shape, dtype, workers, halo, chunks, units, whole_axes, single_axes
-        As of `plan_tiles`, checked.
+        As for `plan_tiles`, checked.
     budget : int
-        Memory of all workers together [byte].
+        Memory limit for all workers together [byte].
     source_bytes : tuple of int
-        What each source takes for a voxel of the volume [byte].
+        Size of each source for one voxel of the volume [byte].
     """
 
     shape: tuple[int, ...]
@@ -210,7 +211,7 @@ class Planner:
         units: tuple[int, ...],
         axes: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> Planner:
-        """Take what the plan depends on from a run; `axes` are those that are whole, and those that are single."""
+        """Build the planner from the parts of a run; `axes` holds the whole axes and the single axes."""
         return cls(
             grid.shape,
             np.dtype(sources[0].dtype),
@@ -224,13 +225,13 @@ class Planner:
         )
 
     def plan(self, findings: Findings | None = None) -> TilePlan:
-        """Choose the tiles; without findings, as one would guess."""
+        """Choose the tiles; without findings, from guessed costs."""
         return self._plan_for(None if findings is None else self.costs(findings))
 
     def costs(self, findings: Findings) -> TileCosts:
-        """What a tile costs, from what the calls took."""
+        """Compute the costs of a tile from the measurements."""
         seconds, seconds_per_voxel = findings.seconds()
-        # Voxels that were never written cost nothing yet: a block and a result are the least to reckon with.
+        # Voxels that were never written use no memory yet, so a block and a result are the least.
         least = float(sum(self.source_bytes) + sum(self.source_bytes[:1]))
         fixed_bytes, bytes_per_voxel = findings.bytes(least, guessed_bytes(self.dtype))
         return TileCosts(
@@ -242,11 +243,11 @@ class Planner:
 
     @property
     def first_voxels(self) -> int:
-        """Voxels of the first block: of a slow function few are enough."""
+        """Number of voxels in the first block: few, as the function may be slow."""
         return min(_FIRST_VOXELS, max(math.prod(self.shape) // 64, 64))
 
     def next_box(self, calls: Sequence[Measurement]) -> Box | None:
-        """What the next call of the pilot is to write; None if it would tell little, or cost much."""
+        """Write box of the pilot's next call; None if it would tell little, or take long."""
         findings, last = Findings(tuple(calls)), calls[-1]
         costs = self.costs(findings)
         room = (self.budget - costs.bytes_per_tile) / costs.bytes_per_voxel
@@ -254,23 +255,23 @@ class Planner:
         small = math.prod(self.shape) * _PART_OF_RUN / self.workers
         most = min(max(quick, small), last.n_voxels * _MOST_GROWTH, room)
         boxes = [self.box(2**power) for power in range(_LARGEST_VOXELS.bit_length())]
-        again = len(calls) == 1 and room < last.n_voxels  # what takes so much may be its modules
+        again = len(calls) == 1 and room < last.n_voxels  # the memory may have been used by modules
         if len(calls) > 1:
             try:
                 plan = self._plan_for(costs)
-            except MemoryBudgetError:  # the run will say so
+            except MemoryBudgetError:  # the run will raise this error
                 return None
             unclear = findings.memory_is_unclear
             if last.seconds > max(_QUICK_SECONDS, self._run_seconds(findings, plan) * _PART_OF_RUN) and not unclear:
                 return None
-            boxes.insert(0, plan.grid[plan.grid.size // 2].write)  # before others of its size
+            boxes.insert(0, plan.grid[plan.grid.size // 2].write)  # before other boxes of its size
             most = min(most, self._n_read(boxes[0]))
             again = unclear or findings.first_tells_nothing
         sizes = {box: size for box in boxes if last.n_voxels * _LEAST_GROWTH <= (size := self._n_read(box)) <= most}
         return max(sizes, key=lambda box: sizes[box], default=self.box(self.first_voxels) if again else None)
 
     def _run_seconds(self, findings: Findings, plan: TilePlan) -> float:
-        """How long the run may take: if the first call told nothing, each voxel may take what it took in the second."""
+        """Estimated time of the run [s]; if the first call told nothing, each voxel takes as long as in the second."""
         last = findings.calls[-1]
         if not findings.first_tells_nothing:
             return plan.seconds
@@ -291,7 +292,7 @@ class Planner:
         )
 
     def box(self, n_voxels: int) -> Box:
-        """A box of about so many voxels in the middle of the volume, which begins and ends between write units."""
+        """Box of about `n_voxels` voxels in the middle of the volume, with edges between write units."""
         lengths = [1 if axis in self.single_axes else length for axis, length in enumerate(self.shape)]
         free = [axis for axis in range(len(lengths)) if axis not in self.whole_axes]
         while math.prod(lengths) > n_voxels and free:

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar, a line a minute, or silence."""
+"""Progress of a run: a bar, a line a minute, or nothing."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["LogProgress", "ProgressBar", "choose_progress"]
 
 _log = logging.getLogger("tilecore.progress")
 
-# How often a run without a bar says that it goes on.
+# Time between two lines of a run without a bar [s].
 _LINE_SECONDS = 60.0
 
 
 def choose_progress(progress: bool | None, description: str = "tiles") -> Observer | None:
-    """The observer that shows progress where this process's messages go.
+    """Choose the observer that shows the progress of a run.
 
     Parameters
     ----------
     progress : bool, optional
-        True: a bar. False: silence. Default: a bar where stderr is a terminal or in a
+        True: a bar. False: nothing. Default: a bar if stderr is a terminal or in a
         notebook, otherwise a line a minute in the log (logger ``tilecore.progress``, level INFO),
-        or on stderr where no log is set up.
+        or on stderr if no log is set up.
     description : str
-        What the bar counts.
+        Name of the run before the bar or the line.
     """
     if progress is False:
         return None
@@ -46,7 +46,7 @@ class ProgressBar:
         self._start = time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        """Show an event."""
+        """Update the bar for an event."""
         if isinstance(event, RunStarted):
             self._open(event)
         elif isinstance(event, TileDone):
@@ -84,10 +84,10 @@ class ProgressBar:
 
 
 class LogProgress:
-    """A line when a run begins, every minute, and when it ends, for the log.
+    """Lines in the log: when a run begins, every minute, and when it ends.
 
-    Where nobody has set up a log, the lines of the first minute are dropped and the others go to stderr: a long run
-    does not go on in silence, and a short one leaves stderr to its caller.
+    If no log is set up, the lines of the first minute are dropped and the others go to stderr: a long run
+    shows that it goes on, and a short one leaves stderr to its caller.
     """
 
     def __init__(self, description: str = "tiles", seconds: float = _LINE_SECONDS) -> None:
@@ -96,7 +96,7 @@ class LogProgress:
         self._start = self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Write a line, if it is time."""
+        """Write a line if an event needs one, or a minute has passed."""
         if isinstance(event, RunStarted):
             self._total, self._done = event.n_tiles, event.n_done
             self._start, self._next = event.time, event.time + self._seconds

@@ -1,4 +1,4 @@
-"""What the caller of a verb asks for, checked: the same for all verbs."""
+"""Request of a caller, checked: the parameters that all verbs have in common."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary, as_boundary
 from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
@@ -19,22 +20,24 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """A function to be applied to the tiles of a volume.
+    """Request to apply a function to the tiles of a volume.
 
     Attributes
     ----------
     inputs : Inputs
+        The sources.
     grid : TileGrid
-        The tiles that were asked for; where they are left to us, one that is as large as the volume.
+        The requested tiles; if tilecore chooses them, one tile as large as the volume.
     planned : bool
-        Whether the tiles are left to us.
+        Whether tilecore chooses the tiles.
     single_axes : tuple of int
-        Axes along which tiles are as short as they can be.
+        Axes along which tiles are one write unit long.
     options : Options
+        Options of the run.
     boundary : Boundary
-        What the caller has said, or the function declares, as the halo.
+        Boundary mode from the caller, or from the function's declaration.
     declared : Declared
-        What the function says of itself.
+        Declarations of the function.
     """
 
     inputs: Inputs
@@ -46,7 +49,7 @@ class Request:
     declared: Declared
 
     def planner(self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Planner:
-        """What chooses the tiles, for so many workers, write units and axes that tiles must span."""
+        """Return the planner that chooses the tiles, for given workers, write units and whole axes."""
         single_axes = tuple([axis for axis in self.single_axes if axis not in whole_axes])
         inputs = self.inputs
         return Planner.of(
@@ -58,18 +61,19 @@ class Request:
         cls,
         function: Callable[..., Any],
         kwargs: Mapping[str, Any] | None,
-        source: Any,
+        source: SourceLike,
         *,
         tile_shape: int | Sequence[int] | None,
         halo: HaloLike | None,
         boundary: Boundary,
         run: RunOptions,
     ) -> Request:
-        """Open the sources and check what was given with them.
+        """Open the sources and check the parameters of a verb.
 
         Raises
         ------
         ParameterError, ParameterTypeError, MissingFileError, UnreadableFileError
+            If a parameter or a source is wrong.
         """
         options, declared = Options.of(run), Declared.of(function, kwargs)
         inputs = Inputs.of(source)

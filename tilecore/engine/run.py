@@ -1,4 +1,4 @@
-"""A run: one call of a verb, in phases that can be called apart."""
+"""A run: one call of a verb, as phases that are called one after the other."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tilecore.engine.tile_tasks import TileTask, cut_in_two
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
 from tilecore.executors.base import Crew
+from tilecore.formats.pyramids import Level, make_here
 from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["Run"]
@@ -38,28 +39,28 @@ class Run:
     """One call of a verb.
 
     Its phases are `plan`, `begin`, `work` and `finish`, in this order, inside a ``with``
-    block: whatever ends it, no worker, no open journal and no useless file is left.
+    block. However it ends, it leaves no worker, no open journal and no useless file.
 
     Parameters
     ----------
     job : TileJob
     request : Request
     outputs : Outputs, optional
-        Where results go; default: to the caller.
+        Outputs for the results; default: results go to the caller.
     whole_axes : sequence of int
         Axes that tiles must span.
     may_start : callable, optional
-        Whether a task may be started yet, or has to wait for another to end.
+        Function that tells whether a task may start, or must wait for another to end.
 
     Attributes
     ----------
     grid : TileGrid
-        The tiles; final once `plan` has ended.
+        The tiles; final after `plan`.
 
     Raises
     ------
     ParameterError, JournalError
-        If the journal cannot be had.
+        If the journal cannot be opened.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Run:
         self._crew: Crew | None = None
         self._feeder: Feeder | None = None
         self._stamps: list[Any] = []
-        self._dtypes: tuple[np.dtype[Any], ...] = ()  # of results, as the pilot saw them
+        self._dtypes: tuple[np.dtype[Any], ...] = ()  # data types of the results, found by the pilot
         self._most_workers = self._executor.workers
         self._record = open_record(job, request, outputs)
         self._journal = self._record.journal
@@ -89,11 +90,11 @@ class Run:
 
     @property
     def grid(self) -> TileGrid:
-        """The tiles to work on."""
+        """Tiles of the run."""
         return self._setup.grid
 
     def plan(self) -> TileGrid:
-        """Decide on the tiles: as the journal has them, or as asked for, or by trying the function on small blocks."""
+        """Decide on the tiles: from the journal, as requested, or by a pilot on small blocks."""
         request = self._request
         check_cancel(request.options.cancel)
         if self._outputs is not None:
@@ -108,7 +109,7 @@ class Run:
         return self.grid
 
     def begin(self) -> None:
-        """Make the outputs whose dtypes are known, or open them again, and write what the run is into the journal."""
+        """Create or open the outputs whose dtypes are known, and write the run's description into the journal."""
         journal, outputs = self._journal, self._outputs
         continues = journal is not None and journal.continues
         if outputs is not None:
@@ -121,7 +122,7 @@ class Run:
             journal.keep_only(lambda number, checksums: outputs.holds(self.grid[number], checksums))
 
     def work(self) -> Iterator[tuple[TileTask, Any]]:
-        """Run all tiles; yield each task and what its job returned, in the order in which they finish.
+        """Run all tiles; yield each task with the return value of its job, in the order in which they finish.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Run:
         RunCancelledError
             If the run was cancelled.
         WorkerError
-            If workers cannot be had.
+            If workers cannot be started, or die too often.
         """
         journal = self._journal
         n_done = 0 if journal is None else journal.n_done
@@ -143,23 +144,23 @@ class Run:
         for result in self._loop().results():
             checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
             yield result.task, result.value
-            # Whoever asks for the next result has dealt with this one: only now is its tile finished.
+            # The caller asks for the next result after it has used this one, so its tile is finished only now.
             if journal is not None and result.finished:
                 self._write_down(journal, result, checksums)
 
-    def finish(self, make_level: Any = None) -> Any:
-        """Have the levels of pyramids made, and give the outputs their names; return what the caller gets.
+    def finish(self, make_level: Callable[[Level], object] = make_here) -> object:
+        """Make the levels of pyramids and give the outputs their names; return what the caller gets.
 
         Raises
         ------
         SourceChangedError
-            If a source was changed while the run was on.
+            If a source was changed during the run.
         """
         self._end_workers()
         written = [] if self._outputs is None else self._outputs.spaces
         try:
             self._request.inputs.check_unchanged(self._stamps, written)
-        except SourceChangedError:  # no later run can go on with this
+        except SourceChangedError:  # no later run can continue this one
             self._discard()
             raise
         if self._journal is not None:
@@ -182,19 +183,19 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with contextlib.ExitStack() as last:  # each callback runs even if another one fails
             last.callback(self._locks.close)
             last.callback(self._let_go, error)
             self._end_workers()
 
     def _let_go(self, error: BaseException | None) -> None:
-        """Close the journal; remove what nobody can go on with."""
+        """Close the journal, and remove outputs that no later run can continue."""
         journal, outputs = self._journal, self._outputs
         is_useless = journal is None or journal.is_useless
         if error is not None and is_useless and not isinstance(error, OutputExistsError):
             self._discard()
-        elif error is not None and outputs is not None:  # it says where the results are
+        elif error is not None and outputs is not None:  # the error tells where the results are
             outputs.release()
         if journal is not None:
             journal.close()
@@ -207,19 +208,19 @@ class Run:
             self._journal.remove()
 
     def _learn(self, dtypes: Sequence[np.dtype[Any]]) -> None:
-        """Make the outputs once the dtypes of results are known, and tell the workers."""
+        """Create the outputs once the dtypes of results are known, and tell the workers."""
         if self._outputs is not None and not self._outputs.are_made and dtypes:
             self._outputs.make_for(dtypes)
             self._know(**self._outputs.for_workers(self._executor.reach))
 
     def _know(self, **facts: Any) -> None:
-        """Replace what is known of the run."""
+        """Replace parts of the run's shared value, also in the workers."""
         self._setup = replace(self._setup, **facts)
         if self._crew is not None:
             self._crew.tell(self._setup)
 
     def _start(self) -> Crew:
-        """The workers of the run, started when they are first needed."""
+        """Return the workers of the run; they are started at the first call."""
         if self._crew is None:
             sources = self._reached
             self._setup = replace(self._setup, sources=self._feed(sources) if self._is_stranded else sources)
@@ -229,7 +230,7 @@ class Run:
 
     @functools.cached_property
     def _reached(self) -> tuple[Any, ...]:
-        """The sources as workers reach them; None for those that they cannot."""
+        """The sources in the form in which workers read them; None for those that they cannot reach."""
         return self._request.inputs.for_workers(self._executor.reach)
 
     @property
@@ -237,7 +238,7 @@ class Run:
         return any(source is None for source in self._reached)
 
     def _feed(self, sources: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Set up slots for plain arrays that workers cannot reach."""
+        """Create slots for plain arrays that workers cannot reach."""
         arrays = self._request.inputs.arrays
         stranded = {n: arrays[n] for n, each in enumerate(sources) if each is None}
         n_slots = 2 * self._executor.workers + 2
@@ -249,14 +250,14 @@ class Run:
         self._open.close()
 
     def _write(self, outputs: Outputs, task: TileTask, value: Any) -> tuple[int, ...] | None:
-        """Write results that no worker has written; give the checksums of a whole tile's."""
+        """Write results that no worker has written; return the checksums if the task was a whole tile."""
         if isinstance(value, Written):
             checksums = value.checksums
         else:
             self._learn([array.dtype for array in value])
             tile = task.tile(self.grid)
             try:
-                fitting = fit(tile, value, self._setup)  # sent before the worker knew the dtypes, perhaps
+                fitting = fit(tile, value, self._setup)  # possibly sent before the worker knew the dtypes
             except CastError as error:
                 raise TileError([TileFailure(tile, describe(error), 1)]) from error
             outputs.write(tile, fitting)
@@ -314,7 +315,6 @@ class Run:
         return plan.grid
 
     def _pilot(self, planner: Planner) -> Findings | None:
-        """Call the function on a few blocks in a worker, to learn what it needs."""
-        if self._is_stranded:
-            return None  # slots are made for tiles whose shape is known
-        return try_out(self._start(), planner, self._request.options.cancel)
+        """Measure the function on a few blocks in a worker; None without a result."""
+        # Slots need tiles of a known shape.
+        return None if self._is_stranded else try_out(self._start(), planner, self._request.options.cancel)

@@ -1,4 +1,4 @@
-"""Feeding: blocks of plain arrays, put where workers that cannot reach those arrays find them."""
+"""Feeder of slots: copies blocks of plain arrays to workers that cannot reach these arrays."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ __all__ = ["Feeder"]
 
 
 class Feeder:
-    """Puts blocks into slots before their tasks are handed out, as long as there are free ones.
+    """Copies blocks into free slots before their tasks are submitted.
 
     Parameters
     ----------
     job : TileJob
+        Job that reads blocks.
     grid : TileGrid
+        Tiles of the run.
     stranded : dict of ndarray
-        The sources that workers cannot reach, by their numbers.
+        Sources that workers cannot reach, by their numbers.
     prepare : callable
-        Whether a task may be started yet: gives the task, or None.
+        Function that returns the task if it may start, otherwise None.
     n_slots : int
+        Number of slots.
 
     Attributes
     ----------
     slots : dict of SlotArray
-        What takes their place.
+        Slots that replace the sources, by the same numbers.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Feeder:
         self._free = list(range(n_slots))
 
     def prepare(self, task: TileTask) -> TileTask | None:
-        """Fill a slot with a task's blocks; None if none is free yet."""
+        """Copy a task's blocks into a free slot, and return the task with its slot; None if no slot is free yet."""
         if not self._free or self._prepare(task) is None:
             return None
         slot = self._free.pop()
@@ -63,7 +66,7 @@ class Feeder:
         return task._replace(slot=slot)
 
     def finish(self, task: TileTask) -> TileTask:
-        """Take back the slot of a task that has ended, well or not."""
+        """Free the slot of a task that has ended, successfully or not."""
         self._free.append(task.slot)
         return task._replace(slot=-1)
 

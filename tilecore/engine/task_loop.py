@@ -1,4 +1,4 @@
-"""The loop of tasks: handed to workers, tried again where they fail, accounted for to the last."""
+"""Loop over the tasks of a run: submits them to workers, tries failed ones again, and counts all of them."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from tilecore.engine.cancelling import POLL_SECONDS, Cancel, last_outcomes
-from tilecore.engine.events import Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
+from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
 from tilecore.errors import RunCancelledError, TilecoreError, TileError, TileFailure
-from tilecore.executors.base import Crew, Failure, Outcome
+from tilecore.executors.base import Crew, Failure, Outcome, Task
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.machine import out_of_memory_kills
 
 __all__ = ["OnError", "Result", "TaskLoop", "Tasks"]
 
-#: What to do when a tile has failed for good: end the run, or finish the other tiles first.
+#: How to go on after a tile has failed in all attempts: end the run, or finish the other tiles first.
 OnError: TypeAlias = Literal["raise", "finish"]
 
-# Observers hear at least so often that the run goes on.
+Same = TypeVar("Same")
+
+# Longest time without an event for observers [s].
 _SILENCE_SECONDS = 10.0
 
-# A tile that does not fit after so many halvings is not too large, but wrong.
+# Largest number of times that a tile is halved if it does not fit into memory; then it counts as failed.
 _MOST_CUTS = 8
 
 
-def _same(task: Any) -> Any:
+def _same(task: Same) -> Same:
     return task
 
 
-def _indivisible(_: Any) -> list[Any]:
+def _indivisible(_: object) -> list[Any]:
     return []
 
 
@@ -43,28 +45,28 @@ def _no_bytes(_: Tile) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Tasks:
-    """What a loop has to do, and how its tasks are handled.
+    """Tasks of a loop, and the functions that handle them.
 
     Attributes
     ----------
     tasks : iterable
-        The tasks, hashable; taken one by one as there is room for them.
+        The tasks, hashable; taken one by one when there is room for them.
     tile_of : callable
-        The tile of a task, for messages and events.
+        Function that returns the tile of a task, for messages and events.
     grid : TileGrid
-        The tiles.
+        Tiles of the run.
     n_done : int
-        As of `RunStarted`.
+        Number of tiles that an earlier run has finished.
     prepare : callable
-        Gives the task in the form that is sent, or None if it has to wait for another to end.
+        Function that returns the task in the form that is sent, or None if it must wait for another to end.
     finish : callable
-        Called after each attempt with the task in the form that was sent; gives the task again.
+        Function that is called after each attempt with the task as sent, and returns the original task.
     split : callable
-        Cuts a task that does not fit into memory into smaller ones; none if it cannot be cut.
+        Function that cuts a task that does not fit into memory into smaller ones; an empty list if it cannot be cut.
     bytes_of : callable
-        What is read for a tile, and what is written.
+        Function that returns the number of bytes read, and written, for a tile.
     name : str
-        What the run is called.
+        Name of the run in messages.
     """
 
     tasks: Iterable[Any]
@@ -79,15 +81,16 @@ class Tasks:
 
 
 class Result(NamedTuple):
-    """What a task gave.
+    """Result of a task.
 
     Attributes
     ----------
     task : object
+        The task.
     value : object
-        What the job returned.
+        Return value of the job.
     finished : bool
-        Whether the task's tile is done with it; not so for a part of a tile, but the last.
+        Whether the task's tile is finished; False for all parts of a tile except the last.
     """
 
     task: Any
@@ -96,19 +99,22 @@ class Result(NamedTuple):
 
 
 class TaskLoop:
-    """Hands tasks to the workers of a run until all are done.
+    """Submits tasks to the workers of a run until all are done.
 
     Parameters
     ----------
     tasks : Tasks
+        The tasks.
     crew : Crew
+        The workers.
     retries : int
-        How often a tile is tried again after an attempt has failed.
+        Number of further attempts at a tile after a failure.
     on_error : {"raise", "finish"}
+        How to go on after a tile has failed in all attempts.
     announce : callable, optional
-        Is told every event.
+        Function that gets every event.
     cancel : Cancel, optional
-        Ends the run once it is set.
+        Event that ends the run once it is set.
     """
 
     def __init__(
@@ -132,19 +138,19 @@ class TaskLoop:
         self._n_done = 0
         self._kills_before = out_of_memory_kills()
         self._run = secrets.token_hex(8)
-        self._told = 0.0  # when observers have heard something last (monotonic)
+        self._told = 0.0  # time of the last event, by the monotonic clock
 
     def results(self) -> Iterator[Result]:
-        """Yield each result as it is there; raise what failed.
+        """Yield each result when it is ready; raise an error for failed tiles.
 
         Raises
         ------
         TileError
-            If tiles failed for good: the first one at once, or all of them at the end.
+            If tiles failed in all attempts: for the first one at once, or for all at the end.
         RunCancelledError
-            If the run was cancelled while there was something left to do.
+            If the run was cancelled before all tiles were done.
         WorkerError
-            If workers cannot be had.
+            If workers cannot be started, or die too often.
         """
         start, tasks, grid, cancelled = time.monotonic(), self._tasks, self._tasks.grid, False
         counts = (grid.size, tasks.n_done, grid.volume.size, self._crew.workers)
@@ -168,9 +174,9 @@ class TaskLoop:
                 try:
                     yield from self._result(outcome)
                 finally:
-                    # A failure's exception leads to this frame: together they would keep all files open for a while.
+                    # A failure's exception refers to this frame: together they would keep all files open for a while.
                     del outcome
-                if self._is_cancelled():  # what ended at the same time is done again, lest a slow caller delays the end
+                if self._is_cancelled():  # later outcomes are dropped: a slow caller must not delay the end
                     break
         if self._is_cancelled():
             for outcome in last_outcomes(self._crew):
@@ -179,7 +185,7 @@ class TaskLoop:
             raise RunCancelledError(f"the run was cancelled; {self._n_finished} of {n_tiles} tiles are done")
 
     def _wait(self) -> list[Outcome]:
-        """Wait for outcomes as long as neither observers nor who may cancel the run are kept waiting."""
+        """Wait for outcomes, but not so long that observers or a cancelled run would have to wait."""
         silence = None if self._announce is None else _SILENCE_SECONDS
         outcomes = self._crew.wait(silence if self._cancel is None else POLL_SECONDS)
         try:
@@ -190,19 +196,19 @@ class TaskLoop:
             del outcomes  # as in `_work`
 
     def _is_cancelled(self) -> bool:
-        """Whether the run is to end though there is something left to do."""
+        """Whether the run was cancelled before all tiles were done."""
         if self._cancel is None or not self._cancel.is_set():
             return False
-        n_failed = len({failure.tile.number for failure in self._failures})  # of one tile, several parts may fail
+        n_failed = len({failure.tile.number for failure in self._failures})  # several parts of one tile may fail
         return self._n_finished + n_failed < self._tasks.grid.size
 
     @property
     def _n_finished(self) -> int:
-        """Tiles that are done, also by an earlier run."""
+        """Number of tiles that are done, those of an earlier run included."""
         return self._tasks.n_done + self._n_done
 
     def _result(self, outcome: Outcome) -> Iterator[Result]:
-        """Yield what an attempt gave, if it succeeded."""
+        """Yield the result of an attempt if it succeeded."""
         task = self._tasks.finish(outcome.task)
         if outcome.failure is not None:
             self._fail(task, outcome.failure, outcome)
@@ -213,7 +219,7 @@ class TaskLoop:
             self._succeed(task, outcome)
 
     def _submit(self) -> int:
-        """Submit as many tasks as there is room for; return how many."""
+        """Submit as many tasks as there is room for; return their number."""
         n_submitted = 0
         for _ in range(self._crew.room()):
             task = self._again.popleft() if self._again else next(self._source, None)
@@ -227,11 +233,11 @@ class TaskLoop:
             n_submitted += 1
         return n_submitted
 
-    def _succeed(self, task: Any, outcome: Outcome) -> None:
+    def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._n_done += 1
         if self._announce is not None:
             tile = self._tasks.tile_of(task)
-            if tile.number in self._n_cuts:  # it was the last of its parts
+            if tile.number in self._n_cuts:  # the task was the last part of the tile
                 tile = self._tasks.grid[tile.number]
             n_read, n_written = self._tasks.bytes_of(tile)
             self._tell(
@@ -244,8 +250,8 @@ class TaskLoop:
                 bytes_written=n_written,
             )
 
-    def _finishes_tile(self, task: Any) -> bool:
-        """Whether a task is the last part of its tile, or all of it."""
+    def _finishes_tile(self, task: Task) -> bool:
+        """Whether a task is a whole tile, or the last part of one."""
         if not self._parts_left or (number := self._number(task)) not in self._parts_left:
             return True
         self._parts_left[number] -= 1
@@ -254,7 +260,7 @@ class TaskLoop:
         del self._parts_left[number]
         return True
 
-    def _fail(self, task: Any, failure: Failure, outcome: Outcome) -> None:
+    def _fail(self, task: Task, failure: Failure, outcome: Outcome) -> None:
         self._attempts[task] += 1
         tile = self._tasks.tile_of(task)
         record = TileFailure(tile, failure.reason, self._attempts[task], failure.exitcode, failure.traceback)
@@ -262,7 +268,7 @@ class TaskLoop:
         if self._cut(task, failure):
             pass
         elif self._attempts[task] <= self._retries and not isinstance(failure.exception, TilecoreError):
-            self._again.appendleft(task)  # before new ones: others may wait for this one
+            self._again.appendleft(task)  # before new tasks: others may wait for this one
         else:
             self._failures.append(record)
             self._tell(TileFailed, tile, record, **attempt)
@@ -271,15 +277,15 @@ class TaskLoop:
             return
         self._tell(TileRetried, tile, record, **attempt)
 
-    def _cut(self, task: Any, failure: Failure) -> bool:
-        """If an attempt failed for want of memory, run fewer tasks at once, and cut this one in two."""
+    def _cut(self, task: Task, failure: Failure) -> bool:
+        """If an attempt failed because memory ran out, run fewer tasks at once and cut this one in two."""
         if not self._lacked_memory(task, failure):
             return False
         self._crew.restrict(self._crew.workers // 2)
         number = self._number(task)
         if not (parts := self._split(number, task)):
             return False
-        # Other parts of the tile are as large as this one was: cut them before they fail too.
+        # Other parts of the tile are as large as this one: they are cut before they fail, too.
         others = [other for other in self._again if self._number(other) == number]
         for other in others:
             self._again.remove(other)
@@ -289,21 +295,21 @@ class TaskLoop:
         self._again.extendleft(reversed(parts))
         return True
 
-    def _number(self, task: Any) -> int:
+    def _number(self, task: Task) -> int:
         return int(self._tasks.tile_of(task).number)
 
-    def _split(self, number: int, task: Any) -> list[Any]:
+    def _split(self, number: int, task: Task) -> list[Any]:
         return self._tasks.split(task) if self._n_cuts[number] < _MOST_CUTS else []
 
-    def _lacked_memory(self, task: Any, failure: Failure) -> bool:
+    def _lacked_memory(self, task: Task, failure: Failure) -> bool:
         if isinstance(failure.exception, MemoryError) and not isinstance(failure.exception, TilecoreError):
             return True
         if failure.exitcode != -signal.SIGKILL or failure.timed_out:
             return False
-        # Killed by somebody. By the kernel, if it says so; else believe it the second time.
+        # The process was killed. It counts as out of memory if the kernel says so, or if it happens twice.
         return out_of_memory_kills() > self._kills_before or self._attempts[task] > 1
 
-    def _tell(self, kind: Any, *details: Any, **more: Any) -> None:
+    def _tell(self, kind: Callable[..., Event], *details: object, **more: object) -> None:
         if self._announce is not None:
             self._told = time.monotonic()
             self._announce(kind(*details, run=self._run, **more))

@@ -1,4 +1,4 @@
-"""Tasks: tiles to be worked on, and parts of those that do not fit into memory."""
+"""Tasks of a run: tiles to be worked on, and parts of tiles that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["TileTask", "cut_in_two"]
 
 
 class TileTask(NamedTuple):
-    """A tile, or a part of one, to be worked on.
+    """A tile, or a part of a tile, to be worked on.
 
     Attributes
     ----------
     number : int
-        The tile's number in the grid.
+        Number of the tile in the grid.
     part : Box or None
-        The part of its write box, where the whole did not fit into memory.
+        Part of the tile's write box, if the whole did not fit into memory; otherwise None.
     slot : int
-        Where its input waits, if it does not lie where the worker can reach it.
+        Number of the slot that holds its blocks, if the worker cannot reach a source; otherwise -1.
     """
 
     number: int
@@ -30,7 +30,7 @@ class TileTask(NamedTuple):
     slot: int = -1
 
     def tile(self, grid: TileGrid) -> Tile:
-        """The tile, or the part as a tile."""
+        """Return the tile, or the part of it as a tile."""
         whole = grid[self.number]
         return whole if self.part is None else grid.part(whole, self.part)
 
@@ -41,15 +41,17 @@ def cut_in_two(task: TileTask, grid: TileGrid, units: Sequence[int], whole_axes:
     Parameters
     ----------
     task : TileTask
+        Task of the tile.
     grid : TileGrid
+        Tiles of the run.
     units : sequence of int
-        What the parts must be multiples of [voxel].
+        Write units; the parts must be multiples of them [voxel].
     whole_axes : sequence of int
         Axes that are not cut.
 
     Returns
     -------
     list of TileTask
-        Empty if it cannot be cut.
+        Two tasks, or an empty list if the tile cannot be cut.
     """
     return [TileTask(task.number, half) for half in halves(task.tile(grid).write, units, whole_axes)]

@@ -1,4 +1,4 @@
-"""Write units: what no two tiles may write of an output, such as a chunk or a shard."""
+"""Write units: parts of an output that no two tiles may write, such as chunks or shards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_alignment", "common_units", "halves"]
 
 
 def common_units(placement: Placement, outputs: Iterable[tuple[int, ...] | None]) -> tuple[int, ...]:
-    """What a tile must be a multiple of, so that no two tiles write one unit of any output."""
+    """Units that tiles must be multiples of, so that no two tiles write the same unit of any output."""
     units = placement.units(None)
     for of_output in outputs:
         own = placement.units(of_output)
@@ -23,12 +23,12 @@ def common_units(placement: Placement, outputs: Iterable[tuple[int, ...] | None]
 
 
 def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
-    """Refuse a grid in which two tiles would write one storage unit.
+    """Refuse a grid in which two tiles would write the same storage unit.
 
     Raises
     ------
     AlignmentError
-        The message names the nearest tile shapes that work.
+        If two tiles would; the message names the nearest tile shapes that work.
     """
     cut = [
         axis
@@ -47,7 +47,7 @@ def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
 
 
 def halves(box: Box, units: Sequence[int], whole_axes: Sequence[int]) -> list[Box]:
-    """Cut a box in two along the longest axis that may be cut, between write units; none if there is none."""
+    """Cut a box in two along the longest axis that may be cut, between write units; an empty list if impossible."""
     lengths = [
         (length // 2 // unit * unit, axis)
         for axis, (length, unit) in enumerate(zip(box.shape, units, strict=True))

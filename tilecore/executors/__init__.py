@@ -1,1 +1,1 @@
-"""Who runs tasks: the calling thread, threads, or supervised processes."""
+"""Executors, which run tasks: in the calling thread, in threads, or in supervised processes."""

@@ -1,36 +1,38 @@
-"""One attempt at a task: call the job, time it, turn whatever it raises into a failure."""
+"""Attempt at a task: call the job, measure its time, and turn any exception into a failure."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from typing import Any
 
-from tilecore.executors.base import Failure, Function, Outcome
+from tilecore.executors.base import Failure, Function, Outcome, Task
 from tilecore.machine import peak_memory
 
 __all__ = ["attempt", "failure_of"]
 
 
 def attempt(
-    function: Function, task: Any, known: Any, worker: int, *, passing: tuple[type[BaseException], ...] = ()
+    function: Function, task: Task, known: object, worker: int, *, passing: tuple[type[BaseException], ...] = ()
 ) -> Outcome:
-    """Call `function` with `task`, and with what is known of its run.
+    """Call `function` with a task and with the run's shared value.
 
     Parameters
     ----------
     function : callable
+        ``function(task, known)``.
     task : Task
+        Task to run.
     known : object
+        The run's shared value.
     worker : int
-        Place of the worker, for the outcome.
+        Number of the worker's place, for the outcome.
     passing : tuple of type
-        Exceptions that are not the task's: they are raised.
+        Exceptions that do not belong to the task and are raised.
 
     Notes
     -----
-    ``SystemExit`` and its like, raised by a task, are failures of the task: they must
-    not end a worker as if it had finished.
+    ``SystemExit`` and similar exceptions of a task are failures of that task: they must not
+    end a worker as if it had finished.
     """
     start = time.perf_counter()
     try:
@@ -45,16 +47,16 @@ def attempt(
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Describe an exception, without the frames of the attempt itself."""
+    """Describe an exception as a failure, without the stack frames of the attempt itself."""
     trace = error.__traceback__
     text = "".join(traceback.format_exception(type(error), error, trace.tb_next if trace else None))
     return Failure(describe(error), text, error)
 
 
 def describe(error: BaseException) -> str:
-    """Write an exception's type and text in one line."""
+    """Format an exception's type and text as one line."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # the error's own code has one
-        lines = ["it cannot say what it is"]
+    except Exception:  # the exception's own code raises one
+        lines = ["(its text cannot be read)"]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

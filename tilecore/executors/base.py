@@ -1,40 +1,54 @@
-"""What every executor promises: the protocol, the tasks' outcomes, and the table of executors."""
+"""Protocol of executors, the outcomes of tasks, and the table of executors."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias, TypedDict, Unpack
 
+from tilecore import plugins
 from tilecore.arrays.access import Reach
-from tilecore.errors import ParameterError
+from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["EXECUTORS", "Crew", "Executor", "Failure", "Function", "Outcome", "Reach", "Task", "create_executor"]
+__all__ = [
+    "ENTRY_POINTS",
+    "EXECUTORS",
+    "Crew",
+    "Executor",
+    "ExecutorOptions",
+    "Failure",
+    "Function",
+    "Outcome",
+    "Reach",
+    "Task",
+    "create_executor",
+    "executor_names",
+    "lacks",
+]
 
-#: A task is anything small that can be pickled: executors do not look into it.
+#: Type of a task: any small object that can be pickled. Executors do not look into it.
 Task = Hashable
 
 
-#: What workers do: ``function(task, known)``, where `known` is the latest value that was told before the task came.
+#: Type of the function that workers call: ``function(task, known)``; `known` is the run's shared value at `submit`.
 Function: TypeAlias = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt at a task failed.
+    """Reason why an attempt at a task failed.
 
     Attributes
     ----------
     reason : str
-        One line.
+        Reason in one line.
     traceback : str
         The worker's traceback as text; empty if there is none.
     exception : BaseException or None
-        What the function raised, where it can travel between processes.
+        Exception that the function raised, if it can be sent between processes.
     exitcode : int or None
-        The exit code of a worker that died in the task.
+        Exit code of the worker, if it died in the task.
     timed_out : bool
         Whether the worker was killed because the task took too long.
     """
@@ -48,20 +62,22 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one attempt at a task ended.
+    """Result of one attempt at a task.
 
     Attributes
     ----------
     task : Task
+        The task.
     value : object
-        What the job returned, if it did.
+        Return value of the job, if it succeeded.
     failure : Failure or None
+        Reason of the failure, or None.
     seconds : float
-        How long the attempt took in the worker.
+        Time of the attempt in the worker [s].
     worker : int
-        Which of the executor's places ran it, from 0.
+        Number of the executor's place that ran the task, from 0.
     peak_bytes : int or None
-        The most memory that the worker's process has had by then (see `peak_memory`), if known.
+        Largest memory that the worker's process has used so far (see `peak_memory`), if known [byte].
     """
 
     task: Any
@@ -73,37 +89,39 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Says who runs tasks and how many at once; has nothing of any run.
+    """Settings of how tasks run and how many at once; it keeps nothing of any run.
 
-    The same executor may run one job after the other, or several at once.
+    The same executor may be used for several runs, one after the other or at once. Executors of other packages are
+    registered among the entry points ``tilecore.executors``, and can be tested by
+    `tilecore.testing.ExecutorContract`.
     """
 
     @property
     def workers(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at once."""
         ...
 
     @property
     def reach(self) -> Reach:
-        """How the function, and the arrays in it, get to the workers."""
+        """How the function and its arrays get to the workers: see `Reach`."""
         ...
 
-    def start(self, function: Function, known: Any = None) -> Crew:
+    def start(self, function: Function, known: object = None) -> Crew:
         """Start the workers of one run; does not wait until they are ready.
 
         Parameters
         ----------
         function : callable
-            ``function(task, known)``; packed here if workers do not share this process's memory.
+            ``function(task, known)``; it is packed here if workers do not share this process's memory.
         known : object
-            What is known of the run by now: a value that is replaced as a whole, never changed.
+            The run's shared value at its start: tasks get it; it is replaced as a whole, never changed.
 
         Raises
         ------
         ShippingError
             If the function cannot be packed.
         WorkerError
-            If there are no means to start workers.
+            If workers cannot be started.
         """
         ...
 
@@ -111,44 +129,44 @@ class Executor(Protocol):
 class Crew(Protocol):
     """The workers of one run.
 
-    ``submit`` while there is ``room`` and ``wait`` for outcomes, in any order; leaving the
-    ``with`` block stops the workers, whatever they are doing. Every submitted task has
+    Call ``submit`` while there is ``room``, and ``wait`` for outcomes, in any order. Leaving the
+    ``with`` block stops the workers, even if they are busy. Every submitted task has
     exactly one outcome. A crew does not retry: a task that failed can be submitted again.
-    A worker's death is an outcome of the task it ran; other tasks it held are run
-    elsewhere without being counted as tried.
+    A worker's death is the outcome of the task that it ran; its other tasks run elsewhere,
+    and the death is not counted as an attempt at them.
     """
 
     @property
     def workers(self) -> int:
-        """How many tasks run at once."""
+        """Number of tasks that run at once."""
         ...
 
-    def tell(self, known: Any) -> None:
-        """Replace what is known, for all tasks that are submitted afterwards."""
+    def tell(self, known: object) -> None:
+        """Replace the run's shared value for all tasks that are submitted afterwards."""
         ...
 
     def room(self) -> int:
-        """How many tasks it is worth submitting now."""
+        """Number of tasks that should be submitted now."""
         ...
 
-    def submit(self, task: Any) -> None:
-        """Hand over a task; does not wait."""
+    def submit(self, task: Task) -> None:
+        """Submit a task; does not wait."""
         ...
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait for outcomes: at least one, or none after `timeout` seconds."""
+        """Wait for outcomes; returns at least one, or none after `timeout` seconds."""
         ...
 
     def restrict(self, workers: int) -> None:
-        """Run at most so many tasks at once from now on."""
+        """Reduce the number of tasks that run at once to `workers`."""
         ...
 
     def withdraw(self) -> int:
-        """Take back all tasks but those in work that cannot be stopped; return how many outcomes are still to come."""
+        """Take back all tasks, except running ones that cannot be stopped; return the number of outcomes to come."""
         ...
 
     def stop(self) -> None:
-        """End all workers now; safe to call twice."""
+        """End all workers now; may be called twice."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -158,31 +176,69 @@ class Crew(Protocol):
     ) -> None: ...
 
 
-#: Where to find each executor; its module is imported when it is asked for.
+#: Reference of each executor by name; its module is imported when it is used.
 EXECUTORS = {
     "serial": "tilecore.executors.serial:SerialExecutor",
     "threads": "tilecore.executors.threads:ThreadExecutor",
     "processes": "tilecore.executors.processes.executor:ProcessExecutor",
 }
 
+#: Where packages register executors, each by the name that callers give. Names of `EXECUTORS` stay tilecore's.
+ENTRY_POINTS = "tilecore.executors"
 
-def create_executor(name: str, **options: Any) -> Executor:
-    """Make an executor by its name.
+# What these options are if nobody gives them.
+_DEFAULTS = {"threads_per_worker": 1}
+
+
+def executor_names() -> list[str]:
+    """List the names of all executors: tilecore's, then those of other packages."""
+    return [*EXECUTORS, *(name for name in plugins.names(ENTRY_POINTS) if name not in EXECUTORS)]
+
+
+def lacks(executor: object) -> list[str]:
+    """List what an object would need to be an executor."""
+    if isinstance(executor, type):
+        return ["an object: this is a class"]
+    return [name for name in ("workers", "reach", "start") if not hasattr(executor, name)]
+
+
+class ExecutorOptions(TypedDict, total=False):
+    """What an executor is made with; each takes what it has a use for."""
+
+    workers: int | None
+    start_method: str | None
+    threads_per_worker: int
+    timeout: float | None
+
+
+def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
+    """Create an executor by its name.
 
     Parameters
     ----------
     name : str
-        A key of `EXECUTORS`.
+        A key of `EXECUTORS`, or the name of an entry point of the group ``tilecore.executors``.
     **options
-        As of the executor.
+        Options of that executor.
 
     Raises
     ------
     ParameterError
-        If there is none of that name.
+        If no executor has this name, or it does not take an option that was given.
+    ParameterTypeError
+        If what another package makes is no executor.
+    MissingDependencyError
+        If the other package cannot be imported.
     """
-    if name not in EXECUTORS:
-        raise ParameterError.of("executor", name, f"one of {', '.join(EXECUTORS)}")
-    module, _, attribute = EXECUTORS[name].partition(":")
-    executor: Executor = getattr(importlib.import_module(module), attribute)(**options)
+    make = plugins.load(EXECUTORS[name]) if name in EXECUTORS else plugins.find(ENTRY_POINTS, name)
+    if make is None:
+        raise ParameterError.of("executor", name, f"one of {', '.join(executor_names())}")
+    given: dict[str, object] = {**options}
+    strange = plugins.not_taken(make, given)
+    for option in strange:
+        if given[option] != _DEFAULTS.get(option):
+            raise ParameterError.of(option, given[option], f"executor={name!r} has no such option")
+    executor: Executor = make(**{option: value for option, value in given.items() if option not in strange})
+    if missing := lacks(executor):
+        raise ParameterTypeError.of("executor", name, f"its package makes no executor; it lacks {', '.join(missing)}")
     return executor

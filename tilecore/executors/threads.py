@@ -1,4 +1,4 @@
-"""The executor that runs tasks in threads of this process."""
+"""Executor that runs tasks in threads of this process."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Function, Outcome, Reach
+from tilecore.executors.base import Function, Outcome, Reach, Task
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
 
 
 class ThreadExecutor:
-    """Runs tasks in threads: no start-up, nothing copied, but one interpreter lock for all.
+    """Executor that runs tasks in threads: no start-up time, no copies, but one interpreter lock for all.
 
-    Good for functions that leave Python for most of their time (numpy, scipy).
+    It suits functions that spend most of their time outside Python (numpy, scipy).
 
     Parameters
     ----------
     workers : int, optional
-        Number of threads.
+        Number of threads; default: from the settings, the environment, or the number of cores.
     timeout : float, optional
-        Not possible here, and refused: a thread cannot be stopped from outside.
+        Not supported: a thread cannot be stopped from outside.
     **options
-        Of the other executors; accepted and not used.
+        Options of the other executors; accepted and ignored.
     """
 
     reach: Reach = "same"
 
-    def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: Any) -> None:
+    def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: object) -> None:
         refuse_timeout(timeout, "threads")
         self.workers = settings.resolve_workers(workers)
 
-    def start(self, function: Function, known: Any = None) -> ThreadCrew:
+    def start(self, function: Function, known: object = None) -> ThreadCrew:
         """Start the threads of a run."""
         return ThreadCrew(function, known, self.workers)
 
 
 class ThreadCrew:
-    """The threads of one run, with queues of their own.
+    """Threads of one run, with their own queues.
 
     Notes
     -----
-    A thread that is busy when the crew is stopped ends with the task it runs; its result
-    is dropped.
+    A thread that is busy when the crew is stopped ends after its task; the result is
+    dropped.
     """
 
-    def __init__(self, function: Function, known: Any, workers: int) -> None:
+    def __init__(self, function: Function, known: object, workers: int) -> None:
         self.workers = workers
         self._known = known
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -67,21 +67,21 @@ class ThreadCrew:
             self.stop()
             raise
 
-    def tell(self, known: Any) -> None:
-        """Replace what is known, for later tasks."""
+    def tell(self, known: object) -> None:
+        """Replace the run's shared value, for later tasks."""
         self._known = known
 
     def room(self) -> int:
-        """One running and one waiting task for each thread."""
+        """Number of tasks that may be submitted: one running and one waiting task for each thread."""
         return 2 * self.workers - self._n_open
 
-    def submit(self, task: Any) -> None:
+    def submit(self, task: Task) -> None:
         """Put a task into the queue."""
         self._n_open += 1
         self._tasks.put((task, self._known))
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait for an outcome and take all that are there."""
+        """Wait for one outcome, and return all that have arrived."""
         if not self._n_open:
             return []
         try:
@@ -94,20 +94,20 @@ class ThreadCrew:
         return outcomes
 
     def restrict(self, workers: int) -> None:
-        """End threads beyond `workers`, each after its task."""
+        """End the threads beyond `workers`, each after its task."""
         while self.workers > max(workers, 1):
             self.workers -= 1
             self._tasks.put(None)
 
     def withdraw(self) -> int:
-        """Take back the tasks that wait; those that a thread runs will have their outcomes."""
+        """Take back the waiting tasks; return the number of outcomes of running tasks still to come."""
         with suppress(queue.Empty):
             while True:
                 self._n_open -= self._tasks.get_nowait() is not None
         return self._n_open
 
     def stop(self) -> None:
-        """Drop the tasks that wait; wait a moment for the threads that run one."""
+        """Drop the waiting tasks; wait up to a second for the running ones."""
         self.withdraw()
         for _ in self._threads:
             self._tasks.put(None)
@@ -123,7 +123,7 @@ class ThreadCrew:
         self.stop()
 
     def __del__(self) -> None:
-        for _ in self._threads:  # dropped without a stop: nobody will take their outcomes
+        for _ in self._threads:  # deleted without `stop`: nobody reads the outcomes
             self._tasks.put(None)
 
 

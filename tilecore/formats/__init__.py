@@ -1,1 +1,1 @@
-"""Files as volumes: opened by region, never whole."""
+"""Image files as volumes, read and written by region, never as a whole."""

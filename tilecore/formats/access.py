@@ -1,4 +1,4 @@
-"""How image files, and those in the making, are reached by workers."""
+"""Access of workers to image files, complete ones and those being written."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ __all__ = ["FileAccess", "SinkAccess"]
 
 
 class FileAccess(Access):
-    """A file that each worker opens for itself, or maps, where its voxels lie in it as they are."""
+    """An image file that each worker opens for itself, or maps if its voxels are stored as plain bytes."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """The mapped part of the file, or its files as a whole."""
+        """The mapped range of the file, or all of its files as a whole."""
         return of_files(self.array.files) if self.array.mapped is None else access_of(self.array.mapped).extents
 
     def content(self) -> dict[str, Any]:
-        """What the files say of themselves, and what of them this is."""
+        """Sizes and times of the files, and the part of them that this source selects."""
         return self.stamps() | {"selection": self.array.selection}
 
     def stamps(self) -> dict[str, Any]:
         """Names, sizes and times of change of the files."""
         return describe_files(self.array.path, self.array.files)
 
-    def readable(self, reach: Reach) -> Any:
-        """The map of the file, or the descriptor of it."""
+    def readable(self, reach: Reach) -> object:
+        """The file's memory map, or the file's descriptor."""
         mapped = self.array.mapped
         return super().readable(reach) if mapped is None else access_of(mapped).readable(reach)
 
 
 class SinkAccess(WriterAccess):
-    """A sink that was created, by its target where every process can open that."""
+    """A sink that has been created; workers write into its target if every process can open it."""
 
     @property
     def extents(self) -> tuple[Extent, ...]:
-        """What is written."""
+        """The file or folder that is being written."""
         return of_files([str(self.array.place.data)])
 
     def writable(self, reach: Reach) -> Any | None:
-        """The target; None if only one process can write it."""
+        """The target of the sink; None if only one process can write it."""
         if self.array.single_writer:
             return self.array if reach == "same" else None
         return access_of(self.array.target).writable(reach)

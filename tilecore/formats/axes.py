@@ -6,17 +6,17 @@ from tilecore.errors import ParameterError
 
 __all__ = ["AXES", "as_axes", "default_axes", "known_axes"]
 
-#: Time, channel, and the axes of space, in the order in which they usually come.
+#: Letters of the axes (time, channel, and the axes of space), in their usual order.
 AXES = "TCZYX"
 
 
 def as_axes(axes: str, ndim: int, name: str = "axes") -> str:
-    """Accept a letter per axis, in upper or lower case.
+    """Check a text of one letter per axis, and return it in upper case.
 
     Raises
     ------
     ParameterError
-        If there are too few or too many, or one comes twice.
+        If there are too few or too many letters, or one occurs twice.
     """
     letters = axes.upper() if isinstance(axes, str) else ""
     if len(letters) != ndim or len(set(letters)) != ndim or not (letters.isalpha() or ndim == 0):
@@ -25,12 +25,12 @@ def as_axes(axes: str, ndim: int, name: str = "axes") -> str:
 
 
 def default_axes(ndim: int) -> str:
-    """Axes of an array that has no names for them: the last ones of ``TCZYX``."""
+    """Letters for the axes of an array without names: the last ones of ``TCZYX``."""
     return ("ABDEFGHIJKLM" + AXES)[-ndim:] if ndim else ""
 
 
 def known_axes(axes: str) -> str:
-    """Take samples for channels, and axes without a known name for the ones of ``TCZYX`` that stand there."""
+    """Replace axis letters of other meanings: S by C, Q and I by the free letters of ``TCZYX``, from the last."""
     letters = list(axes.upper())
     if "S" in letters and "C" not in letters:
         letters[letters.index("S")] = "C"

@@ -1,4 +1,4 @@
-"""create_sink: a file of any kind that is written by region."""
+"""The function `create_sink`: an image file of any kind that is written by region."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Literal, Unpack
 import numpy.typing as npt
 
 from tilecore import plugins
-from tilecore.errors import MissingFileError
+from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.kinds import kind_to_write, split_place
+from tilecore.formats.kinds import SINKS, kind_to_write, last_suffix, split_place, written_suffixes
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 from tilecore.output_file import refuse_existing
@@ -40,47 +40,50 @@ def create_sink(
     Parameters
     ----------
     path : path_like
-        Its suffix chooses the kind: ``.npy``, ``.tif`` (a BigTIFF with OME-XML),
+        Path of the file. Its suffix chooses the kind: ``.npy``, ``.tif`` (a BigTIFF with OME-XML),
         ``.ome.zarr``, ``.zarr`` (version 3), ``.h5`` (``file.h5:/path/in/file``; written by
         one process).
     shape : sequence of int
         Length of each axis [voxel].
     dtype : dtype_like
+        Data type of the voxels.
     axes : str, optional
-        A letter per axis. Default: the last ones of ``TCZYX``.
+        One letter per axis, such as ``"ZYX"``. Default: the last ones of ``TCZYX``.
     voxel_size_um : sequence of 3 floats, optional
-        Along z, y, x [um].
+        Voxel size along z, y, x [um].
     channel_names : sequence of str
+        Names of the channels.
     chunks : int or sequence of int, optional
-        Of zarr and HDF5 [voxel]. Default: about a million voxels.
+        Chunk shape of zarr and HDF5 [voxel]. Default: about a million voxels.
     shards : int or sequence of int, optional
-        Of zarr version 3: a file for several chunks, which is what one process has to write
-        [voxel]. Default: none, or eight chunks where there would be thousands of files.
+        Shard shape of zarr version 3 [voxel]: one file for several chunks, which one process writes
+        at a time. Default: none, or eight chunks if there would be thousands of files.
     codec : str
-        ``"none"``, or of zarr ``"blosc"`` (default: bytes shuffled, zstd), ``"zstd"``, ``"gzip"``; of
+        Compression: ``"none"``; in zarr ``"blosc"`` (default: bytes shuffled, zstd), ``"zstd"``, ``"gzip"``; in
         HDF5 ``"gzip"``, ``"lzf"`` (default: none). Chunks have checksums; blosc has none in OME-Zarr 0.4,
         whose default is zstd.
     pyramid : bool
-        Whether ``.ome.zarr`` gets coarser levels.
+        Whether an ``.ome.zarr`` image gets coarser levels.
     ome_zarr_version : {"0.5", "0.4"}
+        Version of the OME-Zarr format.
     overwrite : bool
-        Whether a file of that name may be replaced.
+        Whether an existing file of that name may be replaced.
 
     Returns
     -------
     FileSink
-        A `Sink`, which can be read, too. The file is in a folder beside its final place,
-        ``<path>.<random>.partial``, until `FileSink.commit`, or until a ``with`` block ends
-        well; if that raises, nothing is left.
+        A `Sink` that can also be read. Until `FileSink.commit`, or until a ``with`` block ends
+        without an error, the file lies in a folder beside its final path,
+        ``<path>.<random>.partial``. If the ``with`` block raises, the folder is removed.
 
     Raises
     ------
     OutputExistsError
         If the file exists and `overwrite` is False.
     DiskSpaceError
-        If the disk has no room for it.
+        If the disk has not enough free space for it.
     UnwritableFileError, MissingFileError
-        If it cannot be made at that place.
+        If the file cannot be created at that path.
     ParameterError
         If the suffix is unknown or an option does not fit it.
     MissingDependencyError
@@ -88,9 +91,9 @@ def create_sink(
 
     Notes
     -----
-    Process-safety: processes may write at once what shares no write unit; a region that
-    cuts one is refused. Sinks of one path are written apart from each other: the first to be
-    committed has the name, or the last one if they may overwrite.
+    Process-safety: two processes may write at the same time if their regions share no write unit; a region
+    that cuts a unit is refused. Sinks of the same path are written apart from each other: the first to be
+    committed gets the name, or the last one if they may overwrite.
 
     Examples
     --------
@@ -121,15 +124,27 @@ def create_sink(
 
 
 def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: Unpack[SinkOptions]) -> FileSink:
-    """Check what a sink is to be, and choose its chunks, before its dtype is known; nothing is written yet.
+    """Check the options of a sink and choose its chunks, before its dtype is known; nothing is written yet.
 
-    Parameters are those of `create_sink`, and so are the errors, but that a file may exist under its name: whoever
-    writes must ask.
+    Parameters and errors are those of `create_sink`, except that a file of this name may exist: the function
+    that creates the file must check for it.
     """
     name, dataset = split_place(as_path(path))
-    kind = kind_to_write(name)
+    sink = _sink_class(name)
     spec = SinkSpec.of(Path(os.path.abspath(name)), shape, dataset, **options)
     if not spec.path.parent.is_dir():
-        raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; make it first")
-    sink: type[FileSink] = plugins.load(str(kind.sink))
+        raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")
     return sink(spec)
+
+
+def _sink_class(name: str) -> type[FileSink]:
+    """What writes a file of this name: tilecore's own, or what another package has registered for the suffix."""
+    kind = kind_to_write(name)
+    sink = plugins.find(SINKS, last_suffix(name)) if kind is None else plugins.load(str(kind.sink))
+    if sink is None:
+        raise ParameterError.of("path", name, f"files are written with the suffixes {', '.join(written_suffixes())}")
+    if not (isinstance(sink, type) and issubclass(sink, FileSink)):
+        raise ParameterTypeError.of(
+            "path", name, f"{sink!r} of the group {SINKS} must be a class derived from FileSink"
+        )
+    return sink

@@ -1,4 +1,4 @@
-"""Descriptors of image files, and the readers that each process opens by them."""
+"""Descriptors of image files, and the readers that each process opens from them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ __all__ = ["Descriptor", "reader_of", "stamp_of"]
 
 @dataclass(frozen=True)
 class Descriptor:
-    """All that another process needs to open a file again.
+    """Description of a file, with which another process can open it again.
 
     Attributes
     ----------
     path : str
-        Absolute.
+        Absolute path.
     opener : callable
-        ``opener(path, **options)`` gives a `Reader`; pickled by name.
+        Function ``opener(path, **options)`` that returns a `Reader`; pickled by name.
     options : tuple of (str, object)
+        Options of the opener.
     stamp : tuple of int, or None
-        Size and time of change of the file, so that another one is not taken for it.
+        Size and time of change of the file, to notice if another file has taken its place.
     """
 
     path: str
@@ -36,13 +37,13 @@ class Descriptor:
     stamp: tuple[int, int] | None
 
 
-# By process: a reader that came through a fork shares its file's position with the parent. Weak, so that
-# a file is closed with the last source that reads it.
+# Open readers by process, because a reader inherited through a fork shares its file's position with the parent.
+# They are held by weak references, so that a file is closed with the last source that reads it.
 _readers: WeakValueDictionary[tuple[int, Descriptor], Any] = WeakValueDictionary()
 
 
 def stamp_of(path: str) -> tuple[int, int] | None:
-    """Size and time of change of a file; None for a folder, whose own say nothing of what is in it."""
+    """Size and time of change of a file; None for a folder, as a folder's own tell nothing about its files."""
     if not os.path.isfile(path):
         return None
     status = os.stat(path)
@@ -50,14 +51,14 @@ def stamp_of(path: str) -> tuple[int, int] | None:
 
 
 def reader_of(descriptor: Descriptor, info: ImageInfo) -> Reader:
-    """The reader of a file in this process, opened if it is not."""
+    """Return the reader of a file in this process; it is opened if necessary."""
     key = (os.getpid(), descriptor)
     reader: Reader | None = _readers.get(key)
     if reader is None:
         if stamp_of(descriptor.path) != descriptor.stamp:
-            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
+            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened; open it again")
         reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
         if (reader.info.shape, reader.info.dtype) != (info.shape, info.dtype):
-            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened")
+            raise UnreadableFileError(f"{descriptor.path} has changed since it was opened; open it again")
         _readers[key] = reader
     return reader

@@ -1,4 +1,4 @@
-"""Sinks: image files in the making, written by many processes, named when they are complete."""
+"""Sinks: image files that many processes write, and that get their names when they are complete."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.bytesize import format_bytes
 from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
 from tilecore.formats.access import SinkAccess
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.sink import SinkSpec
+from tilecore.formats.sink import SinkSpec, Target
+from tilecore.formats.source import FileSource
 from tilecore.machine import free_space
 from tilecore.output_file import Place, new_token
 
@@ -28,57 +30,56 @@ __all__ = ["FileSink"]
 
 
 class FileSink:
-    """What sinks of all kinds have in common.
+    """Base class of sinks of all kinds of files; a new kind gives `kind`, ``_make`` and ``_reopened``.
 
     Parameters
     ----------
     spec : SinkSpec
+        Description of the file to be written.
 
     Attributes
     ----------
     path : Path
-        The final name.
+        Final path of the file.
     token : str
-        Random; names the place in which the file is written, and tells it from what other runs have written
-        under the final name.
+        Random token in the name of the folder in which the file is written; each run has its own.
     single_writer : bool
-        Whether only one process can write.
+        Whether only one process can write at a time.
 
     Raises
     ------
     ParameterError
-        If the kind has no such option.
+        If this kind of file does not have a given option.
 
     Notes
     -----
-    Process-safety: pickles as what it is to be and its token, and opens in another process what
-    the first has created. Two processes may write at once what shares no write unit.
+    Process-safety: pickles as its description and its token; another process then opens the file
+    that the first has created. Two processes may write at once if they share no write unit.
     """
 
     kind: ClassVar[str]
     single_writer: ClassVar[bool] = False
-    #: Codecs by the names a caller may give.
+    #: Names of codecs that a caller may choose.
     codecs: ClassVar[tuple[str, ...]] = ("default", "none")
     has_chunks: ClassVar[bool] = False
     has_shards: ClassVar[bool] = False
 
     def __init__(self, spec: SinkSpec) -> None:
-        self.spec = spec
-        self.path = spec.path
+        self.spec, self.path = spec, spec.path
         self.token = new_token()
         self._place: Place | None = None
-        self._target: Any = None
+        self._target: Target | None = None
         self._dtype: np.dtype[Any] | None = None
         self._is_complete = False
         for name in ("chunks", "shards"):
             if getattr(spec, name) is not None and not getattr(self, f"has_{name}"):
-                raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}")
+                raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}; leave it out")
         if spec.codec not in self.codecs:
-            raise ParameterError.of("codec", spec.codec, f"{self.kind} files have {', '.join(self.codecs)}")
+            raise ParameterError.of("codec", spec.codec, f"{self.kind} files can use {', '.join(self.codecs)}")
 
     @property
     def access(self) -> SinkAccess:
-        """How workers reach it."""
+        """Access of workers to this sink."""
         return SinkAccess(self)
 
     @property
@@ -88,55 +89,55 @@ class FileSink:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number; known once the file has been created."""
+        """Data type of the voxels; known once the file has been created."""
         if self._dtype is None:
             raise self._is_not_there
         return self._dtype
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """Shape of what no two processes may write at once; None if every voxel can be written alone."""
+        """Shape of the unit that no two processes may write at once; None if each voxel can be written alone."""
         return None
 
     @property
-    def target(self) -> Any:
-        """What regions are written into, in a form that travels between processes."""
+    def target(self) -> Target:
+        """Array-like object that regions are written into; it can be sent to other processes."""
         if self._target is None:
             raise self._is_not_there
         return self._target
 
     @property
     def is_created(self) -> bool:
-        """Whether the file is there to be written."""
+        """Whether the file has been created and can be written."""
         return self._place is not None
 
     @property
     def place(self) -> Place:
-        """Where the file is until it is complete."""
+        """Folder in which the file lies until it is complete."""
         if self._place is None:
             raise self._is_not_there
         return self._place
 
     def can_continue(self, token: str) -> bool:
-        """Whether what was begun under a token is there to be continued."""
+        """Whether a file that was begun under a token exists and can be continued."""
         with contextlib.suppress(MissingFileError):
             return self._is_sound(Place.open(self.path, token).data)
         return False
 
     def create(self, dtype: npt.DTypeLike, *, alone: bool = False) -> Self:
-        """Make the file, its disk space reserved or checked; with `alone`, refuse if others write the same one.
+        """Create the file and reserve or check its disk space; with `alone`, refuse if another run writes the same.
 
         Raises
         ------
         DiskSpaceError
-            If the disk has no room for it.
+            If the disk has not enough free space for it.
         UnwritableFileError, MissingFileError
-            If it cannot be made at that place.
+            If the file cannot be created at its path.
         ParameterError
-            If the kind of file does not hold such numbers.
+            If this kind of file cannot hold the dtype.
         """
         if (kind := np.dtype(dtype)).kind not in "biufc":
-            raise ParameterError.of("dtype", kind, "only numbers are written")
+            raise ParameterError.of("dtype", kind, "only numbers can be written")
         self.discard()
         self._is_complete = False
         try:
@@ -150,14 +151,14 @@ class FileSink:
         return self
 
     def reopen(self) -> Self:
-        """Go on with what an earlier run has begun under the same token.
+        """Continue the file that an earlier run has begun under the same token.
 
         Raises
         ------
         MissingFileError
-            If it is gone.
+            If that file no longer exists.
         UnwritableFileError
-            If that run goes on.
+            If that run is still going on.
         """
         return self._reopen(Place.resume(self.path, self.token))
 
@@ -171,39 +172,38 @@ class FileSink:
             raise
         return self
 
-    def _opened(self, target: Any) -> None:
+    def _opened(self, target: Target) -> None:
         self._target, self._dtype = target, np.dtype(target.dtype)
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
-        """Read a region: what was written so far; what was not may hold anything."""
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
+        """Read a region of what was written so far; voxels not yet written may have any value."""
         if self._place is None and not self._is_complete:
             raise self._is_not_there
-        array = self._written() if self._place is not None else self.result()
-        region: npt.NDArray[Any] = array[index]
+        region: npt.NDArray[Any] = (self._written() if self._place is not None else self.result())[index]
         return region
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self[...], dtype=dtype) if copy else np.asarray(self[...], dtype=dtype)
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         self.target[index] = values
 
     def flush(self) -> None:
-        """Give what was written to the system, where it outlives this process; most kinds do so at once."""
+        """Flush the written voxels to the system, which keeps them if this process ends; most kinds do so at once."""
 
     def commit(self) -> None:
-        """Give the file its name: it is complete.
+        """Complete the file and give it its final name.
 
         Raises
         ------
         MissingFileError
-            If somebody has removed what was written.
+            If somebody has removed the written data.
         OutputExistsError
-            If a file of that name has appeared, and is not to be overwritten: of two that were written at once, say.
+            If a file of that name has appeared, for example from another run, and may not be overwritten.
 
         Notes
         -----
-        The system writes the last voxels to the disk in its own time, as after ``cp``.
+        The system writes the last voxels to the disk later, as after ``cp``.
         """
         place = self.place
         for level in self.levels():
@@ -214,39 +214,39 @@ class FileSink:
         self._is_complete = True
 
     def levels(self) -> Iterator[Level]:
-        """Offer the coarser levels of a pyramid, the finest first, to be made when all voxels are written."""
+        """Iterate over the coarser levels of a pyramid, the finest first, to be made after all voxels are written."""
         yield from ()
 
     def complete(self) -> None:
-        """Close the file, of which all voxels and levels are written; it has its name only after `commit`."""
+        """Close the file after all voxels and levels are written; it gets its name from `commit`."""
         if self._target is not None:
             self._check()
             self._close()
 
-    def result(self) -> Any:
-        """The file under its final name, as an array."""
+    def result(self) -> FileSource | npt.NDArray[Any]:
+        """Open the file under its final name, as an array."""
         return open_source(self.path)
 
     def release(self) -> None:
-        """Let go of what was begun; it stays, for a later run to go on with."""
+        """Close the unfinished file; it stays, and a later run can continue it."""
         self._close()
         if self._place is not None:
             self._place.close()
             self._place = None
 
     def discard(self) -> None:
-        """Remove what was begun here."""
+        """Remove the unfinished file."""
         self._close()
         if self._place is not None:
             self._place.discard()
             self._forget()
 
     def _forget(self) -> None:
-        """Be ready to be created anew, as another file."""
+        """Reset this object, so that the file can be created again."""
         self._place, self.token = None, new_token()
 
     def _close(self) -> None:
-        """Close what is open for writing."""
+        """Close everything that is open for writing."""
         self._target = None
 
     def __enter__(self) -> Self:
@@ -266,31 +266,31 @@ class FileSink:
         return _in_another_process, (type(self), self.spec, self.token)
 
     def _is_sound(self, data: Path) -> bool:
-        """Whether a file can be continued though its writer may have been killed as it wrote."""
+        """Whether a file can be continued although its writer may have been killed while it wrote."""
         return True
 
     def _written(self) -> Any:
-        """What was written so far, as an array."""
+        """The voxels written so far, as an array."""
         return self.target
 
     @property
     def _is_not_there(self) -> ParameterError:
-        return ParameterError(f"{self.path} has not been created, or is complete already")
+        return ParameterError(f"{self.path} has not been created yet, or is already complete")
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
-        """Least room the file will take; files that are reserved need no estimate."""
+        """Smallest disk space that the file may need [byte]; 0 for files whose space is reserved."""
         return 0
 
     @abstractmethod
-    def _make(self, dtype: np.dtype[Any]) -> Any:
-        """Make the file in its place; return what is written into."""
+    def _make(self, dtype: np.dtype[Any]) -> Target:
+        """Create the file in its folder; return the object that regions are written into."""
 
     @abstractmethod
-    def _reopened(self, path: str) -> Any:
-        """Open the begun file for writing."""
+    def _reopened(self, path: str) -> Target:
+        """Open the unfinished file for writing."""
 
     def _check(self) -> None:
-        """Refuse to complete a file that has lost something."""
+        """Refuse to complete a file that has lost data."""
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
         needed, free = self._needed_bytes(dtype), free_space(self.path.parent)
@@ -299,16 +299,16 @@ class FileSink:
 
     @contextlib.contextmanager
     def _writing(self, dtype: np.dtype[Any]) -> Iterator[None]:
-        """Say what could not be written, where and why."""
+        """Turn errors of the system into errors that name the file and the reason."""
         try:
             yield
         except TilecoreError:
             raise
         except FileNotFoundError as error:
-            raise MissingFileError(f"{self.path} cannot be made: {error}") from error
+            raise MissingFileError(f"{self.path} cannot be created: {error}") from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                raise UnwritableFileError(error.errno, f"{self.path} cannot be made: {error}") from error
+                raise UnwritableFileError(error.errno, f"{self.path} cannot be created: {error}") from error
             size = format_bytes(max(self._needed_bytes(dtype), math.prod(self.shape) * dtype.itemsize))
             free = format_bytes(free_space(self.path.parent))
             raise DiskSpaceError(errno.ENOSPC, f"{self.path} needs {size}; the disk has {free} free") from error

@@ -1,4 +1,4 @@
-"""What an image file says of itself: shape, axes, physical size, storage."""
+"""Properties of an image that are stored in its file: shape, axes, voxel size, chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tilecore.formats.axes import AXES, as_axes, default_axes, known_axes
 
 __all__ = ["MICROMETRES", "ImageInfo", "positive_size"]
 
-#: Micrometres in each unit of length, under the names that files give them.
+#: Micrometres per unit of length, by the unit's name in files.
 MICROMETRES = {
     **dict.fromkeys(["um", "µm", "μm", "micron", "microns", "micrometer", "micrometre", "\\u00B5m"], 1.0),
     **dict.fromkeys(["nm", "nanometer", "nanometre"], 1e-3),
@@ -29,28 +29,30 @@ MICROMETRES = {
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What is known of an image without reading its voxels.
+    """Properties of an image that are known without reading its voxels.
 
     Attributes
     ----------
     kind : str
         Kind of file, such as ``"tiff"``.
     shape : tuple of int
+        Length of each axis [voxel].
     dtype : dtype
+        Data type of the voxels.
     axes : str
-        A letter for each axis, of ``TCZYX`` or another that the file has.
+        One letter per axis, of ``TCZYX`` or others that the file has.
     voxel_size_um : tuple of 3 floats, or None
-        Along z, y and x [um]; None if the file does not say.
+        Voxel size along z, y and x [um]; None if the file does not tell it.
     channel_names : tuple of str
-        Empty if the file does not say.
+        Names of the channels; empty if the file does not tell them.
     chunks : tuple of int, or None
-        Shape of what is decoded as one piece; None if every voxel can be read alone.
+        Shape of a chunk, which is decoded as a whole; None if each voxel can be read alone.
     write_units : tuple of int, or None
-        Shape of what is written as one piece: shards, or chunks where there are none.
+        Shape of the unit that is written as a whole: a shard, or a chunk if there are no shards.
     codec : str
-        How chunks are compressed.
+        Compression of the chunks.
     levels : tuple of tuple of int
-        Shape of each level of a pyramid; one if there is no pyramid.
+        Shape of each level of the pyramid; one shape if there is no pyramid.
     """
 
     kind: str
@@ -71,32 +73,32 @@ class ImageInfo:
 
     @property
     def separate_axes(self) -> tuple[int, ...]:
-        """Axes along which neighbours show the same place: time and channel, where there is space besides.
+        """Axes whose neighbours show the same place (time and channel), if the image also has an axis of space.
 
-        A recording, which has no axis of space, has its context along time.
+        A recording has no axis of space, so its neighbours in time are context.
         """
         has_space = any(name in self.axes for name in "ZYX")
         return tuple([axis for axis, name in enumerate(self.axes) if name in "TC"]) if has_space else ()
 
     def with_axes(self, axes: str | None) -> ImageInfo:
-        """The same with the axes a caller gives, or with known names for those that have none.
+        """Return the properties with the axes that a caller gives, or with known letters for unknown ones.
 
         Raises
         ------
         ParameterError
-            If a letter is none that is known here or in the file.
+            If a letter is neither known here nor used in the file.
         """
         if axes is None:
             return replace(self, axes=known_axes(self.axes))
         letters, ndim = as_axes(axes, len(self.shape)), len(self.shape)
         if strange := set(letters) - set(AXES + "S" + self.axes + default_axes(ndim)):
             raise ParameterError.of(
-                "axes", axes, f"{''.join(sorted(strange))}: letters are of {AXES}, S, or those of the file, {self.axes}"
+                "axes", axes, f"{''.join(sorted(strange))}: allowed are {AXES}, S, and those of the file, {self.axes}"
             )
         return replace(self, axes=letters)
 
     def through(self, window: Sequence[int | slice]) -> ImageInfo:
-        """What is seen of the image at one position of some axes, and in a part of the others."""
+        """Return the properties of a part of the image: one position on some axes, a range on the others."""
 
         def kept(values: Sequence[Any]) -> tuple[Any, ...]:
             return tuple([value for value, part in zip(values, window, strict=True) if isinstance(part, slice)])
@@ -112,23 +114,24 @@ class ImageInfo:
         )
 
     def check(self, name: str) -> ImageInfo:
-        """Refuse what no image is: Python objects, records, axes that do not fit, shapes no machine can address.
+        """Refuse properties that no image has: elements that are not numbers, axes that do not fit, impossible shapes.
 
         Raises
         ------
         UnreadableFileError
+            If a property is wrong; the message names it.
         """
         if self.dtype.hasobject or self.dtype.kind not in "biufc":
-            raise UnreadableFileError(f"{name} has elements of dtype {self.dtype}: only numbers are read")
+            raise UnreadableFileError(f"{name} has elements of dtype {self.dtype}: only numbers can be read")
         if any(length < 0 for length in self.shape) or self.n_bytes >= 2**62:
-            raise UnreadableFileError(f"{name} declares the shape {self.shape}, which no image has")
+            raise UnreadableFileError(f"{name} declares the shape {self.shape}, which is not possible for an image")
         if any(len(each) != len(self.shape) for each in (self.axes, *self.levels)):
             raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shapes {self.shape}, {self.levels}")
         return self
 
 
 def positive_size(values: Sequence[Any]) -> tuple[float, float, float] | None:
-    """A voxel size, or None if one of the numbers is missing or makes no sense."""
+    """Voxel size as three positive numbers; None if one of them is missing or not possible."""
     try:
         z, y, x = (float(value) for value in values)
     except (TypeError, ValueError):

@@ -1,35 +1,50 @@
-"""The kinds of files: how each is told, read and written. A new kind is one row here, and a module beside it."""
+"""Table of the kinds of files: how each is recognized, read and written. A new kind is one row and one module."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tilecore.errors import ParameterError
+from tilecore import plugins
 
-__all__ = ["KINDS", "Kind", "kind_of_signature", "kind_of_suffix", "kind_to_write", "known_suffixes", "split_place"]
+__all__ = [
+    "KINDS",
+    "READERS",
+    "SINKS",
+    "Kind",
+    "kind_of_signature",
+    "kind_of_suffix",
+    "kind_to_write",
+    "known_suffixes",
+    "last_suffix",
+    "split_place",
+    "written_suffixes",
+]
+
+#: Where packages register kinds of files that are read, and that are written, each by its suffix without the dot.
+READERS, SINKS = "tilecore.readers", "tilecore.sinks"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file.
+    """One kind of file: its suffixes, its reader and its sink.
 
     Attributes
     ----------
     suffixes : tuple of str
-        In lower case; of several kinds that fit a name, the first has it.
+        Suffixes in lower case; if several kinds fit a name, the first one is used.
     reader : str
-        Place of ``open(path, **options)``, which gives a `Reader`.
+        Reference of ``open(path, **options)``, which returns a `Reader`.
     options : tuple of str
-        Those of `open_source` that the reader takes.
+        Options of `open_source` that the reader takes.
     signatures : tuple of bytes
-        What such a file begins with: a wrong suffix is told from a damaged file.
+        First bytes of such a file, to tell a wrong suffix from a damaged file.
     sink : str, optional
-        Place of the `FileSink` that writes it.
+        Reference of the `FileSink` that writes it.
     written : tuple of str, optional
-        The suffixes with which it is written. Default: all.
+        Suffixes that can be written. Default: all.
     """
 
     suffixes: tuple[str, ...]
@@ -43,7 +58,7 @@ class Kind:
 _SEVERAL = ("series", "level", "missing_chunks")
 _ZARR = "tilecore.formats.zarr.reader:open_zarr"
 
-#: By their names. Others come by the entry points ``tilecore.readers``, named by suffix.
+#: Kinds of files by name. Other packages add kinds by `READERS` and `SINKS`; these suffixes stay tilecore's.
 KINDS = {
     "npy": Kind(
         (".npy",), "tilecore.formats.npy:open_npy", signatures=(b"\x93NUMPY",), sink="tilecore.formats.npy:NpySink"
@@ -78,40 +93,49 @@ _IN_HDF5 = re.compile(rf"(?P<file>.+(?:{_OF_HDF5})):/?(?P<dataset>.*)", re.IGNOR
 
 
 def known_suffixes() -> list[str]:
-    """List the suffixes of files that can be read."""
-    return [suffix for kind in KINDS.values() for suffix in kind.suffixes]
+    """List the suffixes of all files that can be read: tilecore's, then those of other packages."""
+    own = [suffix for kind in KINDS.values() for suffix in kind.suffixes]
+    return own + [f".{name}" for name in plugins.names(READERS) if f".{name}" not in own]
+
+
+def written_suffixes() -> list[str]:
+    """List the suffixes of files that can be written: tilecore's, then those of other packages."""
+    own = [suffix for suffix, _ in _written()]
+    return own + [f".{name}" for name in plugins.names(SINKS) if f".{name}" not in own]
+
+
+def last_suffix(name: str) -> str:
+    """What stands behind the last dot of a file's name, in lower case."""
+    return os.path.splitext(name)[1].lower().lstrip(".")
 
 
 def kind_of_suffix(name: str) -> str:
-    """The kind that a file's suffix names; of an unknown one the suffix itself, without the dot."""
+    """Kind of file that a suffix stands for; for an unknown suffix, the suffix itself without the dot."""
     known = ((kind, suffix) for kind, row in KINDS.items() for suffix in row.suffixes)
-    return _first_that_fits(name, known) or os.path.splitext(name)[1].lower().lstrip(".")
+    return _first_that_fits(name, known) or last_suffix(name)
 
 
 def kind_of_signature(start: bytes) -> str | None:
-    """The kind whose files begin like this."""
+    """Kind of files that begin with these bytes; None if there is none."""
     return next((name for name, kind in KINDS.items() if kind.signatures and start.startswith(kind.signatures)), None)
 
 
-def kind_to_write(name: str) -> Kind:
-    """The kind of file that is to be written under a name.
-
-    Raises
-    ------
-    ParameterError
-        If none has this suffix.
-    """
-    known = [(kind, suffix) for kind, row in KINDS.items() if row.sink for suffix in row.written or row.suffixes]
-    if (found := _first_that_fits(name, known)) is None:
-        suffixes = ", ".join(suffix for _, suffix in known)
-        raise ParameterError.of("path", name, f"files are written with the suffixes {suffixes}")
-    return KINDS[found]
+def kind_to_write(name: str) -> Kind | None:
+    """The kind of tilecore's own that is written under a name; None if none has this suffix."""
+    found = _first_that_fits(name, ((kind, suffix) for suffix, kind in _written()))
+    return None if found is None else KINDS[found]
 
 
 def split_place(path: str) -> tuple[str, str]:
-    """The file, and the place in it if that is what ``file.h5:/path/in/file`` names."""
+    """Split ``file.h5:/path/in/file`` into the file and the place in it; the place is empty for other names."""
     match = _IN_HDF5.fullmatch(path)
     return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
+
+
+def _written() -> Iterator[tuple[str, str]]:
+    for name, kind in KINDS.items():
+        if kind.sink:
+            yield from ((suffix, name) for suffix in kind.written or kind.suffixes)
 
 
 def _first_that_fits(name: str, known: Iterable[tuple[str, str]]) -> str | None:

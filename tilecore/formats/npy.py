@@ -1,4 +1,4 @@
-"""``.npy`` files, memory-mapped."""
+"""Reader and sink for ``.npy`` files, which are memory-mapped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["NpySink", "open_npy"]
 
 
 def open_npy(path: str) -> MappedReader:
-    """Map a ``.npy`` file."""
+    """Open a ``.npy`` file as a memory map."""
     with reading(path, "a .npy file"):
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)

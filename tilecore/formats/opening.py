@@ -1,4 +1,4 @@
-"""open_source: any image file as an array that is cut by slices."""
+"""The function `open_source`: any image file as an array that is indexed by slices."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 from tilecore.formats.descriptor import Descriptor, stamp_of
 from tilecore.formats.image_info import ImageInfo
-from tilecore.formats.kinds import KINDS, kind_of_signature, kind_of_suffix, known_suffixes, split_place
+from tilecore.formats.kinds import KINDS, READERS, kind_of_signature, kind_of_suffix, known_suffixes, split_place
 from tilecore.formats.paths import is_pattern
 from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
@@ -31,64 +32,64 @@ def open_source(
     channel: int | str | None = None,
     time: int | None = None,
     shape: Sequence[int] | None = None,
-    dtype: Any = None,
+    dtype: npt.DTypeLike | None = None,
     offset: int = 0,
     order: Literal["C", "F"] = "C",
     missing_chunks: Literal["error", "fill"] = "error",
 ) -> FileSource:
-    """Open an image file, without reading its voxels.
+    """Open an image file without reading its voxels.
 
     Parameters
     ----------
     path : path_like
-        TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack), a folder
+        Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack), a folder
         or a glob of TIFF planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
         (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
         ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given).
     axes : str, optional
-        A letter per axis of the file, such as ``"ZCYX"``, where the file is silent or wrong:
-        of ``TCZYX``, ``S`` for samples of colour, or one that the file has.
+        One letter per axis of the file, such as ``"ZCYX"``, if the file does not tell them or is wrong:
+        letters of ``TCZYX``, ``S`` for samples of colour, or letters that the file has.
     series : int, optional
-        Which image of a file that has several. Default: the first.
+        Number of the image in a file that has several. Default: the first.
     level : int
-        Which level of a pyramid; 0 is the finest.
+        Number of the level of a pyramid; 0 is the finest.
     channel : int or str, optional
-        Number, or name, of the channel to read. Default: all, as an axis.
+        Number or name of the channel to read. Default: all channels, as an axis.
     time : int, optional
-        Number of the time point to read. Default: all, as an axis.
+        Number of the time point to read. Default: all time points, as an axis.
     shape : sequence of int, optional
-        Of raw numbers [voxel].
+        Shape of raw numbers [voxel].
     dtype : dtype_like, optional
-        Of raw numbers; ``">u2"`` is big-endian.
+        Data type of raw numbers; ``">u2"`` is big-endian.
     offset : int
-        Where raw numbers begin [byte].
+        Position of the first raw number in the file [byte].
     order : {"C", "F"}
         Whether the last or the first axis of raw numbers varies fastest.
     missing_chunks : {"error", "fill"}
-        What a chunk that is not there means: that the file is damaged, or that its
-        voxels have the fill value.
+        Meaning of a chunk that is missing: the file is damaged, or the chunk's voxels have
+        the fill value.
 
     Returns
     -------
     FileSource
-        A `Source`: ``shape``, ``dtype``, ``axes``, ``voxel_size_um``, ``chunks``, and regions by slices.
+        A `Source` with ``shape``, ``dtype``, ``axes``, ``voxel_size_um`` and ``chunks``; slices read regions.
 
     Raises
     ------
     MissingFileError
-        If there is no such file.
+        If the file does not exist.
     ParameterTypeError
-        If `path` is none: an array, say.
+        If `path` is not a path, but for example an array.
     ParameterError
-        If its kind is unknown, or an option does not fit the file.
+        If the kind of file is unknown, or an option does not fit it.
     UnreadableFileError
-        If it is not what its name says, is cut off, or holds anything but numbers.
+        If the file is not of the kind that its name says, is cut off, or holds other elements than numbers.
     MissingDependencyError
         If an optional package is needed; the message names the extra that brings it.
 
     Notes
     -----
-    Process-safety: a source pickles as a descriptor, and each process opens the file itself.
+    Process-safety: a source pickles as a descriptor, and each process opens the file for itself.
 
     Examples
     --------
@@ -121,30 +122,31 @@ def open_source(
     return FileSource(descriptor, info, _window(info, channel, time))
 
 
-#: What each option is if nobody gives it.
+#: Default value of each option.
 _DEFAULTS = {"level": 0, "offset": 0, "order": "C", "missing_chunks": "error", "dataset": ""}
 
 
 def _describe(name: str, given: dict[str, Any]) -> Descriptor:
-    """Choose the reader of a file, and the options it takes; refuse those that it has not."""
+    """Choose the reader of a file and its options; refuse options that it does not have."""
     kind = "raw" if given["shape"] is not None else _kind_of(name)
     asked = {option: value for option, value in given.items() if value != _DEFAULTS.get(option)}
     if kind in KINDS:
         opener = plugins.load(KINDS[kind].reader)
-        unknown = set(asked) - set(KINDS[kind].options)
-        if unknown:
-            raise ParameterError(f"{', '.join(sorted(unknown))}: {kind} files such as {name} have no such option")
+        unknown = sorted(set(asked) - set(KINDS[kind].options))
     else:
-        opener = plugins.find("tilecore.readers", kind)
+        opener = plugins.find(READERS, kind)
         if opener is None:
             known = ", ".join(known_suffixes())
-            raise ParameterError.of("path", name, f"no kind has this suffix; known ones are {known}")
+            raise ParameterError.of("path", name, f"this suffix is unknown; known ones are {known}")
+        unknown = plugins.not_taken(opener, sorted(asked))
+    if unknown:
+        raise ParameterError(f"{', '.join(unknown)}: {kind} files such as {name} have no such option")
     absolute = os.path.abspath(name)
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
 
 def _kind_of(name: str) -> str:
-    """Tell the kind of a file or folder from its name and from what it begins with."""
+    """Find the kind of a file or folder from its name and its first bytes."""
     path = Path(name)
     if not path.exists():
         if is_pattern(name):
@@ -159,8 +161,8 @@ def _kind_of(name: str) -> str:
         raise UnreadableFileError(f"{name} is empty: zero bytes")
     if kind in KINDS and KINDS[kind].signatures and not start.startswith(KINDS[kind].signatures):
         found = kind_of_signature(start)
-        really = f"it begins like {found}" if found else "it does not begin like one"
-        raise UnreadableFileError(f"{name} is no {path.suffix.lower()} file: {really}")
+        really = f"it begins like a file of kind {found}" if found else "its first bytes are wrong"
+        raise UnreadableFileError(f"{name} is not a {path.suffix.lower()} file: {really}")
     return kind
 
 
@@ -171,14 +173,17 @@ def _kind_of_folder(path: Path) -> str:
     if (path / "attributes.json").exists():
         return "n5"
     if suffix in (".zarr", ".n5"):
-        raise UnreadableFileError(f"{path} has no metadata: it is no {suffix} file, or a damaged one")
-    if suffix in known_suffixes() and suffix not in (".tif", ".tiff"):
-        raise UnreadableFileError(f"{path} is a folder, and no {suffix} file")
-    return "planes"
+        raise UnreadableFileError(f"{path} has no metadata: it is not a {suffix} file, or it is damaged")
+    if suffix in ("", ".tif", ".tiff"):
+        return "planes"
+    if any(suffix in kind.suffixes for kind in KINDS.values()):
+        raise UnreadableFileError(f"{path} is a folder, not a {suffix} file")
+    # Files of another package's kind may be folders.
+    return suffix.lstrip(".") if suffix in known_suffixes() else "planes"
 
 
 def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> list[int | slice]:
-    """What is read of each axis: all of it, or one position."""
+    """Part of each axis that is read: the whole axis, or one position."""
     if isinstance(channel, str):
         if channel not in info.channel_names:
             names = ", ".join(info.channel_names) or "none"
@@ -193,6 +198,6 @@ def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> lis
         axis = info.axes.index(letter)
         number = as_integer(position, name)
         if not -info.shape[axis] <= number < info.shape[axis]:
-            raise ParameterError.of(name, position, f"there are {info.shape[axis]}")
+            raise ParameterError.of(name, position, f"the image has {info.shape[axis]} along this axis")
         window[axis] = number % info.shape[axis]
     return window

@@ -1,4 +1,4 @@
-"""Names of files: those of a folder, those that fit a pattern, and their order."""
+"""File names: the files of a folder, the files that match a pattern, and their natural order."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ __all__ = ["is_pattern", "matching", "natural_order", "tiffs_in"]
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a path stands for those that it fits, by ``*``, ``?`` or ``[]``, and not for one file or folder."""
+    """Whether a path is a pattern with ``*``, ``?`` or ``[]``, and not the name of an existing file or folder."""
     return glob.has_magic(_beyond_what_exists(path)[1])
 
 
 def matching(path: str) -> list[str]:
-    """List the files that a pattern fits, in the order of the numbers in their names."""
+    """List the files that match a pattern, in natural order (numbers in names as numbers)."""
     folder, rest = _beyond_what_exists(path)
     return sorted(glob.glob(glob.escape(folder) + rest), key=natural_order)
 
 
 def _beyond_what_exists(path: str) -> tuple[str, str]:
-    """Split a path behind the last folder, or file, that is there: the names of those may have brackets too."""
+    """Split a path after its last folder or file that exists, as the names of those may contain brackets."""
     existing = path
     while existing and not os.path.exists(existing):
         parent = os.path.dirname(existing.rstrip("/" + os.sep))
-        existing = "" if parent == existing else parent  # a drive that is not there is its own parent
+        existing = "" if parent == existing else parent  # a drive that does not exist is its own parent
     return existing, path[len(existing) :]
 
 
 def tiffs_in(folder: str | os.PathLike[str]) -> list[str]:
-    """List the absolute paths of the TIFF files in a folder, in the order of the numbers in their names."""
+    """List the absolute paths of the TIFF files in a folder, in natural order (numbers in names as numbers)."""
     names = [name for name in os.listdir(folder) if name.lower().endswith((".tif", ".tiff"))]
     return [os.path.join(os.path.abspath(folder), name) for name in sorted(names, key=natural_order)]
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sorting key that takes numbers in names as numbers.
+    """Sorting key for natural order: digits in a name count as numbers.
 
     Examples
     --------

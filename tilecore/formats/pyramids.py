@@ -1,4 +1,4 @@
-"""Coarser levels of an image: how many, how large, and how one is made from the next finer one."""
+"""Levels of a pyramid: how many, how large, and how to make each from the next finer one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tilecore.geometry.boxes import Box
 
 __all__ = ["make_here", "mean_of_voxels", "level_factors"]
 
-# A level is the last if its planes fit on a screen.
+# Longest axis of the last level's planes [voxel]: they fit on a screen.
 _SMALLEST_LENGTH = 256
 
-# Voxels that are averaged at once.
+# Number of voxels that are averaged at once.
 _SLAB_VOXELS = 2**20
 
 
@@ -29,24 +29,24 @@ def level_factors(
     Parameters
     ----------
     shape : tuple of int
-        Of the finest level [voxel].
+        Shape of the finest level [voxel].
     axes : str
-        A letter per axis; only z, y and x are made coarser.
+        One letter per axis; only z, y and x are made coarser.
     voxel_size_um : tuple of 3 floats, or None
-        An axis whose voxels are still twice as long as the others waits for them, as long as they can be halved.
+        Voxel size along z, y, x [um]. An axis whose voxels are twice as long as the shortest is not halved yet.
 
     Returns
     -------
     list of tuple of int
-        For each level, how many voxels of the next finer one make one of its voxels, per axis.
-        The first is all ones.
+        For each level, the number of voxels of the next finer level in one of its voxels, per axis.
+        The first level is all ones.
     """
     sizes = dict(zip("ZYX", voxel_size_um or (1.0, 1.0, 1.0), strict=True))
     levels, lengths = [(1,) * len(shape)], list(shape)
     while (
         max([length for length, axis in zip(lengths, axes, strict=True) if axis in "YX"], default=0) > _SMALLEST_LENGTH
     ):
-        # One voxel is as coarse as an axis gets: whoever waited for it would wait for ever.
+        # An axis of one voxel cannot get coarser, so the other axes must not wait for it.
         finest = min(sizes[axis] for length, axis in zip(lengths, axes, strict=True) if axis in "YX" and length > 1)
         halved = [
             axis in sizes and length > 1 and sizes[axis] < 2 * finest
@@ -61,23 +61,24 @@ def level_factors(
 
 
 def mean_of_voxels(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
-    """Average voxels into coarser ones; at the end of an axis, over those that are there.
+    """Average blocks of voxels into coarser voxels; at the end of an axis, over the voxels that exist.
 
     Parameters
     ----------
     block : ndarray
+        Voxels of the finer level.
     factors : sequence of int
         Voxels per coarser voxel, per axis.
 
     Returns
     -------
     ndarray
-        Of the block's dtype, rounded where that holds whole numbers; shape ``ceil(n / factor)``.
+        Array of the block's dtype, rounded if that is an integer type; shape ``ceil(n / factor)``.
     """
     shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
     result = np.empty(shape, block.dtype)
     step = max(1, _SLAB_VOXELS // max(1, math.prod(shape[1:])))
-    for first in range(0, shape[0], step):  # in slabs, as sums take more room than voxels
+    for first in range(0, shape[0], step):  # piece by piece, as sums take more memory than voxels
         slab = block[first * factors[0] : (first + step) * factors[0]]
         result[first : first + step] = _mean(slab, factors)
     return result
@@ -99,16 +100,16 @@ def _mean(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
 
 
 class Level(NamedTuple):
-    """A level of a pyramid that is to be made.
+    """A level of a pyramid that is still to be made.
 
     Attributes
     ----------
     finer : array_like
-        The next finer level, to be read.
+        The next finer level, from which voxels are read.
     coarser : array_like
-        The level itself, to be written.
+        The level itself, which is written.
     factors : tuple of int
-        Voxels of the finer one that make one voxel, along each axis.
+        Number of voxels of the finer level in one voxel, along each axis.
     """
 
     finer: Any
@@ -130,8 +131,8 @@ def make_here(level: Level) -> None:
         coarser[Box(start, stop).slices] = mean_of_voxels(finer[fine.slices], factors)
 
 
-def _wide(dtype: np.dtype[Any]) -> Any:
-    """What sums of a few voxels fit into; whole numbers where that is exact and fast."""
+def _wide(dtype: np.dtype[Any]) -> type[np.uint32 | np.complex128 | np.float64]:
+    """Dtype that holds sums of a few voxels; an integer type where sums are exact and fast."""
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         return np.uint32
     return np.complex128 if dtype.kind == "c" else np.float64

@@ -1,4 +1,4 @@
-"""Files without a header: shape and dtype come from the caller."""
+"""Reader of raw files without a header: the caller gives shape and dtype."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def open_raw(
     offset: int = 0,
     order: Literal["C", "F"] = "C",
 ) -> MappedReader:
-    """Map a file of numbers and nothing else."""
+    """Open a file of raw numbers as a memory map."""
     if shape is None or dtype is None:
-        raise ParameterError(f"{path} has no header: shape= and dtype= are needed")
+        raise ParameterError(f"{path} has no header: give shape= and dtype=")
     if order not in ("C", "F"):
         raise ParameterError.of("order", order, "'C' or 'F'")
     if offset < 0 or any(length < 0 for length in shape):

@@ -1,4 +1,4 @@
-"""Readers: what a new kind of file has to bring."""
+"""Protocol of readers: the interface that a new kind of file must provide."""
 
 from __future__ import annotations
 
@@ -16,43 +16,48 @@ __all__ = ["MappedReader", "Reader"]
 
 
 class Reader(Protocol):
-    """An open file of one kind, in one process: what a new kind has to bring.
+    """An open file of one kind, in one process.
 
-    It closes its file when it is dropped (`weakref.finalize`).
+    A new kind of file must provide this interface. A reader closes its file when it is deleted (`weakref.finalize`).
+    Kinds of other packages are registered among the entry points ``tilecore.readers``, and can be tested by
+    `tilecore.testing.ReaderContract`.
 
     Attributes
     ----------
     info : ImageInfo
+        Properties of the image.
     mapped : memmap or None
-        The whole image as a map of the file, where its voxels lie there as they are.
+        The whole image as a memory map, if its voxels are stored as plain bytes; otherwise None.
     files : sequence of str, optional
-        The files and folders that the voxels lie in, where that is not the path as a whole.
+        Files and folders that hold the voxels, if these are not the whole path.
     """
 
     @property
     def info(self) -> ImageInfo:
-        """What the file says of itself."""
+        """Properties of the image, as the file tells them."""
 
     @property
     def mapped(self) -> npt.NDArray[Any] | None:
-        """The whole image, where it can be mapped."""
+        """The whole image as a memory map; None if it cannot be mapped."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box that lies inside the image."""
 
     def verify(self) -> None:
-        """Compare what the file declares with what it holds, before the first read."""
+        """Compare the properties that the file declares with its real content, before the first read."""
 
 
 class MappedReader:
-    """A file in which the voxels lie as they are.
+    """Reader of a file whose voxels are stored as plain bytes.
 
     Parameters
     ----------
     path : str
+        Path of the file.
     info : ImageInfo
+        Properties of the image.
     offset : int
-        Where the voxels begin [byte].
+        Position of the first voxel in the file [byte].
     order : {"C", "F"}
         Whether the last or the first axis varies fastest.
     """
@@ -70,8 +75,8 @@ class MappedReader:
             self.mapped = np.empty(info.shape, info.dtype, order=order)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """Cut a box out of the map."""
+        """Return a box as a view of the memory map."""
         return self.mapped[box.slices]
 
     def verify(self) -> None:
-        """Nothing to do: the size was compared before the file was mapped."""
+        """Do nothing: the size was checked before the file was mapped."""

@@ -1,4 +1,4 @@
-"""Errors of readers: those of other libraries become tilecore's, and no path leads out of its folder."""
+"""Errors of readers: errors of other libraries become tilecore's, and no path may lead out of its folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from tilecore.errors import (
     MissingDependencyError,
@@ -27,10 +26,10 @@ __all__ = ["as_path", "inside", "needs_extra", "overhearing", "reading"]
 
 _log = logging.getLogger(__name__)
 
-# What tifffile logs in each thread, while somebody listens there.
+# Log records of tifffile in each thread, while a function listens there.
 _heard = threading.local()
 
-# What parsers raise when a file holds something else than they expect.
+# Errors that parsers raise when a file's content is not as expected.
 _PARSING_ERRORS = (
     OSError,
     ValueError,
@@ -53,18 +52,19 @@ _PARSING_ERRORS = (
 
 @contextlib.contextmanager
 def reading(name: str, kind: str) -> Iterator[None]:
-    """Let out what goes wrong with a file as an error that names it.
+    """Turn errors while a file is read into errors that name the file.
 
     Parameters
     ----------
     name : str
-        The file, or the place in it.
+        Path of the file, or of the place in it.
     kind : str
-        What it is read as.
+        Kind that the file is read as, for the message.
 
     Raises
     ------
     MissingFileError, UnreadableFileError
+        Instead of the original error, which is the cause.
     """
     try:
         with overhearing():
@@ -81,17 +81,17 @@ def reading(name: str, kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def overhearing() -> Iterator[list[logging.LogRecord]]:
-    """Keep what tifffile logs in this thread from the user: the error that follows says it, and which file.
+    """Collect the log records of tifffile in this thread, and hide them: the error that follows names the file.
 
     Yields
     ------
     list of LogRecord
-        What was logged; at the level DEBUG this module's log has it too.
+        The records so far; this module also logs them at level DEBUG.
     """
     logger = logging.getLogger("tifffile")
-    logger.addFilter(_overhear)  # once; it acts only where somebody listens
+    logger.addFilter(_overhear)  # added once; it acts only while a function listens
     level = logger.level
-    if not logger.isEnabledFor(logging.ERROR):  # who wants to read no errors does not want wrong voxels either
+    if not logger.isEnabledFor(logging.ERROR):  # wrong voxels are noticed even without a log
         logger.setLevel(logging.ERROR)
     outer, _heard.records = getattr(_heard, "records", None), []
     try:
@@ -102,7 +102,7 @@ def overhearing() -> Iterator[list[logging.LogRecord]]:
 
 
 def _overhear(record: logging.LogRecord) -> bool:
-    """Let through what is logged where nobody listens."""
+    """Filter a log record of tifffile: keep it if `overhearing` is active in this thread, otherwise pass it on."""
     records: list[logging.LogRecord] | None = getattr(_heard, "records", None)
     if records is None:
         return True
@@ -112,35 +112,36 @@ def _overhear(record: logging.LogRecord) -> bool:
 
 
 def needs_extra(name: str, package: str, extra: str) -> MissingDependencyError:
-    """The error for a file that an optional package reads."""
+    """Build the error for a file that needs an optional package."""
     return MissingDependencyError(f'{name} needs the package {package}: pip install "tilecore[{extra}]"')
 
 
-def as_path(path: Any) -> str:
-    """Accept the path of a file or folder.
+def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+    """Check the path of a file or folder, and return it as text.
 
     Raises
     ------
     ParameterTypeError
-        If it is none, but an array, say.
+        If `path` is not a path, but for example an array.
     ParameterError
-        If it is empty: that would be the current folder.
+        If `path` is empty: an empty path would mean the current folder.
     """
     try:
         name = os.fsdecode(path)
     except TypeError:
-        raise ParameterTypeError.of("path", path, "the path of a file or folder is needed") from None
+        raise ParameterTypeError.of("path", path, "must be the path of a file or folder") from None
     if not name:
-        raise ParameterError.of("path", path, "the path of a file or folder is needed; '.' is the current folder")
+        raise ParameterError.of("path", path, "must be the path of a file or folder; '.' is the current folder")
     return name
 
 
 def inside(root: str, path: str) -> str:
-    """Refuse a path that leads out of its root, by ``..`` or by a symbolic link.
+    """Refuse a path that leads out of its root folder, by ``..`` or by a symbolic link.
 
     Raises
     ------
     UnreadableFileError
+        If the path leads out of `root`.
     """
     folder, name = os.path.split(path)
     real_root = _real(root)

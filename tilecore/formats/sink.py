@@ -1,4 +1,4 @@
-"""What an image file in the making is, and what it is to be."""
+"""Protocol of sinks, and the description of an image file that is to be written."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.errors import ParameterError
 from tilecore.formats.axes import as_axes, default_axes
 from tilecore.formats.image_info import positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
-__all__ = ["Sink", "SinkOptions", "SinkSpec"]
+__all__ = ["Sink", "SinkOptions", "SinkSpec", "Target"]
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """An image that is written by region, and has its name once it is complete."""
+    """An image file that is written by region, and gets its name when it is complete."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -27,24 +29,36 @@ class Sink(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """Shape of what no two processes may write at once; None if every voxel can be written alone."""
+        """Shape of the unit that no two processes may write at once; None if each voxel can be written alone."""
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region."""
 
     def commit(self) -> None:
-        """Give the file its name: it is complete."""
+        """Complete the file and give it its final name."""
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the written data."""
+
+
+class Target(Protocol):
+    """What the regions of a sink are written into."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        ...
+
+    def __setitem__(self, index: Index, values: npt.ArrayLike, /) -> None:
+        """Write a region."""
 
 
 class SinkOptions(TypedDict, total=False):
-    """What a caller may say of a sink: see `create_sink`."""
+    """Options of a sink that a caller may give: see `create_sink`."""
 
     axes: str | None
     voxel_size_um: Sequence[float] | None
@@ -59,7 +73,7 @@ class SinkOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SinkSpec:
-    """What a sink is to be, before its dtype is known.
+    """Description of a sink before its dtype is known; the attributes are the options of `create_sink`.
 
     Attributes
     ----------
@@ -73,7 +87,7 @@ class SinkSpec:
     pyramid : bool
     ome_zarr_version : {"0.5", "0.4"}
     dataset : str
-        Place in an HDF5 file; empty for the usual one.
+        Name of the dataset in an HDF5 file; empty for the default.
     overwrite : bool
     """
 
@@ -92,7 +106,7 @@ class SinkSpec:
 
     @classmethod
     def of(cls, path: Path, shape: Sequence[int], dataset: str = "", **options: Unpack[SinkOptions]) -> Self:
-        """Build from what a caller said.
+        """Build the description from the options of a caller.
 
         Raises
         ------
@@ -109,7 +123,7 @@ class SinkSpec:
         if (size := given.get("voxel_size_um")) is not None:
             given["voxel_size_um"] = positive_size(size)
             if given["voxel_size_um"] is None:
-                raise ParameterError.of("voxel_size_um", size, "three numbers of micrometres, z, y, x")
+                raise ParameterError.of("voxel_size_um", size, "must be three positive numbers of micrometres, z, y, x")
         for name in ("chunks", "shards"):
             if name in given:
                 given[name] = as_tile_shape(given[name], len(lengths), name)

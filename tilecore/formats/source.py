@@ -1,16 +1,16 @@
-"""Sources: image files that are read by region from any process."""
+"""Sources: image files that any process reads by region."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
-from types import EllipsisType
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.bytesize import format_bytes
 from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.access import FileAccess
@@ -23,15 +23,13 @@ from tilecore.machine import available_memory
 
 __all__ = ["FileSource", "Source"]
 
-# Below this, a region is read without asking how much memory is free.
+# Size up to which a region is read without checking the free memory [byte].
 _SMALL_BYTES = 2**26
-
-Index: TypeAlias = int | slice | EllipsisType | None
 
 
 @runtime_checkable
 class Source(Protocol):
-    """An image that is read by region, and travels between processes as a descriptor."""
+    """An image that is read by region, and is sent between processes as a descriptor."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,40 +37,40 @@ class Source(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
 
     @property
     def axes(self) -> str:
-        """A letter for each axis."""
+        """One letter for each axis."""
 
     @property
     def voxel_size_um(self) -> tuple[float, float, float] | None:
-        """Along z, y and x [um]; None if unknown."""
+        """Voxel size along z, y and x [um]; None if unknown."""
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """What is decoded as one piece."""
+        """Shape of a chunk, which is decoded as a whole; None if each voxel can be read alone."""
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """What is written as one piece."""
+        """Shape of the unit that is written as a whole; None if there is none."""
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class FileSource:
-    """An image file as an array that is cut by slices.
+    """An image file as an array that is indexed by slices.
 
     Made by `open_source`.
 
     Notes
     -----
     Process-safety: pickles as a descriptor of a few hundred bytes; each process opens the
-    file itself when it first reads, once for all sources of the same file, and closes it
+    file for itself when it first reads, once for all sources of the same file, and closes it
     with the last of them. Threads may share a source.
     """
 
@@ -90,12 +88,12 @@ class FileSource:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files, and the folders, that the voxels lie in."""
+        """Files and folders that hold the voxels."""
         return tuple(getattr(self._open(), "files", None) or (self.path,))
 
     @property
     def selection(self) -> str:
-        """What of the file this is: series, level, channel, part. Two sources of one file may differ in it."""
+        """Text that tells which part of the file this source is: series, level, channel and box."""
         return repr(
             (
                 self._descriptor.options,
@@ -105,7 +103,7 @@ class FileSource:
 
     @property
     def access(self) -> FileAccess:
-        """How workers reach it."""
+        """Access of workers to this source."""
         return FileAccess(self)
 
     @property
@@ -115,7 +113,7 @@ class FileSource:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
         return self.info.dtype
 
     @property
@@ -130,53 +128,53 @@ class FileSource:
 
     @property
     def nbytes(self) -> int:
-        """Memory that all voxels take [byte]."""
+        """Size of all voxels in memory [byte]."""
         return self.info.n_bytes
 
     @property
     def axes(self) -> str:
-        """A letter for each axis."""
+        """One letter for each axis."""
         return self.info.axes
 
     @property
     def voxel_size_um(self) -> tuple[float, float, float] | None:
-        """Along z, y and x [um]; None if unknown."""
+        """Voxel size along z, y and x [um]; None if unknown."""
         return self.info.voxel_size_um
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """What is decoded as one piece; None if every voxel can be read alone."""
+        """Shape of a chunk, which is decoded as a whole; None if each voxel can be read alone."""
         return self.info.chunks
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
-        """What is written as one piece, where the file is written in pieces."""
+        """Shape of the unit that is written as a whole; None if each voxel can be written alone."""
         return self.info.write_units
 
     @property
     def mapped(self) -> npt.NDArray[Any] | None:
-        """The image as a read-only map of the file, where its voxels lie there as they are; otherwise None."""
+        """The image as a read-only memory map; None if its voxels are not stored as plain bytes."""
         whole = self._open().mapped
         if whole is None:
             return None
         return whole[self._window]
 
-    def __getitem__(self, index: Any) -> npt.NDArray[Any]:
+    def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region.
 
         Parameters
         ----------
         index : int, slice, or tuple of them
-            As numpy takes them; steps must not be negative.
+            Index as for numpy; steps must not be negative.
 
         Raises
         ------
         BoundsError, ParameterTypeError
             If the index does not fit.
         MemoryBudgetError
-            If the region is larger than the memory that is free.
+            If the region is larger than the free memory.
         UnreadableFileError
-            If the file is damaged where the region lies.
+            If the file is damaged in this region.
         """
         slices, steps = self._as_slices(index)
         if (whole := self.mapped) is not None:
@@ -191,35 +189,35 @@ class FileSource:
 
     def __len__(self) -> int:
         if not self.info.shape:
-            raise ParameterTypeError(f"{self.path} is a single number: it has no axis, and no length")
+            raise ParameterTypeError(f"{self.path} is a single number: it has no axis, so it has no length")
         return self.info.shape[0]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Read all of it, or map the file where that can be done.
+        """Read the whole image, or map the file if possible.
 
         Raises
         ------
         MemoryBudgetError
-            If it is larger than the memory that is free.
+            If the image is larger than the free memory.
         ValueError
-            If numpy was asked for no copy, and the voxels do not lie in the file as they are.
+            If numpy was asked for no copy, but the voxels are not stored as plain bytes.
         """
         kind, is_mapped = self.dtype if dtype is None else np.dtype(dtype), self.mapped is not None
         makes_copy = not is_mapped or kind != self.dtype
         if copy is False and makes_copy:
-            raise ParameterError.of("copy", copy, f"{self.path} can be had as an array of {kind} only by a copy")
+            raise ParameterError.of("copy", copy, f"{self.path} cannot become an array of {kind} without a copy")
         if copy or makes_copy:
             self._check_memory(self.shape, kind)
         voxels = self[...]
         return np.array(voxels, dtype=kind) if copy and is_mapped else np.asarray(voxels, dtype=kind)
 
     def cropped(self, box: Box) -> FileSource:
-        """The same file, of which only a box is there.
+        """Return a source of the same file that is limited to a box.
 
         Raises
         ------
         BoundsError
-            If the box does not lie in the image.
+            If the box does not lie inside the image.
         """
         if not Box.of_shape(self.shape).contains(box):
             raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
@@ -234,7 +232,7 @@ class FileSource:
         return FileSource(self._descriptor, self._file_info, window)
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when a region is read."""
+        """Close the file; it is opened again when a region is read."""
         self._reader = None
 
     def __enter__(self) -> Self:
@@ -262,9 +260,9 @@ class FileSource:
                 f"{self.path}: {shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
             )
 
-    def _as_slices(self, index: Any) -> tuple[list[slice], list[Index]]:
-        """The box of the whole file to read, and what to take of each axis of it."""
-        steps: list[Any] = expanded(index, self.shape)
+    def _as_slices(self, index: Index) -> tuple[list[slice], list[int | slice]]:
+        """Box of the whole file to read, and the index to apply to each of its axes."""
+        steps = expanded(index, self.shape)
         free = iter(steps)
         slices = []
         for part in self._window:

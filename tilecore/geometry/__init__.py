@@ -1,4 +1,4 @@
-"""Integers only: boxes, tiles and grids. Needs numpy and nothing else."""
+"""Geometry of boxes, tiles and grids, in integers only. Needs numpy and nothing else."""
 
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import Tile, TileGrid

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tilecore.errors import ParameterError
-from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers
+from tilecore.geometry.per_axis import Coordinates, HaloLike, as_halo, as_integers
 
 __all__ = ["Box"]
 
@@ -20,7 +20,7 @@ class Box:
     Parameters
     ----------
     start, stop : sequence of int
-        First voxel, and the voxel after the last, per axis [voxel]. ``stop`` is nowhere
+        First voxel, and the voxel after the last one, per axis [voxel]. ``stop`` is nowhere
         smaller than ``start``; where they are equal the box is empty.
 
     Raises
@@ -46,7 +46,7 @@ class Box:
     start: tuple[int, ...]
     stop: tuple[int, ...]
 
-    def __init__(self, start: Sequence[int], stop: Sequence[int]) -> None:
+    def __init__(self, start: Coordinates, stop: Coordinates) -> None:
         first = as_integers(start, "start")
         last = as_integers(stop, "stop", ndim=len(first))
         if any(map(operator.lt, last, first)):
@@ -56,7 +56,7 @@ class Box:
 
     @classmethod
     def trusted(cls, start: tuple[int, ...], stop: tuple[int, ...]) -> Box:
-        """Box of numbers that are known to be whole and in order: not checked again."""
+        """Box of numbers that are known to be whole and in order; they are not checked again."""
         box = cls.__new__(cls)
         object.__setattr__(box, "start", start)
         object.__setattr__(box, "stop", stop)
@@ -93,7 +93,7 @@ class Box:
         return tuple([slice(first, last) for first, last in zip(self.start, self.stop, strict=True)])
 
     def grown(self, halo: HaloLike) -> Box:
-        """Box with a halo around it; it may reach below zero (see `clipped`)."""
+        """Box enlarged by a halo; it may reach below zero (see `clipped`)."""
         pairs = as_halo(halo, self.ndim)
         return Box(
             tuple([first - before for first, (before, _) in zip(self.start, pairs, strict=True)]),
@@ -101,11 +101,11 @@ class Box:
         )
 
     def clipped(self, volume: Box | Sequence[int]) -> Box:
-        """Part of this box inside a volume, given as a box or as a shape."""
+        """Part of this box that lies inside a volume, which is given as a box or as a shape."""
         return self.intersection(volume if isinstance(volume, Box) else Box.of_shape(volume))
 
     def intersection(self, other: Box) -> Box:
-        """Part that two boxes share; where they share nothing, an empty box."""
+        """Common part of two boxes; an empty box if they share nothing."""
         self._check_axes(other)
         start = tuple([max(pair) for pair in zip(self.start, other.start, strict=True)])
         stop = tuple([min(pair) for pair in zip(self.stop, other.stop, strict=True)])

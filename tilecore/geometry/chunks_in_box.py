@@ -1,4 +1,4 @@
-"""Boxes cut by a grid of chunks."""
+"""Chunks that a box touches, in a regular grid of chunks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tilecore.geometry.boxes import Box
 
 __all__ = ["LARGEST_CHUNK_BYTES", "check_chunk_size", "touched"]
 
-#: No writer makes chunks of this size; a file that declares one is damaged, or meant to exhaust the memory.
+#: Largest chunk that is accepted [byte]. A file that declares a larger one is damaged, or made to exhaust the memory.
 LARGEST_CHUNK_BYTES = 2**31
 
 
 def touched(
     box: Box, chunks: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]]:
-    """Go through the chunks that a box touches.
+    """Iterate over the chunks that a box touches.
 
     Yields
     ------
     index : tuple of int
-        Of the chunk.
+        Index of the chunk, per axis.
     in_box, in_chunk : tuple of slice
-        Where the voxels that both have lie in each.
+        Position of the common voxels, in the box and in the chunk.
     """
     axes = []
     for first, last, step in zip(box.start, box.stop, chunks, strict=True):
@@ -46,11 +46,12 @@ def touched(
 
 
 def check_chunk_size(chunks: tuple[int, ...], dtype: np.dtype[np.generic], name: str) -> None:
-    """Refuse chunks that no memory holds.
+    """Refuse chunks that are too large for memory.
 
     Raises
     ------
     UnreadableFileError
+        If a chunk is larger than `LARGEST_CHUNK_BYTES`.
     """
     if math.prod(chunks) * dtype.itemsize > LARGEST_CHUNK_BYTES:
-        raise UnreadableFileError(f"{name} declares chunks of {chunks} voxels: it is damaged")
+        raise UnreadableFileError(f"{name} declares chunks of {chunks} voxels: over 2 GiB each, so it must be damaged")

@@ -1,23 +1,25 @@
-"""What the work on a tile costs: its time and its memory."""
+"""Time and memory that one tile takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["TileCosts", "guessed_bytes"]
 
-# Before anything is measured: input, output and two double-precision copies of each voxel.
+# Guess before anything is measured: input, output and two double-precision copies of each voxel.
 _GUESSED_COPIES = 2
 _GUESSED_BYTES = 16.0
+
+Size = TypeVar("Size", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True)
 class TileCosts:
-    """What the work on a tile costs; measured by a few calls before the run, or guessed.
+    """Time and memory that one tile takes, measured by a few calls before the run, or guessed.
 
     Attributes
     ----------
@@ -26,10 +28,10 @@ class TileCosts:
     seconds_per_voxel : float
         Time of the function for each voxel of the read box [s].
     seconds_per_row : float
-        Time to reach one more row of contiguous voxels [s].
+        Time to reach another row of contiguous voxels [s].
     seconds_per_tile : float
-        Time that a tile takes whatever its size: to hand it to a worker and back, and what
-        each call of the function takes [s].
+        Time that a tile takes whatever its size [s]: sending it to a worker and its result back,
+        and the fixed part of each call of the function.
     bytes_per_tile : float
         Memory that a worker needs whatever the tile's size [byte].
     """
@@ -40,8 +42,8 @@ class TileCosts:
     seconds_per_tile: float = 0.5e-3
     bytes_per_tile: float = 0.0
 
-    def needed_bytes(self, n_voxels: Any) -> Any:
-        """Memory that a worker needs for read boxes of so many voxels [byte]."""
+    def needed_bytes(self, n_voxels: Size) -> Size:
+        """Memory that a worker needs for a read box of `n_voxels` voxels [byte]."""
         return self.bytes_per_tile + n_voxels * self.bytes_per_voxel
 
 

@@ -1,4 +1,4 @@
-"""How a volume may be cut: the tile lengths along each axis, and how long a run takes with each tile shape."""
+"""Candidate tile shapes of a volume: the tile lengths along each axis, and the run's time with each shape."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from tilecore.geometry.costs import TileCosts
 
 __all__ = ["CutAxis", "TileShapes"]
 
-# Cores of one machine run at different speeds by so much; what the fastest worker waits for in the end
-# is this part of the run, or half a tile if that is less.
+# Difference in speed between the cores of one machine: at the end the fastest worker waits for this part of the
+# run, or for half a tile if that is less.
 _UNEVENNESS = 0.05
 
-# Tiles that leave the processor's caches are slower, the more so the larger they are.
+# Cache size of the processor [byte]: tiles that are larger are slower, by this part for each doubling.
 _CACHE_BYTES = 2**25
 _CACHE_PENALTY = 0.02
 
-# Each voxel of a column, along the first axis, lies in another page, where what is between two of them fills one;
-# of more than so many the processor loses track, the more so the longer the column is.
+# Longest fast column along the first axis, if each of its voxels lies in another page of memory: the processor
+# can follow only so many pages, so longer columns are slower, by this part for each doubling.
 _COLUMN_VOXELS = 128
 _COLUMN_PENALTY = 0.03
 _PAGE_VOXELS = 2**10
 
-# How much longer it takes to move a voxel where a tile is not one piece of memory: long copies go past the
-# processor's caches, and need not read what they overwrite.
+# Extra time to move one voxel of a tile that is not one piece of memory [s]: long copies do not pass through the
+# processor's caches, and need not read the memory that they overwrite.
 _SCATTERED_SECONDS = 0.25e-9
 
-# Reading and decompressing one voxel of a chunked source.
+# Time to read and decompress one voxel of a chunked source [s].
 _DECODING_SECONDS = 4e-9
 
 
 @dataclass(frozen=True)
 class CutAxis:
-    """One axis of the volume, and the tile lengths worth trying along it.
+    """One axis of the volume, with the tile lengths that are tried along it.
 
     Attributes
     ----------
     length : int
-        Of the volume [voxel].
+        Length of the axis [voxel].
     halo : (int, int)
         Context before and after a tile [voxel].
     unit, chunk : int
-        Of the sink and of the source [voxel].
+        Write unit of the sink, and chunk of the source, along this axis [voxel].
     whole, single : bool
-        Whether the axis must not be cut, or be cut into single units.
+        Whether the axis must not be cut, or must be cut into single units.
     """
 
     length: int
@@ -67,22 +67,22 @@ class CutAxis:
         return sorted({min(-(-n_units // count) * self.unit, n_units * self.unit) for count in counts})
 
     def count(self, step: int) -> int:
-        """Tiles along the axis."""
+        """Number of tiles along the axis."""
         return -(-self.length // step)
 
     def largest_read(self, step: int) -> int:
-        """Length of the longest read box."""
+        """Length of the longest read box [voxel]."""
         return min(self.length, step + sum(self.halo))
 
     def total_read(self, step: int) -> int:
-        """Length of all read boxes together: the axis, and at each border between tiles two halos, clipped."""
+        """Total length of all read boxes [voxel]: the axis, and two halos at each border between tiles, clipped."""
         before, after = self.halo
         n_borders = self.count(step) - 1
         last = self.length - n_borders * step
         return self.length + _sum_clipped(before, step, step, n_borders) + _sum_clipped(after, last, step, n_borders)
 
     def total_decoded(self, step: int) -> int:
-        """As `total_read`, in whole chunks of the source."""
+        """Total length that is decoded [voxel]: as `total_read`, but in whole chunks of the source."""
         cut = 0 if step % self.chunk == 0 and not any(self.halo) else self.chunk - 1
         return self.total_read(step) + 2 * cut * self.count(step)
 
@@ -94,7 +94,7 @@ def _sum_clipped(limit: int, first: int, step: int, n_terms: int) -> int:
 
 
 def _counts(n_units: int) -> list[int]:
-    """Into how many parts to try to cut an axis: every number at first, then eight for each doubling."""
+    """Numbers of parts into which an axis may be cut: all up to 16, then eight for each doubling."""
     counts = list(range(1, min(n_units, 16) + 1))
     while counts[-1] < n_units:
         counts.append(min(n_units, counts[-1] + max(1, 2 ** (counts[-1].bit_length() - 4))))
@@ -102,12 +102,12 @@ def _counts(n_units: int) -> list[int]:
 
 
 class TileShapes:
-    """Tables over all tile shapes worth trying.
+    """Tables over all tile shapes that are tried.
 
     Attributes
     ----------
     n_tiles, voxels : ndarray
-        How many tiles there are, and how many voxels the largest one reads.
+        Number of tiles, and number of voxels of the largest read box, for each tile shape.
     """
 
     def __init__(self, axes: list[CutAxis]) -> None:
@@ -117,7 +117,7 @@ class TileShapes:
         self.n_tiles, self.voxels = _product(self._counts), _product(self._lengths)
 
     def _table(self, value: str) -> list[npt.NDArray[np.float64]]:
-        """One array per axis, shaped so that their product is a table over all tile shapes."""
+        """Arrays, one per axis, shaped so that their product is a table over all tile shapes."""
         columns = [
             [getattr(axis, value)(step) for step in each] for axis, each in zip(self._axes, self._steps, strict=True)
         ]
@@ -126,12 +126,12 @@ class TileShapes:
         )
 
     def tile_shape(self, position: int) -> tuple[int, ...]:
-        """The tile shape at a place in the tables."""
+        """Tile shape at a flat position in the tables."""
         places = np.unravel_index(position, self.n_tiles.shape)
         return tuple(each[place] for each, place in zip(self._steps, places, strict=True))
 
     def seconds(self, costs: TileCosts, n_workers: int) -> npt.NDArray[np.float64]:
-        """How long the run takes with each tile shape."""
+        """Time of the run with each tile shape [s]."""
         n_tiles = self.n_tiles
         seconds = _product(self._reads) * costs.seconds_per_voxel
         seconds = seconds * (1 + _CACHE_PENALTY * _doublings(self.voxels * costs.bytes_per_voxel, _CACHE_BYTES))
@@ -142,14 +142,14 @@ class TileShapes:
         if any(axis.chunk > 1 for axis in self._axes):
             seconds = seconds + _product(self._table("total_decoded")) * _DECODING_SECONDS
         seconds = seconds + n_tiles * costs.seconds_per_tile
-        seconds = seconds * np.ceil(n_tiles / n_workers) / n_tiles  # the last round may not need every worker
+        seconds = seconds * np.ceil(n_tiles / n_workers) / n_tiles  # the last round may not use every worker
         if n_workers > 1:
             seconds = seconds + np.minimum(_UNEVENNESS * seconds, seconds / n_tiles * n_workers / 2)
         return seconds
 
 
 def _doublings(amount: npt.NDArray[np.float64], start: float) -> npt.NDArray[np.float64]:
-    """How often `start` has been doubled to reach an amount."""
+    """Number of times that `start` must be doubled to reach an amount."""
     return np.asarray(np.log2(np.maximum(amount / start, 1)))
 
 
@@ -161,7 +161,7 @@ def _product(factors: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
 
 
 def _rows(counts: list[npt.NDArray[np.float64]], reads: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """Rows of contiguous voxels that all tiles read: axes that are not cut make one row with the axis before."""
+    """Number of rows of contiguous voxels that all tiles read; an axis that is not cut joins the axis before it."""
     rows: npt.NDArray[np.float64] = np.ones(())
     uncut: npt.NDArray[np.bool_] = np.ones((), dtype=bool)
     for count, read in zip(reversed(counts), reversed(reads), strict=True):

@@ -1,34 +1,35 @@
-"""Indices as numpy takes them, as one integer or slice per axis."""
+"""Indices in numpy's form, converted to one integer or slice per axis."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
 
+from tilecore.array_types import Index
 from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
 
 __all__ = ["expanded", "within_block"]
 
 
-def expanded(index: Any, shape: tuple[int, ...]) -> list[Any]:
-    """One integer or slice with non-negative bounds per axis.
+def expanded(index: Index, shape: tuple[int, ...]) -> list[int | slice]:
+    """Convert an index to one integer or slice per axis, with non-negative bounds.
 
     Raises
     ------
     BoundsError, ParameterError, ParameterTypeError
-        If the index does not fit, goes backwards, or is neither.
+        If the index does not fit, has a negative step, or is neither an integer nor a slice.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
+    items: list[Any] = list(index) if isinstance(index, tuple) else [index]
     for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
         items[place : place + 1] = [slice(None)] * (len(shape) - len(items) + 1)
     if len(items) > len(shape):
-        raise BoundsError(f"{len(items)} indices for {len(shape)} axes")
+        raise BoundsError.of("index", index, f"at most {len(shape)} indices are allowed, one per axis")
     items += [slice(None)] * (len(shape) - len(items))
     return [_bounded(item, length) for item, length in zip(items, shape, strict=True)]
 
 
-def within_block(step: Any) -> Any:
-    """What to take of an axis of the block that was read."""
+def within_block(step: int | slice) -> int | slice:
+    """Index to apply to an axis of the block that was read: 0 for an integer, a step for a slice."""
     return 0 if isinstance(step, int) else slice(None, None, step.step)
 
 
@@ -41,7 +42,7 @@ def _bounded(item: Any, length: int) -> int | slice:
     try:
         number = operator.index(item)
     except TypeError:
-        raise ParameterTypeError.of("index", item, "integers and slices are read") from None
+        raise ParameterTypeError.of("index", item, "only integers and slices can be used") from None
     if not -length <= number < length:
         raise BoundsError.of("index", item, f"the axis has {length} voxels")
     return number % length

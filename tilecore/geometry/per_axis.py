@@ -1,4 +1,4 @@
-"""Per-axis integers: what a caller may write for a shape, a tile shape or a halo."""
+"""Integers per axis, in the forms that callers may give for a shape, a tile shape or a halo."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["Halo", "HaloLike", "as_halo", "as_integer", "as_integers", "as_shape", "as_tile_shape"]
+__all__ = ["Coordinates", "Halo", "HaloLike", "as_halo", "as_integer", "as_integers", "as_shape", "as_tile_shape"]
 
+#: A place in a volume, or a shape: a whole number for each axis [voxel].
+Coordinates: TypeAlias = Sequence[int] | npt.NDArray[Any]
 #: Context before and after a tile, per axis [voxel].
 Halo: TypeAlias = tuple[tuple[int, int], ...]
-#: What a caller may write for a halo: one number, one per axis, or a pair per axis.
+#: Forms of a halo that a caller may give: one number, one per axis, or a pair per axis.
 HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def as_integer(value: Any, name: str, minimum: int | None = None) -> int:
-    """Accept one whole number, also as a float: the seeds hand offsets around as such."""
+    """Accept one whole number, also as a float such as 2.0, which older callers pass as an offset."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -31,10 +34,10 @@ def as_integer(value: Any, name: str, minimum: int | None = None) -> int:
     return number
 
 
-def as_integers(values: Any, name: str, ndim: int | None = None, minimum: int | None = None) -> tuple[int, ...]:
+def as_integers(values: object, name: str, ndim: int | None = None, minimum: int | None = None) -> tuple[int, ...]:
     """Accept a sequence of whole numbers, one per axis."""
     if type(values) is tuple and minimum is None and ndim in (None, len(values)) and set(map(type, values)) == {int}:
-        return values  # the most common case, and a grid may have millions of boxes
+        return values  # the most common case: a grid may have millions of boxes
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise ParameterTypeError.of(name, values, "a sequence of whole numbers, one per axis")
     numbers = tuple(as_integer(value, name, minimum) for value in values)
@@ -43,19 +46,19 @@ def as_integers(values: Any, name: str, ndim: int | None = None, minimum: int | 
     return numbers
 
 
-def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
+def as_shape(shape: object, name: str = "shape") -> tuple[int, ...]:
     """Accept the shape of a volume: axes of length 0 or more."""
     return as_integers(shape, name, minimum=0)
 
 
-def as_tile_shape(tile_shape: Any, ndim: int, name: str = "tile_shape") -> tuple[int, ...]:
+def as_tile_shape(tile_shape: object, ndim: int, name: str = "tile_shape") -> tuple[int, ...]:
     """Accept the shape of a tile: axes of length 1 or more, or one length for all axes."""
     if not isinstance(tile_shape, Iterable):
         return (as_integer(tile_shape, name, minimum=1),) * ndim
     return as_integers(tile_shape, name, ndim, minimum=1)
 
 
-def as_halo(halo: Any, ndim: int, name: str = "halo") -> Halo:
+def as_halo(halo: object, ndim: int, name: str = "halo") -> Halo:
     """Accept a halo as one number, one number per axis, or a (before, after) pair per axis.
 
     Examples
@@ -72,7 +75,7 @@ def as_halo(halo: Any, ndim: int, name: str = "halo") -> Halo:
     return tuple(_as_pair(axis, name) for axis in axes)
 
 
-def _as_pair(axis: Any, name: str) -> tuple[int, int]:
+def _as_pair(axis: object, name: str) -> tuple[int, int]:
     if not isinstance(axis, Iterable):
         width = as_integer(axis, name, minimum=0)
         return width, width

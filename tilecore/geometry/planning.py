@@ -1,4 +1,4 @@
-"""Choosing the tiles: as large as memory allows, as few voxels read twice as can be."""
+"""Choice of the tiles: as large as memory allows, with as few voxels read twice as possible."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from tilecore.machine import available_memory
 __all__ = ["TilePlan", "plan_tiles"]
 
 _TILES_PER_WORKER = 4
-# How much longer a run may take for the sake of so many tiles.
+# Largest factor by which a run may take longer in order to have so many tiles for each worker.
 _PATIENCE = 1.1
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """A grid, and what working through it will take.
+    """Grid of tiles for a run, with the memory and time that the run will take.
 
     Attributes
     ----------
     grid : TileGrid
+        The tiles.
     workers : int
-        How many tiles fit into memory at once, at most as many as were asked for.
+        Number of tiles that fit into memory at once, at most the number that was asked for.
     tile_bytes : int
         Memory a worker needs for the largest tile [byte].
     seconds : float
-        Time of the run, as far as the costs are right [s].
+        Estimated time of the run, if the costs are right [s].
     halo_overhead : float
-        Voxels read more than once, as a part of the volume.
+        Voxels that are read more than once, as a fraction of the volume.
     units : tuple of int
-        Write units that the tiles are multiples of [voxel].
+        Write units that the tiles are multiples of, per axis [voxel].
     """
 
     grid: TileGrid
@@ -87,23 +88,23 @@ def plan_tiles(
     single_axes: Sequence[int] = (),
     costs: TileCosts | None = None,
 ) -> TilePlan:
-    """Choose the tiles for a volume.
+    """Choose the tile shape and the number of workers for a volume.
 
-    Of all tile shapes that fit into memory the one is taken with which the run should end
-    first: it counts the voxels that halos make to be worked on twice, the rows that have
-    to be read, what each tile takes whatever its size, and workers that have nothing left
-    to do at the end. Where fewer workers with larger tiles end first, it is fewer workers.
+    Of all tile shapes that fit into memory, the function takes the one with which the run should
+    end first. It counts voxels that are computed twice because of halos, rows that have to be
+    read, the fixed time of each tile, and workers that have nothing to do at the end. If fewer
+    workers with larger tiles end first, it plans fewer workers.
 
     Parameters
     ----------
     shape : sequence of int
         Shape of the volume [voxel].
     dtype : dtype_like
-        Of the volume.
+        Data type of the volume.
     max_memory : int or str, optional
-        Bound on all workers together [byte], e.g. ``"4GB"``; default: half of what is free.
+        Memory limit for all workers together [byte], e.g. ``"4GB"``; default: half of the free memory.
     workers : int, optional
-        Number of workers; default: settings, environment, cores.
+        Number of workers; default: from the settings, the environment, or the number of cores.
     halo : int, sequence of int, or sequence of (int, int)
         Context read before and after a tile, per axis [voxel].
     chunks : sequence of int, optional
@@ -115,7 +116,7 @@ def plan_tiles(
     single_axes : sequence of int
         Axes along which tiles are one write unit long, such as time and channel.
     costs : TileCosts, optional
-        As measured; default: a guess from the dtype.
+        Measured costs; default: a guess from the dtype.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def plan_tiles(
     Raises
     ------
     MemoryBudgetError
-        If one write unit with its halo does not fit, even for one worker.
+        If one write unit with its halo does not fit into `max_memory`, even for one worker.
 
     Examples
     --------
@@ -163,7 +164,7 @@ def plan_tiles(
 
 
 def _best(axes: list[CutAxis], costs: TileCosts, workers: int, budget: int) -> tuple[tuple[int, ...], int, float]:
-    """Tile shape and number of workers with which the run ends first, and how long it takes."""
+    """Tile shape and number of workers with which the run ends first, and its time [s]."""
     shapes = TileShapes(axes)
     tile_bytes = costs.needed_bytes(shapes.voxels)
     n_workers = min(workers, int(budget // max(float(tile_bytes.min()), 1)))
@@ -190,7 +191,7 @@ def _does_not_fit(costs: TileCosts, n_voxels: float, budget: int) -> MemoryBudge
     )
     if costs.bytes_per_tile:
         text += (
-            f": {format_bytes(costs.bytes_per_tile)} that a call takes whatever the tile's size, and "
+            f": {format_bytes(costs.bytes_per_tile)} for each call, whatever the tile's size, and "
             f"{format_bytes(n_voxels * costs.bytes_per_voxel)} for {n_voxels:.0f} voxels"
         )
     return MemoryBudgetError(text)

@@ -16,13 +16,13 @@ from tilecore.geometry.per_axis import Halo, HaloLike, as_halo, as_integers, as_
 __all__ = ["Ragged", "Tile", "TileGrid"]
 
 
-#: What to do with tiles that do not fit the volume.
+#: How to cut an axis whose length is not a multiple of the tile's: keep a smaller last tile, or balance all tiles.
 Ragged: TypeAlias = Literal["keep", "balance"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The unit of work: a box that its result owns, and a box that is read for it.
+    """Unit of work: a write box that its result owns, and a read box with the context around it.
 
     ::
 
@@ -41,7 +41,7 @@ class Tile:
     index : tuple of int
         Position in the grid, per axis.
     write : Box
-        What the tile's result owns; the write boxes of a grid partition the volume.
+        Box that the tile's result owns; the write boxes of a grid partition the volume.
     read : Box
         The write box and its halo, clipped to the volume.
     pad : tuple of (int, int)
@@ -56,7 +56,7 @@ class Tile:
 
     @property
     def inner(self) -> Box:
-        """The write box in coordinates of the read box: cuts the halo off a result."""
+        """The write box in coordinates of the read box: it cuts the halo off a result."""
         return self.write.relative_to(self.read.start)
 
     def __str__(self) -> str:
@@ -65,19 +65,19 @@ class Tile:
 
 @dataclass(frozen=True, init=False)
 class TileGrid(Sequence[Tile]):
-    """A volume cut into tiles: a lazy sequence that holds no tile.
+    """A volume cut into tiles: a sequence that makes each tile only when it is asked for.
 
     Parameters
     ----------
     shape : sequence of int
-        Shape of the volume [voxel]; an axis may be empty, then the grid has no tile.
+        Shape of the volume [voxel]; if an axis is empty, the grid has no tile.
     tile_shape : int or sequence of int
-        Shape of a write box [voxel]; where it is larger than the volume there is one tile.
+        Shape of a write box [voxel]; if it is larger than the volume, there is one tile.
     halo : int, sequence of int, or sequence of (int, int)
         Context read before and after a tile, per axis [voxel].
     ragged : {"keep", "balance"}
-        What to do where the tiles do not fit: keep a smaller last tile, or make all
-        tiles of an axis as equal as can be, none larger than `tile_shape`.
+        How to cut an axis that is not a multiple of the tile's length: keep a smaller last tile,
+        or make all tiles as equal as possible, none larger than `tile_shape`.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class TileGrid(Sequence[Tile]):
 
     Notes
     -----
-    Immutable and picklable. Memory is the same for one tile and for 10**9.
+    Immutable and picklable. A grid of 10**9 tiles needs no more memory than a grid of one.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class TileGrid(Sequence[Tile]):
 
     @cached_property
     def size(self) -> int:
-        """Number of tiles; as ``len``, for any number of them."""
+        """Number of tiles, also where it is too large for ``len``."""
         return math.prod(self.counts)
 
     @property
@@ -181,7 +181,7 @@ class TileGrid(Sequence[Tile]):
         return self._tile(position)
 
     def part(self, tile: Tile, write: Box) -> Tile:
-        """A part of a tile as a tile of its own: it owns `write`, with the grid's halo around it.
+        """Part of a tile as a tile of its own, which owns `write` and has the grid's halo around it.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class TileGrid(Sequence[Tile]):
         return self._tile_owning(tile.number, tile.index, write.start, write.stop)
 
     def around(self, write: Box) -> Tile:
-        """Any box as a tile of number -1, with the grid's halo around it."""
+        """Tile with number -1 that owns any given box, with the grid's halo around it."""
         return self._tile_owning(-1, (), write.start, write.stop)
 
     def _tile(self, index: tuple[int, ...]) -> Tile:

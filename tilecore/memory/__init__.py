@@ -1,1 +1,1 @@
-"""Bytes that processes share or reach: segments without a name, other processes' memory."""
+"""Memory that processes share: segments without a name, and direct access to another process's memory."""

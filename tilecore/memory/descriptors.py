@@ -1,21 +1,29 @@
-"""Open files handed to worker processes as they start."""
+"""Open files that are passed to worker processes as they start."""
 
 from __future__ import annotations
 
 import os
 from multiprocessing import reduction
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-__all__ = ["Descriptor"]
+__all__ = ["Descriptor", "Duplicate"]
+
+
+class Duplicate(Protocol):
+    """A descriptor on its way to another process, as `multiprocessing.reduction.DupFd` makes them."""
+
+    def detach(self) -> int:
+        """The descriptor's number in the process that it has arrived in."""
+        ...
 
 
 class Descriptor:
-    """An open file's descriptor that can be an argument of a new process.
+    """Descriptor of an open file that can be an argument of a new process.
 
     Parameters
     ----------
     number : int
-        The descriptor; owned from now on.
+        The descriptor; this object owns it from now on and closes it.
 
     Notes
     -----
@@ -26,7 +34,7 @@ class Descriptor:
         self._number = number
 
     def fileno(self) -> int:
-        """The descriptor's number in this process."""
+        """Number of the descriptor in this process."""
         return self._number
 
     def close(self) -> None:
@@ -49,5 +57,5 @@ class Descriptor:
         return _receive, (reduction.DupFd(self._number),)
 
 
-def _receive(duplicate: Any) -> Descriptor:
+def _receive(duplicate: Duplicate) -> Descriptor:
     return Descriptor(duplicate.detach())

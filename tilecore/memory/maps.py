@@ -1,4 +1,4 @@
-"""Maps of files in this process: which file is behind an address."""
+"""Memory maps of this process: which file is mapped at an address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["inode_at"]
 
 
 def inode_at(address: int) -> int | None:
-    """Number of the file that is mapped at an address, though its name may be gone; None where nobody can tell."""
+    """Inode number of the file that is mapped at an address, even if its name is gone; None if it is not known."""
     with contextlib.suppress(OSError), Path("/proc/self/maps").open(errors="replace") as lines:  # Linux
         for line in lines:
             first, _, rest = line.partition("-")

@@ -1,7 +1,7 @@
-"""Another process's memory, read and written directly (Linux, ``process_vm_readv``).
+"""Direct reads and writes of another process's memory (Linux, ``process_vm_readv``).
 
-One copy from address space to address space: no pipe, no shared buffer in between, and
-no work for the process that owns the memory.
+Each transfer is one copy from address space to address space: no pipe, no shared buffer in
+between, and no work for the process that owns the memory.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,27 +28,27 @@ _POPULATED_AT_ONCE = 2**26
 
 
 def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], local: npt.NDArray[np.uint8]) -> None:
-    """Copy between spans of another process's memory and one local buffer.
+    """Copy between address ranges of another process's memory and one local buffer.
 
     Parameters
     ----------
     direction : {"read", "write"}
         ``"read"``: from the other process into `local`; ``"write"``: the other way.
     pid : int
-        The other process.
+        Process id of the other process.
     spans : ndarray of uint64, shape (n_spans, 2)
-        Address and length of each span in the other process [byte].
+        Address and length of each range in the other process [byte].
     local : ndarray of uint8, shape (n_bytes,)
-        Contiguous; as long as all spans together.
+        Contiguous buffer, as long as all ranges together.
 
     Raises
     ------
     PermissionError
-        If this system forbids it (see `is_reachable_by_workers`).
+        If this system forbids the access (see `is_reachable_by_workers`).
     ProcessLookupError
-        If the other process is gone.
+        If the other process has ended.
     OSError
-        If an address is not mapped there.
+        If an address is not mapped in the other process.
     """
     call = _calls()[direction]
     address, n_left = _address(local), local.size
@@ -63,17 +64,17 @@ def transfer(direction: Direction, pid: int, spans: npt.NDArray[np.uint64], loca
 
 
 def populate(array: npt.NDArray[Any]) -> None:
-    """Have the system make the pages of an array that other processes will write, without changing what is there.
+    """Allocate the pages of an array that other processes will write, without changing its values.
 
-    A page that another process is the first to write costs ten times as much. A thread does it,
-    while workers start; where the system has no such call nothing is done.
+    A page costs ten times as much if another process is the first to write it. A thread does this
+    work while workers start. On systems without the call nothing is done.
     """
     if array.nbytes and (array.flags.c_contiguous or array.flags.f_contiguous):
         arguments = (array, ctypes.CDLL(None).madvise)
         threading.Thread(target=_populate, args=arguments, name="tilecore-populate", daemon=True).start()
 
 
-def _populate(array: npt.NDArray[Any], madvise: Any) -> None:
+def _populate(array: npt.NDArray[Any], madvise: Callable[[ctypes.c_void_p, ctypes.c_size_t, int], int]) -> None:
     page = os.sysconf("SC_PAGE_SIZE")
     first = -(-array.ctypes.data // page) * page
     last = (array.ctypes.data + array.nbytes) // page * page
@@ -85,7 +86,7 @@ def _populate(array: npt.NDArray[Any], madvise: Any) -> None:
 
 
 class _Span(ctypes.Structure):
-    """What the kernel calls an iovec."""
+    """An address range, which the kernel calls an iovec."""
 
     _fields_ = (("address", ctypes.c_void_p), ("n_bytes", ctypes.c_size_t))
 
@@ -97,10 +98,10 @@ def _address(array: npt.NDArray[Any]) -> int:
 
 @cache
 def is_reachable_by_workers() -> bool:
-    """Whether processes started by this one can reach its memory; arranges for it where it must be asked for.
+    """Whether processes started by this one may access its memory; it asks the system for permission if needed.
 
-    Whether the kernel has the calls and lets them through is tried on this process itself;
-    beyond that, the Yama security module may restrict them to parents (1) or forbid them (2, 3).
+    The function tries the kernel's calls on this process itself. In addition, the Yama security
+    module may restrict them to parents (1) or forbid them (2, 3).
     """
     probe = np.zeros(1, dtype=np.uint8)
     span = np.array([[probe.ctypes.data, 1]], dtype=np.uint64)
@@ -137,7 +138,7 @@ def _calls() -> dict[str, ctypes._CFuncPtr]:  # type: ignore[name-defined]
 
 
 def _behind(spans: npt.NDArray[np.uint64], moved: int) -> npt.NDArray[np.uint64]:
-    """What is left of the spans once their first `moved` bytes are done."""
+    """Rest of the address ranges after their first `moved` bytes."""
     ends = np.cumsum(spans[:_SPANS_PER_CALL, 1], dtype=np.int64)
     done = int(np.searchsorted(ends, moved, side="right"))
     rest = spans[done:]

@@ -1,8 +1,8 @@
-"""Segments: spans of bytes that processes share and that cannot be left behind.
+"""Segments: ranges of bytes that processes share and that cannot be left behind.
 
 A segment is an open file without a name. Another process gets it by its file
-descriptor, and the kernel frees the bytes when the last process lets go of them:
-nothing has to be unlinked, whatever dies.
+descriptor, and the kernel frees the bytes when the last process closes them:
+nothing has to be unlinked, even if processes die.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, Literal
 from tilecore.bytesize import format_bytes
 from tilecore.errors import ParameterError, SharedMemoryError
 from tilecore.machine import available_memory, free_space
+from tilecore.memory.descriptors import Duplicate
 
 __all__ = ["Access", "Mapping", "Segment", "default_backend"]
 
@@ -30,16 +31,16 @@ Access = Literal["write", "read", "private"]
 
 _LINUX = sys.platform.startswith("linux")
 _SHM_FOLDER = "/dev/shm"
-# Below this size nobody is killed for want of memory, and asking the kernel costs more than the allocation.
+# Smallest size for which free memory is checked first [byte]: for smaller ones the check costs more than the memory.
 _PREFLIGHT_BYTES = 2**24
 _ACCESS = {"write": mmap.ACCESS_WRITE, "read": mmap.ACCESS_READ, "private": mmap.ACCESS_COPY}
 
 
 class Mapping(mmap.mmap):
-    """A segment's bytes in this process's address space.
+    """A memory map of a segment's bytes in this process.
 
-    An array over a mapping keeps it, and with it the segment, alive; that is how an
-    array, given as an array, can still travel as a descriptor.
+    An array over a mapping keeps the mapping, and so the segment, alive. That is how an array
+    can be sent as a small descriptor although it is given as an array.
     """
 
     segment: Segment
@@ -47,31 +48,31 @@ class Mapping(mmap.mmap):
 
 
 class Segment:
-    """A span of shared bytes.
+    """A range of shared bytes.
 
     Parameters
     ----------
     size : int
-        [byte]; an empty segment holds one byte.
+        Number of bytes [byte]; an empty segment holds one byte.
     backend : {"memfd", "shm", "mmap"}, optional
         ``"memfd"`` (Linux): memory without a file system. ``"shm"`` (Linux): a nameless
-        file in ``/dev/shm``, which can be given a path. ``"mmap"``: an unlinked temporary
-        file, for every other system. Default: the first of them that this system has.
+        file in ``/dev/shm``, which can get a path. ``"mmap"``: an unlinked temporary
+        file, for all other systems. Default: the first of them that this system has.
     reserve : bool
-        Whether to take the bytes from the system now. False only where `fill` writes each
-        byte before a mapping shows it: then `fill` takes them, and it is done once.
+        Whether to allocate the bytes now. Use False only where `fill` writes each byte
+        once before a mapping shows it: then `fill` allocates them.
 
     Raises
     ------
     SharedMemoryError
         If there is not enough memory, or not enough room in ``/dev/shm`` or in the
-        temporary folder; here or from `fill`, and never a SIGBUS later.
+        temporary folder: here or from `fill`, never as a SIGBUS later.
 
     Notes
     -----
     Process-safety: pickles to a descriptor, at any time, for any process of this user on
-    this machine that unpickles it while this process lives. Processes that write the
-    same bytes must agree among themselves who does.
+    this machine that unpickles it while this process lives. Processes must agree among
+    themselves which of them writes which bytes.
     """
 
     def __init__(self, size: int, backend: str | None = None, *, reserve: bool = True) -> None:
@@ -96,7 +97,7 @@ class Segment:
         Parameters
         ----------
         access : {"write", "read", "private"}
-            ``"private"``: reads the shared bytes; what is written stays in this mapping.
+            ``"private"``: reads the shared bytes; changes stay in this mapping.
         """
         try:
             mapping = Mapping(self.fileno(), max(self.size, 1), access=_ACCESS[access])
@@ -106,10 +107,10 @@ class Segment:
         return mapping
 
     def fill(self, parts: Sequence[Any], offset: int = 0) -> int:
-        """Copy buffers into the segment, one behind the other; return the offset behind them.
+        """Copy buffers into the segment, one after the other; return the offset after the last.
 
-        Twice as fast as copying into a mapping while the pages are fresh: the kernel fills
-        them as it makes them, without a page fault for each.
+        This is twice as fast as copying into a new mapping: the kernel fills the pages as it
+        makes them, without a page fault for each.
         """
         try:
             for part in parts:
@@ -122,16 +123,16 @@ class Segment:
         return offset
 
     def fileno(self) -> int:
-        """The open file's descriptor."""
+        """Descriptor of the open file."""
         if self._descriptor < 0:
             raise ValueError("the segment is closed")
         return self._descriptor
 
     @property
     def path(self) -> str:
-        """A path by which any process of this user can open the bytes while this process lives.
+        """Path by which any process of this user can open the bytes while this process lives.
 
-        With the ``"shm"`` backend a name is made in ``/dev/shm`` when it is first asked
+        With the ``"shm"`` backend, a name in ``/dev/shm`` is made when the path is first asked
         for, and removed with the segment.
         """
         if self._path is None:
@@ -139,12 +140,12 @@ class Segment:
         return self._path
 
     def close(self) -> None:
-        """Let go of the descriptor; mappings made before stay valid until they are dropped."""
+        """Close the descriptor; mappings made before stay valid until they are deleted."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             self._close(descriptor)
 
-    # At the interpreter's end a segment of a module may outlive this module's names.
+    # At the interpreter's end a segment may outlive the names of this module, so the function is kept here.
     _close = staticmethod(os.close)
 
     def __del__(self) -> None:
@@ -161,7 +162,7 @@ class Segment:
 
     def _descriptor_path(self) -> str:
         if not _LINUX:
-            raise SharedMemoryError("shared memory has no path on this system; send the array itself")
+            raise SharedMemoryError("shared memory has no path on this system; pass the array itself instead")
         return f"/proc/{os.getpid()}/fd/{self.fileno()}"
 
     def _check_memory(self) -> None:
@@ -193,7 +194,7 @@ class Segment:
 
     def _no_room(self, error: OSError) -> SharedMemoryError:
         folder = {"shm": _SHM_FOLDER, "mmap": tempfile.gettempdir()}.get(self.backend)
-        text = f"{format_bytes(self.size)} of shared memory could not be had ({error.strerror})"
+        text = f"{format_bytes(self.size)} of shared memory could not be allocated ({error.strerror})"
         if error.errno == errno.ENOSPC and folder:
             text += f": {folder} has {format_bytes(free_space(folder))} free; use backend='memfd' or enlarge it"
         elif error.errno == errno.EMFILE:
@@ -215,7 +216,7 @@ class Segment:
 
 
 def default_backend() -> str:
-    """The backend this system offers: memory without a file where there is such a thing."""
+    """Name of this system's best backend: memory without a file, if the system has it."""
     return "memfd" if hasattr(os, "memfd_create") else "mmap"
 
 
@@ -241,7 +242,7 @@ _CREATE: dict[str, Callable[[Segment], int]] = {"memfd": _create_memfd, "shm": _
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Give a file its length and its bytes now, so that no later write finds the disk full."""
+    """Allocate the bytes of a file now, so that no later write finds the disk full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
@@ -251,7 +252,7 @@ def _reserve(descriptor: int, size: int) -> None:
         os.write(descriptor, zeros[: size - offset])
 
 
-def _attach_descriptor(duplicate: Any, size: int, backend: str) -> Segment:
+def _attach_descriptor(duplicate: Duplicate, size: int, backend: str) -> Segment:
     return Segment._attached(duplicate.detach(), size, backend)
 
 
@@ -259,7 +260,9 @@ def _attach_path(path: str, identity: tuple[int, int] | None, size: int, backend
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
-        raise SharedMemoryError(f"the process that shared {path} is gone or forbids access ({error})") from error
+        raise SharedMemoryError(
+            f"shared memory {path} is closed, its process has ended, or access is forbidden ({error})"
+        ) from error
     status = os.fstat(descriptor)
     if identity is not None and identity != (status.st_dev, status.st_ino):
         os.close(descriptor)
@@ -274,16 +277,16 @@ def _unlink_own(path: str, owner: int) -> None:
 
 
 def _remove_orphaned_names() -> None:
-    """Remove the names of processes that were killed before they could do it themselves."""
+    """Remove the names of killed processes, which could not remove them themselves."""
     for entry in Path(_SHM_FOLDER).glob("tilecore-*-*-*.shm"):
         _, owner, started, _ = entry.name.split("-", 3)
         if owner.isdigit() and _start_time(int(owner)) != started:
-            with contextlib.suppress(OSError):  # another user's, or gone already
+            with contextlib.suppress(OSError):  # it belongs to another user, or is gone already
                 entry.unlink()
 
 
 def _start_time(pid: int) -> str:
-    """When a process started, which tells it from a later one with its number; empty if it is gone."""
+    """Start time of a process, which tells it from a later one of the same number; empty if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,1 +1,1 @@
-"""Pictures of volumes: projections, with points."""
+"""Pictures of volumes: projections, with blobs or other points."""

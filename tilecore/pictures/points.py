@@ -1,4 +1,4 @@
-"""Pictures of points, such as blobs, on the maximum projections of their volume."""
+"""Pictures of points, such as blobs, on maximum projections of their volume."""
 
 from __future__ import annotations
 
@@ -8,34 +8,42 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.pictures.projections import Planes, brightest_of, max_projection
+from tilecore.pictures.scale_bar import draw_scale_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 __all__ = ["Points", "check_picture", "draw_blobs"]
 
+Floats: TypeAlias = npt.NDArray[np.float64]
+
 _TILES = "#4aa8ff"
-# One for each channel; told from each other, from grey, and from the lines of the tiles.
+# Colours of the channels; they differ from each other, from grey, and from the lines of the tiles.
 _COLOURS = ("#ffb000", "#ff4fc3", "#2fe07d", "#ff5a3c", "#b78bff", "#e6f03c")
 
-# Length of the longest side of the picture of the z projection, and the space around it and for a line of text [inch].
+# Length of the longest side of the z projection, margins, gaps, and height of a line of text [inch].
 _SIDE, _MARGIN, _GAP, _LINE = 8.0, 0.15, 0.12, 0.17
 
-# Width of the circles' lines [inch], and which part of a panel they may cover: more of them hide the image, and
-# each other. A panel that is crowded shows so few planes that it is sparse.
+# Line width of the circles [inch], the fraction of a panel that lines may cover before they hide the image, and
+# the fraction at which a crowded panel is shown: then it shows fewer planes.
 _LINE_WIDTH, _CROWDED, _SPARSE = 0.8 / 72, 0.25, 0.12
 
 
 class Points(Protocol):
-    """What is drawn of a table such as `tilecore.Blobs`."""
+    """Table of points that can be drawn, such as `tilecore.Blobs`."""
 
     @property
     def voxel_size_um(self) -> tuple[float, ...] | None:
-        """Along each axis [um]; None: not known."""
+        """Voxel size along each axis [um]; None if it is not known."""
 
     @property
     def ndim(self) -> int:
@@ -43,25 +51,25 @@ class Points(Protocol):
 
     @property
     def positions(self) -> npt.NDArray[np.float64]:
-        """Shape (n_points, ndim) [voxel]."""
+        """Positions of the points, shape (n_points, ndim) [voxel]."""
 
     @property
     def sigmas(self) -> npt.NDArray[np.float64]:
-        """Shape (n_points, 1) or (n_points, ndim), or (n_points, 0) if there are none [voxel]."""
+        """Sigmas, shape (n_points, 1) or (n_points, ndim), or (n_points, 0) if there are none [voxel]."""
 
     @property
     def tile_edges(self) -> Sequence[Sequence[int]] | None:
-        """Where, along each axis, tiles met [voxel]."""
+        """Edges between tiles, along each axis [voxel]; None if they are not known."""
 
     def __len__(self) -> int:
         """Number of points."""
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
-        """The column ``channel``, where there are several."""
+        """Return the column ``channel``, if there are several channels."""
 
 
 def check_picture(path: str | os.PathLike[str]) -> None:
-    """Refuse pictures that cannot be made, before any work is done.
+    """Refuse a picture that cannot be made, before any work.
 
     Raises
     ------
@@ -73,22 +81,22 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     known = _canvas().get_supported_filetypes()
     if Path(path).suffix.lower()[1:] not in known:
         kinds = ", ".join(f".{each}" for each in sorted(known))
-        raise ParameterError.of("picture", os.fspath(path), f"known kinds of pictures are {kinds}")
+        raise ParameterError.of("picture", os.fspath(path), f"this suffix is unknown; known ones are {kinds}")
 
 
-def draw_blobs(source: Any, blobs: Points, path: str | os.PathLike[str]) -> None:
+def draw_blobs(source: ReadableArray | Mapping[int, Any], blobs: Points, path: str | os.PathLike[str]) -> None:
     """Draw blobs as circles on the projections of their volume along z, y and x.
 
     Parameters
     ----------
     source : array_like, shape (Z, Y, X) or (Y, X), or mapping of int to array_like
-        The volume, or those of several channels by their number: the image shows the brightest
-        of them, each with its own contrast, and their blobs have different colours.
+        The volume, or a mapping from channel numbers to volumes: the image then shows the brightest
+        channel at each voxel, each with its own contrast, and their blobs have different colours.
     blobs : Blobs, or other Points
-        Its voxel size gives the panels their proportions and the scale bar its length; its
-        tiles are drawn as lines.
+        The points. Their voxel size sets the proportions of the panels and the scale bar; their
+        tile edges are drawn as lines.
     path : path_like
-        PNG file to be made.
+        Path of the picture; its suffix chooses the format.
 
     Raises
     ------
@@ -99,8 +107,8 @@ def draw_blobs(source: Any, blobs: Points, path: str | os.PathLike[str]) -> None
 
     Notes
     -----
-    Where the lines of the circles would cover more than a quarter of a panel, it shows the planes around the middle
-    alone, with the blobs that reach into them, and the picture says which planes.
+    If the lines of the circles would cover more than a quarter of a panel, the panel shows only the planes around the
+    middle, with the blobs that reach into them, and the picture names these planes.
     """
     from matplotlib.figure import Figure
 
@@ -123,7 +131,10 @@ def draw_blobs(source: Any, blobs: Points, path: str | os.PathLike[str]) -> None
 
 @dataclass(frozen=True)
 class _Panel:
-    """Where one projection is drawn [inch], and which planes of which axis it shows; no axis for an image."""
+    """Panel of one projection: its place [inch], its planes along the projected axis, and its blobs.
+
+    The axis is None for an image of two axes.
+    """
 
     projected: int | None
     place: tuple[float, float, float, float]
@@ -132,13 +143,13 @@ class _Panel:
 
 
 class _Picture:
-    """What all panels have in common."""
+    """Sizes and points that all panels of a picture have in common."""
 
     def __init__(self, volumes: Mapping[int, Any], blobs: Points) -> None:
         self.volumes, self.blobs = volumes, blobs
         self.shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
         if 0 in self.shape:
-            raise ParameterError.of("source", self.shape, "there are no voxels to be drawn")
+            raise ParameterError.of("source", self.shape, "has no voxels to draw")
         self.size = np.asarray(blobs.voxel_size_um or (1.0,) * blobs.ndim)
         self.extent = np.asarray(self.shape) * self.size
         self.depth = 0.0 if blobs.ndim == 2 else float(self.extent[0])
@@ -149,7 +160,7 @@ class _Picture:
         self.diameters = _diameters(blobs, self.size)
 
     def panels(self) -> list[_Panel]:
-        """The panel of each projection: z above y, x on the right."""
+        """Panels of the picture, one for each projection: z at the top, y below, x on the right."""
         width, height, depth = self.sides
         if not self.depth:
             return [_Panel(None, (_MARGIN, _MARGIN, width, height), None, np.arange(len(self.blobs)))]
@@ -162,7 +173,7 @@ class _Picture:
         return [_Panel(axis, place, *self._chosen(axis)) for axis, place in enumerate(places)]
 
     def note(self, panels: list[_Panel]) -> list[str]:
-        """Lines that say which planes are shown, where those are not all."""
+        """Lines of text that name the planes shown, if not all are shown."""
         parts = [
             f"{'zyx'[axis]} {panel.planes[0]} to {panel.planes[-1]} of {self.shape[axis]} ({len(panel.blobs)} blobs)"
             for axis, panel in enumerate(panels)
@@ -172,17 +183,17 @@ class _Picture:
         text = f"Planes around the middle alone, {why}: {', '.join(parts)}"
         return textwrap.wrap(text, max(20, int(15 * self.width))) if parts else []
 
-    def draw(self, axes: Any, panel: _Panel) -> None:
-        """One projection: rows and columns are the axes that are left, those of x turned so that y points down."""
+    def draw(self, axes: Axes, panel: _Panel) -> None:
+        """Draw one projection; its rows and columns are the other two axes, with y pointing down."""
         size = self.size
         shown = [axis for axis in range(self.blobs.ndim) if axis != panel.projected]
         down, across = shown if panel.projected != 2 else shown[::-1]
         image = brightest_of(_projection(volume, panel) for volume in self.volumes.values())
-        edges = [-0.5 * size[across], (image.shape[1] - 0.5) * size[across]]
+        edges: Any = [-0.5 * size[across], (image.shape[1] - 0.5) * size[across]]
         edges += [(image.shape[0] - 0.5) * size[down], -0.5 * size[down]]
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=edges, aspect="auto", interpolation="nearest")
         _draw_tiles(axes, self.blobs, size, down, across)
-        # An image, or a volume of few planes, cannot be thinned; finer lines hide less of it.
+        # Planes cannot be left out here, so the lines get finer and hide less of the image.
         crowd = self._covers(shown)[panel.blobs].sum() / _CROWDED
         style: dict[str, Any] = {"linewidths": 72 * _LINE_WIDTH / min(max(crowd, 1), 3)}
         for colour, mine in self._by_channel(panel.blobs):
@@ -193,21 +204,21 @@ class _Picture:
         axes.set_ylim(edges[2:])
         axes.set_axis_off()
         if panel.projected in (0, None):
-            _draw_scale_bar(axes, self.extent[-1], size[-1], "um" if self.blobs.voxel_size_um else "voxels")
+            draw_scale_bar(axes, self.extent[-1], size[-1], "um" if self.blobs.voxel_size_um else "voxels")
             self._draw_legend(axes)
 
     def _chosen(self, axis: int) -> tuple[range | None, npt.NDArray[np.intp]]:
-        """Planes around the middle of an axis whose blobs do not cover too much, and these blobs; None: all planes."""
+        """Choose planes around the middle of an axis whose blobs do not cover too much; None stands for all planes."""
         everything = np.arange(len(self.blobs))
         covers = self._covers([other for other in range(self.blobs.ndim) if other != axis])
         if covers.sum() <= _CROWDED:
             return None, everything
         middle = (self.shape[axis] - 1) / 2
-        # From the middle to where a blob begins: those that planes show a part of are marked, none seems overlooked.
+        # Distance from the middle to where a blob begins: all blobs that reach into the planes are drawn.
         distances = np.abs(self.blobs.positions[:, axis] - middle) - self.diameters[:, axis] / self.size[axis] / 2
         nearest = np.argsort(distances, kind="stable")
         n_shown = int(np.searchsorted(np.cumsum(covers[nearest]), _SPARSE, side="right"))
-        # Up to the plane before the first blob that is too many, and one plane at least.
+        # Up to the plane before the first blob that is too many, but at least one plane.
         reach = max(0.5, float(distances[nearest[min(n_shown, len(nearest) - 1)]]) - 0.5)
         planes = range(max(0, math.ceil(middle - reach)), min(self.shape[axis], math.floor(middle + reach) + 1))
         if len(planes) == self.shape[axis]:
@@ -215,19 +226,22 @@ class _Picture:
         return planes, np.flatnonzero(distances <= reach)
 
     def _covers(self, shown: list[int]) -> npt.NDArray[np.float64]:
-        """Which part of a panel, that shows these two axes, the line of each blob's circle covers."""
+        """Fraction of a panel of these two axes that the line of each blob's circle covers."""
         lines = np.pi / 2 * self.diameters[:, shown].sum(axis=1) * self.scale * _LINE_WIDTH
         covers: npt.NDArray[np.float64] = lines / (self.extent[shown] * self.scale).prod()
         return covers
 
     def _by_channel(self, chosen: npt.NDArray[np.intp]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
-        """The colour of each channel, and its blobs among those chosen; those of one channel may be of any."""
+        """Iterate over the channels: the colour of each, and the numbers of its chosen blobs.
+
+        With one channel, the blobs may have any channel number.
+        """
         for number, channel in enumerate(self.volumes):
             own = self.blobs["channel"][chosen] == channel
             yield _COLOURS[number % len(_COLOURS)], chosen[own] if len(self.volumes) > 1 else chosen
 
-    def _draw_legend(self, axes: Any) -> None:
-        """Which colour stands for which channel."""
+    def _draw_legend(self, axes: Axes) -> None:
+        """Draw the legend of colours and channels, if there are several."""
         from matplotlib.lines import Line2D
 
         if len(self.volumes) == 1:
@@ -237,11 +251,11 @@ class _Picture:
             Line2D([], [], color=colour, label=f"channel {channel}: {len(mine)} blobs", **style)
             for channel, (colour, mine) in zip(self.volumes, self._by_channel(np.arange(len(self.blobs))), strict=True)
         ]
-        place = {"loc": "upper right", "borderaxespad": 0.8}
+        place: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.8}
         axes.legend(handles=lines, fontsize=9, labelcolor="white", facecolor="black", edgecolor="none", **place)
 
 
-def _canvas() -> Any:
+def _canvas() -> type[FigureCanvasAgg]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
@@ -250,29 +264,29 @@ def _canvas() -> Any:
 
 
 def _diameters(blobs: Points, size: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Along each axis, shape (n_blobs, ndim); of blobs without a scale the same for all."""
+    """Diameters along each axis, shape (n_blobs, ndim) [um or voxel]; the same for all blobs without sigma."""
     if blobs.sigmas.shape[1]:
         diameters: npt.NDArray[np.float64] = 2 * math.sqrt(blobs.ndim) * blobs.sigmas * np.ones(blobs.ndim) * size
         return diameters
     return np.full((len(blobs), blobs.ndim), 6.0 * size.min())
 
 
-def _projection(volume: Any, panel: _Panel) -> npt.NDArray[Any]:
+def _projection(volume: ReadableArray, panel: _Panel) -> npt.NDArray[Any]:
     axis, planes = panel.projected, panel.planes
     if axis is None:
-        return np.asarray(volume[...])
+        return np.asarray(volume[tuple(map(slice, volume.shape))])
     image = max_projection(volume if planes is None else Planes(volume, axis, planes.start, planes.stop), axis)
     return image.T if axis == 2 else image
 
 
-def _draw_tiles(axes: Any, blobs: Points, size: npt.NDArray[np.float64], down: int, across: int) -> None:
-    style = {"color": _TILES, "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
+def _draw_tiles(axes: Axes, blobs: Points, size: npt.NDArray[np.float64], down: int, across: int) -> None:
+    style: dict[str, Any] = {"color": _TILES, "linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (4, 3))}
     for axis, draw in ((down, axes.axhline), (across, axes.axvline)):
         for edge in blobs.tile_edges[axis] if blobs.tile_edges else ():
             draw((edge - 0.5) * size[axis], **style)
 
 
-def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.NDArray[np.float64], style: Any) -> None:
+def _draw_circles(axes: Axes, centers: Floats, diameters: Floats, style: dict[str, Any]) -> None:
     from matplotlib.collections import EllipseCollection
 
     circles = EllipseCollection(
@@ -286,28 +300,3 @@ def _draw_circles(axes: Any, centers: npt.NDArray[np.float64], diameters: npt.ND
         **style,
     )
     axes.add_collection(circles)
-
-
-def _draw_scale_bar(axes: Any, extent: float, voxel: float, unit: str) -> None:
-    """A bar of a round length, about a sixth of the picture's width; none that would be shorter than a voxel."""
-    rough = extent / 6
-    if rough < voxel:
-        return
-    power = 10.0 ** math.floor(math.log10(rough))
-    length = max(step * power for step in (1, 2, 5) if step * power <= rough)
-    left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
-    height = abs(axes.get_ylim()[0] - axes.get_ylim()[1])
-    start, y = left + 0.03 * extent, bottom - 0.03 * height
-    outline = {"color": "black", "linewidth": 6, "solid_capstyle": "butt"}
-    axes.plot([start, start + length], [y, y], **outline)
-    axes.plot([start, start + length], [y, y], **{**outline, "color": "white", "linewidth": 3.5})
-    axes.annotate(
-        f"{length:g} {unit}",
-        (start + length / 2, y),
-        xytext=(0, 5),
-        textcoords="offset points",
-        color="white",
-        ha="center",
-        fontsize=9,
-        bbox={"facecolor": "black", "alpha": 0.6, "pad": 1, "edgecolor": "none"},
-    )

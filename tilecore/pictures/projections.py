@@ -1,4 +1,4 @@
-"""Maximum projections of volumes, and several channels in one image."""
+"""Maximum projections of volumes, and images that combine several channels."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.engine.collecting import reduce_tiles
 
 __all__ = ["Planes", "brightest_of", "max_projection"]
 
-# What is shown black, and what white, as parts of an image's voxels [percent].
+# Percentiles of an image's voxels that are shown as black and as white [percent].
 _BLACK, _WHITE = 1.0, 99.8
 
 
-def max_projection(source: Any, axis: int = 0) -> npt.NDArray[Any]:
-    """Brightest voxel along an axis, without reading the whole volume at once; NaN counts as darkest."""
+def max_projection(source: ReadableArray, axis: int = 0) -> npt.NDArray[Any]:
+    """Return the brightest voxels along an axis, without reading the whole volume at once; NaN counts as darkest."""
     planes = tuple(1 if number == axis else length for number, length in enumerate(source.shape))
     step = max(1, 2**26 // max(1, int(np.prod(planes)) * np.dtype(source.dtype).itemsize))
     tile_shape = tuple(step if number == axis else max(length, 1) for number, length in enumerate(planes))
@@ -29,7 +30,7 @@ def max_projection(source: Any, axis: int = 0) -> npt.NDArray[Any]:
 
 
 def brightest_of(images: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """The brightest of several images at each voxel, from 0 to 1, when each has its own contrast."""
+    """Return the brightest of several images at each voxel, after scaling each image's contrast to 0 to 1."""
     brightest: Any = None
     for image in images:
         stretched = _stretched(image)
@@ -40,17 +41,19 @@ def brightest_of(images: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.floating[
 
 @dataclass(frozen=True)
 class Planes:
-    """Some planes of a volume, across one axis; read when they are needed.
+    """Some planes of a volume across one axis, read when they are needed.
 
     Attributes
     ----------
     source : array_like
+        The volume.
     axis : int
+        Axis across which the planes lie.
     start, stop : int
-        The first of them, and the one after the last [voxel].
+        First plane, and the plane after the last [voxel].
     """
 
-    source: Any
+    source: ReadableArray
     axis: int
     start: int
     stop: int
@@ -64,11 +67,11 @@ class Planes:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """That of the volume."""
+        """Data type of the volume."""
         dtype: np.dtype[Any] = np.dtype(self.source.dtype)
         return dtype
 
-    def __getitem__(self, slices: tuple[slice, ...]) -> Any:
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.ArrayLike:
         items = list(slices)
         first, last, _ = items[self.axis].indices(self.stop - self.start)
         items[self.axis] = slice(self.start + first, self.start + last)
@@ -76,11 +79,11 @@ class Planes:
 
 
 def _stretched(image: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
-    """An image from 0, for its darkest voxels, to 1, for its brightest but few; NaN stays."""
+    """Scale an image's contrast from 0, for its darkest voxels, to 1, for all but its brightest; NaN stays."""
     values: npt.NDArray[Any] = image.astype(np.float64 if image.dtype.itemsize > 4 else np.float32)
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, (_BLACK, _WHITE)) if finite.size else (0.0, 1.0)
-    if high <= low:  # one value, or a few brighter voxels alone
+    if high <= low:  # a single value, or only a few brighter voxels
         low, high = (low, finite.max()) if finite.size and finite.max() > low else (low, low + 1)
     stretched: npt.NDArray[np.floating[Any]] = np.clip((values - low) / (high - low), 0, 1)
     return stretched

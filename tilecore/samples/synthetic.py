@@ -1,4 +1,4 @@
-"""Synthetic nuclei: volumes of any size whose blobs are known."""
+"""Synthetic sample volumes: nuclei whose positions and sizes are known, in volumes of any size."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["SyntheticNuclei"]
 
-# Noise is drawn for whole cells of this shape, each from its own stream of random numbers.
+# Shape of the cells for noise [voxel]; each cell has its own stream of random numbers.
 _NOISE_CELL = (16, 64, 64)
 _NUCLEUS_STREAM, _NOISE_STREAM = 0, 1
 
-# How far the blurred edge of a nucleus reaches beyond its radius [voxel].
+# Width of the blurred edge of a nucleus beyond its radius [voxel].
 _EDGE_REACH = 4
 
 
@@ -27,23 +27,24 @@ _EDGE_REACH = 4
 class SyntheticNuclei:
     """A volume of blurred ellipsoids on an uneven background, with Poisson and read noise.
 
-    Every voxel is a function of its coordinates and the seed alone: any part of the
-    volume can be made by itself, and a larger volume continues a smaller one.
+    Every voxel depends only on its coordinates and the seed: any part of the
+    volume can be computed alone, and a larger volume continues a smaller one.
 
     Parameters
     ----------
     shape : sequence of int, (Z, Y, X)
-        [voxel]
+        Length of each axis [voxel].
     seed : int
+        Seed of the random numbers.
     spacing : int
-        Edge of the cubes in which one nucleus each may lie [voxel].
+        Edge of the cubes of which each holds at most one nucleus [voxel].
     radius : (float, float)
         Smallest and largest mean radius [voxel].
     occupancy : float
-        Part of the cubes that hold a nucleus.
+        Fraction of the cubes that hold a nucleus.
     contrast, background, read_noise : float
-        Mean brightness of the nuclei, and of the background, in photons; standard deviation
-        of the read noise.
+        Mean brightness of the nuclei and of the background [photon], and standard deviation
+        of the read noise [photon].
 
     Notes
     -----
@@ -79,7 +80,7 @@ class SyntheticNuclei:
         return self.block(Box([first for first, _ in bounds], [max(bound) for bound in bounds]))
 
     def block(self, box: Box) -> npt.NDArray[np.uint16]:
-        """Make the voxels of a box, shape as the box's."""
+        """Compute the voxels of a box, as an array of its shape."""
         cells = Box(
             [first // step * step for first, step in zip(box.start, _NOISE_CELL, strict=True)],
             [-(-last // step) * step for last, step in zip(box.stop, _NOISE_CELL, strict=True)],
@@ -95,7 +96,7 @@ class SyntheticNuclei:
         return np.rint(photons[inner.slices]).clip(0, 2**16 - 1).astype(np.uint16)
 
     def nuclei(self, box: Box | None = None) -> npt.NDArray[np.float64]:
-        """The nuclei whose centres lie in a box, or in the whole volume.
+        """Return the nuclei whose centres lie in a box, or in the whole volume.
 
         Returns
         -------
@@ -107,7 +108,7 @@ class SyntheticNuclei:
         return np.array(rows, dtype=np.float64).reshape(-1, 7)
 
     def _photons(self, box: Box) -> npt.NDArray[np.float64]:
-        """Expected brightness, without noise."""
+        """Compute the expected brightness in a box, without noise [photon]."""
         photons = self._background(box)
         for nucleus in self._nuclei_near(box, _EDGE_REACH + int(np.ceil(1.3 * self.radius[1]))):
             center, radii, brightness = nucleus[:3], nucleus[3:6], float(nucleus[6])
@@ -124,7 +125,7 @@ class SyntheticNuclei:
         return self.background * (1.0 + 0.2 * waves)
 
     def _nuclei_near(self, box: Box, reach: int) -> Iterator[npt.NDArray[np.float64]]:
-        """Nuclei of all cubes within `reach` of a box, in the order of the cubes: sums depend on it."""
+        """Iterate over the nuclei of all cubes within `reach` of a box, in a fixed order, as sums depend on it."""
         near = box.grown(reach).clipped(self.shape)
         ranges = [
             range(first // self.spacing, -(-last // self.spacing))
@@ -140,7 +141,7 @@ class SyntheticNuclei:
                 yield np.array([*center, *radii, self.contrast * brightness])
 
     def _random(self, cell: Sequence[int], stream: int) -> np.random.RandomState:
-        """A stream of its own for each cell, whose numbers no release of numpy may change."""
+        """Random number generator of a cell; numpy must not change its numbers in later versions."""
         bits = np.random.Philox(counter=[0, *cell], key=[self.seed, stream])
         return np.random.RandomState(bits)
 
@@ -153,7 +154,7 @@ def _cells(box: Box) -> Iterator[Box]:
 
 
 def _nucleus(box: Box, center: npt.NDArray[np.float64], radii: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """An ellipsoid of brightness 1, blurred by a voxel to each side of its surface."""
+    """Ellipsoid of brightness 1, blurred by a voxel on each side of its surface."""
     axes = np.ogrid[box.slices]
     squares = [((axis - at) / radius) ** 2 for axis, at, radius in zip(axes, center, radii, strict=True)]
     depth = (1.0 - np.sqrt(squares[0] + squares[1] + squares[2])) * radii.mean()

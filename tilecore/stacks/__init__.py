@@ -1,1 +1,1 @@
-"""The parts, for those who loop by themselves: splitter, shared arrays, pools, pmap_chunks, merging."""
+"""Tools for loops of your own: splitting, shared arrays, pools, `pmap_chunks` and merging."""

@@ -1,4 +1,4 @@
-"""MagellanMapper's way of merging blobs: those of all sub-ROIs as one table."""
+"""Merging of blobs as in MagellanMapper: the blobs of all sub-ROIs in one table."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["merge_blobs"]
 
 
 def merge_blobs(blob_rois: npt.NDArray[np.object_]) -> npt.NDArray[Any] | None:
-    """Merge the blobs of all sub-ROIs into one table that says where each was found.
+    """Merge the blobs of all sub-ROIs into one table that tells where each was found.
 
     Parameters
     ----------
     blob_rois : ndarray of object, shape (n_z, n_y, n_x)
-        For each sub-ROI an array, shape (n_blobs, n_columns), or None where none was found.
+        For each sub-ROI an array, shape (n_blobs, n_columns), or None if it has no blob.
 
     Returns
     -------
     ndarray, shape (n_all_blobs, n_columns + 3), or None
-        The columns as they are, then the sub-ROI's position z, y, x; None if there is no
-        blob. Blobs in overlaps are there once for each sub-ROI that found them.
+        The original columns, then the sub-ROI's position z, y, x; None if there is no
+        blob. A blob in an overlap occurs once for each sub-ROI that found it.
 
     Raises
     ------
     ParameterError
-        If an entry is no table, or tables have different numbers of columns.
+        If an entry is not a table, or tables have different numbers of columns.
 
     References
     ----------
@@ -48,9 +48,7 @@ def merge_blobs(blob_rois: npt.NDArray[np.object_]) -> npt.NDArray[Any] | None:
             continue
         blobs = np.asarray(found)
         if blobs.ndim != 2:
-            raise ParameterError.of(
-                f"blob_rois[{index}]", blobs.shape, "a table of shape (n_blobs, n_columns) is needed"
-            )
+            raise ParameterError.of(f"blob_rois[{index}]", blobs.shape, "must be a table of shape (n_blobs, n_columns)")
         tables.append(np.concatenate([blobs, np.tile(np.array(index), (len(blobs), 1))], axis=1))
     if len({table.shape[1] for table in tables}) > 1:
         widths = sorted({table.shape[1] - blob_rois.ndim for table in tables})

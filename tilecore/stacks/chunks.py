@@ -1,4 +1,4 @@
-"""SCOUT's way of cutting: chunks, their first voxels, their overlap, and the points they own."""
+"""Chunks as in SCOUT: their number, first voxels and overlaps, and the points that they own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray, SharesMemory
 from tilecore.errors import BoundsError, ParameterError
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.per_axis import as_halo, as_integers, as_tile_shape
+from tilecore.geometry.per_axis import Coordinates, HaloLike, as_halo, as_integers, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
 from tilecore.stacks.boxes import extract_box
 
@@ -18,7 +19,7 @@ __all__ = ["chunk_coordinates", "chunk_dims", "extract_ghosted_chunk", "filter_g
 
 
 def chunk_dims(img_shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
-    """Count the chunks needed to cover an image, per axis.
+    """Count the chunks that cover an image, per axis.
 
     Parameters
     ----------
@@ -30,6 +31,7 @@ def chunk_dims(img_shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[in
     Returns
     -------
     tuple of int
+        Number of chunks along each axis.
 
     References
     ----------
@@ -56,6 +58,7 @@ def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArra
     Returns
     -------
     ndarray of int, shape (n_chunks, ndim)
+        Position of each chunk's first voxel.
 
     References
     ----------
@@ -72,25 +75,27 @@ def chunk_coordinates(shape: Sequence[int], chunks: Sequence[int]) -> npt.NDArra
 
 
 def extract_ghosted_chunk(
-    arr: Any, start_coord: Any, chunks: Any, overlap: Any
+    arr: ReadableArray | SharesMemory, start_coord: Coordinates, chunks: int | Coordinates, overlap: HaloLike
 ) -> tuple[Any, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Cut out a chunk with an overlap around it, as much of it as the array has.
+    """Cut a chunk out of an array, with the overlap around it, as far as the array reaches.
 
     Parameters
     ----------
     arr : array_like or SharedMemory
+        The array.
     start_coord : sequence of int, shape (ndim,)
         First voxel of the chunk [voxel].
     chunks : sequence of int, shape (ndim,)
-        Shape of the chunk [voxel]; less is taken where the array ends.
+        Shape of the chunk [voxel]; the chunk is smaller at the array's end.
     overlap : int or sequence of int
-        Overlap on both sides [voxel].
+        Overlap on both sides of the chunk [voxel].
 
     Returns
     -------
     ghosted_chunk : ndarray
+        Voxels of the chunk with its overlap.
     start_ghosted, stop_ghosted : ndarray of int, shape (ndim,)
-        Where it lies in `arr` [voxel].
+        First voxel, and the voxel after the last, of `ghosted_chunk` in `arr` [voxel].
 
     Raises
     ------
@@ -99,12 +104,12 @@ def extract_ghosted_chunk(
 
     References
     ----------
-    .. [1] Name and meaning from ``scout.utils``, there with one overlap for all axes.
+    .. [1] Name and meaning from ``scout.utils``, which has one overlap for all axes.
     """
     volume = Box.of_shape(arr.shape)
     start = as_integers(start_coord, "start_coord", ndim=volume.ndim)
     if any(not 0 <= first < max(length, 1) for first, length in zip(start, volume.stop, strict=True)):
-        raise BoundsError.of("start_coord", start, f"must lie inside the array, of shape {volume.shape}")
+        raise BoundsError.of("start_coord", start, f"must lie inside the array of shape {volume.shape}")
     stop = [first + length for first, length in zip(start, as_tile_shape(chunks, volume.ndim, "chunks"), strict=True)]
     chunk = Box(start, tuple(stop)).clipped(volume)
     ghosted = chunk.grown(as_halo(overlap, volume.ndim, "overlap")).clipped(volume)
@@ -112,9 +117,13 @@ def extract_ghosted_chunk(
 
 
 def filter_ghosted_points(
-    start_ghosted: Any, start_coord: Any, centers_local: npt.ArrayLike, chunks: Any, overlap: Any
+    start_ghosted: Coordinates,
+    start_coord: Coordinates,
+    centers_local: npt.ArrayLike,
+    chunks: int | Coordinates,
+    overlap: HaloLike,
 ) -> npt.NDArray[Any]:
-    """Keep the points, found in a chunk with its overlap, that the chunk itself owns.
+    """Keep the points that a chunk owns, of those found in the chunk with its overlap.
 
     Parameters
     ----------
@@ -127,16 +136,16 @@ def filter_ghosted_points(
     chunks : sequence of int, shape (ndim,)
         Shape of the chunk [voxel].
     overlap : int or sequence of int
-        Overlap on both sides of the chunk, less where the image ends [voxel].
+        Overlap on both sides of the chunk; smaller at the image's edges [voxel].
 
     Returns
     -------
     ndarray, shape (n_kept, n_columns)
-        Still in coordinates of the chunk with its overlap.
+        Points that are kept, still in coordinates of the chunk with its overlap.
 
     References
     ----------
-    .. [1] Name and meaning from ``scout.utils``, there for three axes only.
+    .. [1] Name and meaning from ``scout.utils``, which allows only three axes.
     """
     start = as_integers(start_coord, "start_coord")
     ghosted = as_integers(start_ghosted, "start_ghosted", ndim=len(start))
@@ -146,7 +155,7 @@ def filter_ghosted_points(
         raise ParameterError.of("centers_local", points.shape, f"shape (n_points, at least {len(start)}) is needed")
     own = np.ones(len(points), dtype=bool)
     for axis, length in enumerate(as_tile_shape(chunks, len(start), "chunks")):
-        first = start[axis] - ghosted[axis]  # the overlap, or less of it near the edge of the image
+        first = start[axis] - ghosted[axis]  # the overlap, smaller at the image's edge
         column = points[:, axis]
         own &= column < first + length
         if first > 0:

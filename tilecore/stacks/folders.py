@@ -1,4 +1,4 @@
-"""SCOUT's lists of the files in a folder."""
+"""Lists of files in a folder, as in SCOUT."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ __all__ = ["files_in_dir", "tifs_in_dir"]
 
 
 def files_in_dir(path: str | os.PathLike[str]) -> list[str]:
-    """List all files and folders in a folder.
+    """Return the names of all files and folders in a folder.
 
     Parameters
     ----------
     path : path_like
+        Path of the folder.
 
     Returns
     -------
     list of str
-        Names, sorted; without ``.`` and ``..``.
+        Sorted names, without ``.`` and ``..``.
 
     Raises
     ------
     MissingFileError
-        If there is no such folder.
+        If the folder does not exist.
 
     References
     ----------
@@ -36,23 +37,24 @@ def files_in_dir(path: str | os.PathLike[str]) -> list[str]:
 
 
 def tifs_in_dir(path: str | os.PathLike[str]) -> tuple[list[str], list[str]]:
-    """List the TIFF files in a folder, in the order of the numbers in their names.
+    """Return the TIFF files in a folder, in natural order (numbers in names as numbers).
 
     Parameters
     ----------
     path : path_like
+        Path of the folder.
 
     Returns
     -------
     tif_paths : list of str
         Absolute paths.
     tif_filenames : list of str
-        The same, without the folder.
+        Their names without the folder.
 
     Raises
     ------
     MissingFileError
-        If there is no such folder.
+        If the folder does not exist.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""MagellanMapper's way of merging: sub-ROIs put together again, in memory or straight into a file's map."""
+"""Merging of stacks as in MagellanMapper: sub-ROIs become one stack, in memory or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import WritableArray
 from tilecore.configuration import settings
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer, as_integers
@@ -19,7 +20,9 @@ from tilecore.stacks.splitting import as_overlap
 
 __all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2"]
 
-# Fewer are copied before threads have started.
+Out = TypeVar("Out", bound=WritableArray)
+
+# Number of voxels from which several threads copy.
 _PARALLEL_VOXELS = 2**20
 
 
@@ -31,20 +34,21 @@ def merge_split_stack(
     Parameters
     ----------
     sub_rois : ndarray of object, shape (n_z, n_y, n_x)
-        Each an array in z, y, x, and further axes.
+        For each sub-ROI an array with the axes z, y, x and any others.
     max_pixels : sequence of int, shape (3,)
         Shape of a sub-ROI without its overlap, in z, y, x [voxel].
     overlap : sequence of int, shape (3,), or int, or None
-        How far each sub-ROI reaches into the next one [voxel].
+        Length of each sub-ROI's overlap with the next one, in z, y, x [voxel].
 
     Returns
     -------
     ndarray, shape (Z, Y, X, ...)
+        The merged stack.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        If sub-ROIs do not fit together.
+        If the sub-ROIs do not fit together.
 
     References
     ----------
@@ -69,41 +73,41 @@ def merge_split_stack(
 
 
 def merge_split_stack2(
-    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None, offset: int, output: Any
-) -> Any:
-    """Merge sub-ROIs straight into an array, such as a memory-mapped file.
+    sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None, offset: int, output: Out
+) -> Out:
+    """Merge sub-ROIs directly into an array, such as a memory-mapped file.
 
     Parameters
     ----------
     sub_rois : ndarray of object, shape (n_z, n_y, n_x)
-        Each an array in z, y, x, and further axes.
+        For each sub-ROI an array with the axes z, y, x and any others.
     overlap : sequence of int, shape (3,), or int, or None
-        How far each sub-ROI reaches into the next one [voxel].
+        Length of each sub-ROI's overlap with the next one, in z, y, x [voxel].
     offset : int
-        Number of leading axes of `output`, such as time, of which the first element is taken.
+        Number of leading axes of `output`, such as time, whose first element is used.
     output : array_like
-        ndarray, memmap, zarr array, or anything that can be assigned to by slices; at least
+        An ndarray, memmap, zarr array, or other object that can be assigned by slices; at least
         as large as the merged stack.
 
     Returns
     -------
     array_like
-        `output`
+        The same object as `output`.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        If sub-ROIs do not fit together, or not into `output`.
+        If the sub-ROIs do not fit together, or not into `output`.
 
     References
     ----------
-    .. [1] Name and meaning from ``magmap.cv.chunking``, where an overlap larger than 0 fails.
+    .. [1] Name and meaning from ``magmap.cv.chunking``, which fails for an overlap larger than 0.
     """
     layout = _Layout(sub_rois, as_overlap(overlap))
     leading = (0,) * as_integer(offset, "offset", minimum=0)
     room = tuple(output.shape)[len(leading) :]
     if len(room) != len(layout.shape) or any(has < needs for has, needs in zip(room, layout.shape, strict=True)):
-        raise ParameterError.of("output", tuple(output.shape), f"shape {layout.shape} behind {offset} axes is needed")
+        raise ParameterError.of("output", tuple(output.shape), f"needs the shape {layout.shape} after {offset} axes")
     layout.copy_into(output, leading)
     return output
 
@@ -111,18 +115,19 @@ def merge_split_stack2(
 def get_split_stack_total_shape(
     sub_rois: npt.NDArray[np.object_], overlap: Sequence[int] | int | None = None
 ) -> npt.NDArray[np.intp]:
-    """Shape of the stack that sub-ROIs make once they are merged.
+    """Compute the shape of the stack that sub-ROIs give once they are merged.
 
     Parameters
     ----------
     sub_rois : ndarray of object, shape (n_z, n_y, n_x)
-        Each an array in z, y, x, and further axes; they may have been rescaled.
+        For each sub-ROI an array with the axes z, y, x and any others; they may have been rescaled.
     overlap : sequence of int, shape (3,), or int, optional
-        How far each sub-ROI reaches into the next one [voxel]. Default: not at all.
+        Length of each sub-ROI's overlap with the next one [voxel]. Default: no overlap.
 
     Returns
     -------
     ndarray of int, shape (ndim,)
+        Shape of the merged stack [voxel].
 
     References
     ----------
@@ -132,37 +137,38 @@ def get_split_stack_total_shape(
 
 
 class _Layout:
-    """Where the sub-ROIs of a stack lie once they are merged.
+    """Layout of a merged stack: which voxels each sub-ROI owns, and their place in the stack.
 
-    The sub-ROIs of one plane of the grid have one length along the plane's axis, so that
-    three lists of lengths say everything; they are read off the grid's three edges.
+    All sub-ROIs of one plane of the grid have the same length along the plane's axis, so that
+    three lists of lengths are enough; they are taken from three edges of the grid.
     """
 
     def __init__(
         self, sub_rois: npt.NDArray[np.object_], overlap: tuple[int, int, int], limits: tuple[int, ...] | None = None
     ) -> None:
         if not isinstance(sub_rois, np.ndarray) or sub_rois.ndim != 3 or sub_rois.size == 0:
-            raise ParameterError.of("sub_rois", np.shape(sub_rois), "an array of sub-ROIs in z, y, x is needed")
+            raise ParameterError.of("sub_rois", np.shape(sub_rois), "must be an array of sub-ROIs in z, y, x")
         self._sub_rois = sub_rois
         first = np.asarray(sub_rois[0, 0, 0])
         if first.ndim < 3:
-            raise ParameterError.of("sub_rois[0, 0, 0]", first.shape, "sub-ROIs have at least the axes z, y, x")
+            raise ParameterError.of("sub_rois[0, 0, 0]", first.shape, "must have at least the axes z, y, x")
         self.dtype = np.result_type(*{np.asarray(sub_roi).dtype for sub_roi in sub_rois.flat})
         self._rest = first.shape[3:]
         self._lengths = [self._edge(axis, overlap[axis], None if limits is None else limits[axis]) for axis in range(3)]
         self._starts = [np.concatenate([[0], np.cumsum(each)]).tolist() for each in self._lengths]
         self.shape: tuple[int, ...] = (*[starts[-1] for starts in self._starts], *self._rest)
 
-    def copy_into(self, output: Any, leading: tuple[int, ...] = ()) -> None:
-        """Copy what each sub-ROI owns to where it belongs."""
+    def copy_into(self, output: WritableArray, leading: tuple[int, ...] = ()) -> None:
+        """Copy the voxels that each sub-ROI owns to their place in the output."""
         copy_plane = functools.partial(self._copy_plane, output, leading)
         planes = range(len(self._sub_rois))
-        # Storage units of a file may hold voxels of two planes: one after the other.
+        # Storage units of a file may hold voxels of two planes, so planes are copied one after the other.
         alone = type(output) not in (np.ndarray, np.memmap) or math.prod(self.shape) < _PARALLEL_VOXELS
         spread(copy_plane, planes, 1 if alone else settings.resolve_workers(None))
 
-    def _copy_plane(self, output: Any, leading: tuple[int, ...], plane: int) -> None:
+    def _copy_plane(self, output: WritableArray, leading: tuple[int, ...], plane: int) -> None:
         starts, lengths = self._starts, self._lengths
+        whole: Any = output
         z = slice(starts[0][plane], starts[0][plane + 1])
         places = itertools.product([z], *[[slice(*ends) for ends in itertools.pairwise(each)] for each in starts[1:]])
         shapes = itertools.product([lengths[0][plane]], *lengths[1:])
@@ -170,15 +176,15 @@ class _Layout:
             part = sub_roi[tuple([slice(length) for length in shape])]
             if part.shape != shape + self._rest:
                 raise ParameterError.of("sub_rois", sub_roi.shape, f"{shape + self._rest} voxels are needed at {place}")
-            output[leading + place] = part
+            whole[leading + place] = part
 
     def _edge(self, axis: int, overlap: int, limit: int | None) -> list[int]:
-        """What each sub-ROI along an edge of the grid owns: what the next one does not begin with."""
+        """Lengths that the sub-ROIs along an edge of the grid own: without the part that the next one repeats."""
         edge = self._sub_rois[tuple(slice(None) if each == axis else 0 for each in range(3))]
         lengths = [int(np.shape(sub_roi)[axis]) for sub_roi in edge]
         owned, left = [lengths[-1]], lengths[-1]
         for length in reversed(lengths[:-1]):
-            # Where little of the stack is left, it cuts the overlap short.
+            # At the end of the stack the overlap may be cut short.
             own = length - min(overlap, left) if limit is None else max(length - overlap, min(length, limit))
             if own < 0:
                 raise ParameterError.of("overlap", overlap, f"a sub-ROI is {length} voxels long along axis {axis}")

@@ -1,14 +1,23 @@
-"""SCOUT's messages on the terminal."""
+"""Messages on the terminal, as in SCOUT."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 __all__ = ["verbose_print"]
 
 
-def verbose_print(args: Any, msg: str) -> None:
-    """Print a message if ``args.verbose`` says so.
+class Verbose(Protocol):
+    """What says whether messages are wanted, such as a namespace of `argparse`."""
+
+    @property
+    def verbose(self) -> bool:
+        """Whether they are."""
+        ...
+
+
+def verbose_print(args: Verbose, msg: str) -> None:
+    """Print a message if ``args.verbose`` is true.
 
     References
     ----------

@@ -1,15 +1,16 @@
-"""SCOUT's way of mapping: a function of the whole array and the place of a chunk in it."""
+"""Mapping over chunks as in SCOUT: the function gets the whole array and a chunk's position."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.bases import root_map
 from tilecore.arrays.kinds import is_reachable
 from tilecore.arrays.shared import SharedArray
@@ -24,66 +25,69 @@ from tilecore.executors.base import Executor, create_executor
 from tilecore.executors.processes.start_method import familiar_start_method
 from tilecore.geometry.per_axis import as_integer, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
+from tilecore.stacks.shared_memory import SharedMemory
 
 __all__ = ["pmap_chunks"]
 
+Value = TypeVar("Value")
+
 
 def pmap_chunks(
-    f: Callable[..., Any],
-    arr: Any,
+    f: Callable[..., Value],
+    arr: ReadableArray | SharedMemory,
     chunks: Sequence[int] | None = None,
     nb_workers: int | None = None,
     use_imap: bool = False,
     unordered: bool = False,
     chunksize: int | None = None,
-) -> list[Any]:
-    """Map a function over the chunks of an array, in parallel.
+) -> list[Value]:
+    """Apply a function to all chunks of an array, in parallel.
 
     Parameters
     ----------
     f : callable
         ``f(arr, start_coord, chunks)``: gets the array, the first voxel of a chunk (ndarray
-        of int, shape (ndim,)) and the shape of the chunks. It cuts out of the array what it
-        wants, also beyond the chunk. With `use_imap` it gets one tuple of the three.
+        of int, shape (ndim,)) and the shape of the chunks. It reads from the array what it
+        needs, also beyond the chunk. With `use_imap` it gets one tuple of the three.
     arr : array_like or SharedMemory
-        An ndarray is inherited by forked processes, and copied into shared memory, once, for
-        others; memmaps, zarr arrays, `SharedArray` and `SharedMemory` are used where they are, by
-        all workers. Of an ndarray or a memmap each call sees what was there before, whatever other
-        calls write into it: it is read-only, and a call that tries to write is made again with
-        an array of its own.
+        The array. An ndarray is inherited by forked processes; for other processes it is copied once
+        into shared memory. All workers use memmaps, zarr arrays, `SharedArray` and `SharedMemory`
+        in place. In an ndarray or a memmap each call sees the original values, whatever other calls
+        write: the array is read-only, and a call that tries to write is repeated with a private
+        copy of the array.
     chunks : sequence of int, optional
-        Shape of a chunk [voxel]. Default: ``arr.chunks``, else one chunk.
+        Shape of a chunk [voxel]. Default: ``arr.chunks``, otherwise one chunk.
     nb_workers : int, optional
-        Number of processes; 1 or less: no process is started. Default: settings, environment,
-        cores.
+        Number of processes; with 1 or less no process is started. Default: settings, environment,
+        number of cores.
     use_imap : bool
-        Hand over one tuple, and show a progress bar.
+        Whether `f` gets one tuple; a progress bar is shown, too.
     unordered : bool
-        List results in the order in which they finish.
+        Whether results are in the order in which calls finish.
     chunksize : int, optional
-        Accepted for the sake of its callers; short calls are sent in batches in any case.
+        Accepted for compatibility and not used; short calls are always sent in batches.
 
     Returns
     -------
     list
-        One result per chunk, last axis fastest. Large arrays in them lie in memory shared
-        with the workers, which they were written into once.
+        One result per chunk, last axis fastest. Large arrays in results lie in memory shared
+        with the workers, into which they were written once.
 
     Raises
     ------
     Exception
-        What `f` raised, with a note that names the chunk.
+        Exception that `f` raised, with a note that names the chunk.
     TileError
-        If a worker died in a chunk, each time it was tried.
+        If a worker died in a chunk, in all attempts.
 
     Notes
     -----
     Processes start as ``multiprocessing`` is set (see `set_mp_start_method`), unless
-    `settings` or ``TILECORE_START_METHOD`` say otherwise; if it would fork while other
+    `settings` or ``TILECORE_START_METHOD`` set another method. If it would fork while other
     threads run, the fork server is used instead.
 
     Process-safety: the function may be a lambda or a closure, under any start method.
-    Arrays shared by `SharedMemory` or `SharedArray` that it finds in its module are those
+    `SharedMemory` and `SharedArray` objects in the function's module are those
     of this process.
 
     References
@@ -109,7 +113,7 @@ def pmap_chunks(
     workers = 1 if nb_workers is not None and nb_workers < 1 else settings.resolve_workers(nb_workers)
     name = "processes" if workers > 1 and grid.size else "serial"
     executor = create_executor(name, workers=min(workers, max(grid.size, 1)), start_method=familiar_start_method())
-    # An ordinary array, which other processes cannot see, unless they are forked and inherit it.
+    # an ordinary array is visible to other processes only if they are forked and inherit it
     ordinary = type(arr) is np.ndarray and not is_reachable(arr)
     shared = SharedArray(shape, arr.dtype, reserve=False) if ordinary and executor.reach == "shipped" else None
     protected = ordinary or (isinstance(arr, np.ndarray) and root_map(arr) is not None)
@@ -122,7 +126,7 @@ def pmap_chunks(
 
 @dataclass
 class _ChunkJob:
-    """Calls the function for a chunk."""
+    """Job that calls the function for a chunk."""
 
     function: Callable[..., Any]
     array: Any
@@ -132,8 +136,8 @@ class _ChunkJob:
     protected: bool
     _writes: bool = False
 
-    def __call__(self, number: int, known: None) -> Any:
-        """Work on a chunk."""
+    def __call__(self, number: int, known: None) -> object:
+        """Call the function for the chunk of this number."""
         start = np.array(self.grid[number].write.start)
         if not self.protected:
             return self._call(self.array, start)
@@ -144,18 +148,22 @@ class _ChunkJob:
                 if not is_forbidden_write(error):
                     raise
             self._writes = True
-        # It writes into the array: give each call an array of its own, which no other call sees.
+        # The function writes into the array, so each call gets a private copy.
         return self._call(_private(self.array), start)
 
-    def _call(self, array: Any, start: Any) -> Any:
+    def _call(self, array: object, start: npt.NDArray[np.intp]) -> object:
         arguments = (array, start, self.chunks)
         return self.function(arguments) if self.as_tuple else self.function(*arguments)
 
 
 def _run(
-    executor: Executor, job: _ChunkJob, shared: SharedArray | None, arr: Any, announce: Observer | None
+    executor: Executor,
+    job: _ChunkJob,
+    shared: SharedArray | None,
+    arr: Any,
+    announce: Observer | None,
 ) -> list[Result]:
-    """Run the job for all chunks; the array is copied into shared memory, if need be, while the workers start."""
+    """Run the job for all chunks; an array to be shared is copied while the workers start."""
     tasks = Tasks(tasks=range(job.grid.size), tile_of=job.grid.__getitem__, grid=job.grid, name="chunks")
     with ThreadPoolExecutor(1) as copier:
         filled = None if shared is None else copier.submit(shared.fill, arr)
@@ -168,7 +176,7 @@ def _run(
                 raise error.original() from error.__cause__
 
 
-def _readonly(array: Any) -> npt.NDArray[Any]:
+def _readonly(array: npt.NDArray[Any] | SharedArray) -> npt.NDArray[Any]:
     if isinstance(array, SharedArray):
         return array.view(readonly=True)
     view: npt.NDArray[Any] = array.view()
@@ -176,5 +184,5 @@ def _readonly(array: Any) -> npt.NDArray[Any]:
     return view
 
 
-def _private(array: Any) -> npt.NDArray[Any]:
+def _private(array: npt.ArrayLike | SharedArray) -> npt.NDArray[Any]:
     return array.private_view() if isinstance(array, SharedArray) else np.array(array)

@@ -1,4 +1,4 @@
-"""MagellanMapper's pools: plain ones of ``multiprocessing``, set up by tilecore's settings."""
+"""Pools as in MagellanMapper: plain pools of ``multiprocessing`` with tilecore's settings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _log = logging.getLogger(__name__)
 
 
 def set_mp_start_method(val: str | None = None) -> str:
-    """Set the start method of Python's own ``multiprocessing`` for this process.
+    """Set the start method of ``multiprocessing`` for this process.
 
     Parameters
     ----------
     val : {"fork", "forkserver", "spawn"}, optional
-        Default: what `settings` or ``TILECORE_START_METHOD`` say, else the platform's
-        default. A method that the platform lacks is replaced by its default.
+        Default: from `settings` or ``TILECORE_START_METHOD``, otherwise the platform's
+        default, which also replaces a method that the platform lacks.
 
     Returns
     -------
     str
-        The method in use, which is another one than `val` if one was set before.
+        The method in use; it differs from `val` if a method was set before.
 
     References
     ----------
@@ -46,11 +46,12 @@ def set_mp_start_method(val: str | None = None) -> str:
 
 
 def is_fork() -> bool:
-    """Check whether `get_mp_pool` starts processes with "fork".
+    """Whether `get_mp_pool` starts processes by "fork".
 
     Returns
     -------
     bool
+        True for "fork".
 
     References
     ----------
@@ -67,29 +68,30 @@ def get_mp_pool(
     start_method: str | None = None,
     max_tasks: int | None = None,
 ) -> Pool:
-    """Get a plain ``multiprocessing.Pool``, set up by tilecore's settings.
+    """Create a plain ``multiprocessing.Pool`` with tilecore's settings.
 
     Parameters
     ----------
     initializer : callable, optional
-        Called in each process as it starts.
+        Function that each process calls when it starts.
     initargs : tuple, optional
-        Arguments of `initializer`; shared arrays among them are not copied.
+        Arguments of `initializer`; shared arrays in them are not copied.
     processes : int, optional
-        Number of processes.
+        Number of processes; default: from the settings, the environment, or the number of cores.
     start_method : {"fork", "forkserver", "spawn"}, optional
-        How they start; default: as ``multiprocessing`` is set (see `set_mp_start_method`).
+        How processes start; default: as ``multiprocessing`` is set (see `set_mp_start_method`).
     max_tasks : int, optional
-        Tasks after which a process is replaced.
+        Number of tasks after which a process is replaced; default: from the settings, or no limit.
 
     Returns
     -------
     multiprocessing.pool.Pool
+        The pool; close it after use, for example by a ``with`` block.
 
     Notes
     -----
-    Options not given come from `settings`, then from the environment. A plain pool hangs
-    when one of its processes is killed; `map_tiles` and `pmap_chunks` do not use it.
+    A plain pool hangs if one of its processes is killed; `map_tiles` and `pmap_chunks` do not
+    use it.
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""MagellanMapper's way of sharing: named arrays handed to a pool by its initializer."""
+"""Shared arrays as in MagellanMapper: named arrays that a pool's initializer passes to its processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,21 +14,21 @@ __all__ = ["SharedArr", "SharedArrsContainer", "init_shared_container"]
 
 
 class SharedArr(HoldsSharedArray):
-    """An array copied into shared memory, with what is needed to see it as an array again.
+    """An array copied into shared memory, together with its shape and dtype.
 
     Parameters
     ----------
     arr : array_like
-        Any layout, any dtype of fixed size.
+        Array of any layout, and any dtype of fixed size.
 
     Attributes
     ----------
     arr : ndarray, shape (n_voxels,)
-        The shared voxels, flat.
+        The shared voxels as a flat array.
     shape : tuple of int
         Shape of the original array.
     dtype : numpy.dtype
-        Its dtype.
+        Data type of the original array.
 
     Notes
     -----
@@ -36,7 +36,7 @@ class SharedArr(HoldsSharedArray):
 
     References
     ----------
-    .. [1] Name and meaning from ``magmap.cv.chunking``, there over a ctypes array.
+    .. [1] Name and meaning from ``magmap.cv.chunking``, which uses a ctypes array.
     """
 
     def __init__(self, arr: npt.ArrayLike) -> None:
@@ -46,25 +46,25 @@ class SharedArr(HoldsSharedArray):
 
     @property
     def arr(self) -> npt.NDArray[Any]:
-        """The shared voxels, flat."""
+        """The shared voxels as a flat array."""
         return self._shared.view().reshape(-1)
 
     def shared(self) -> SharedArray:
-        """The same memory as a `SharedArray`."""
+        """Return the same memory as a `SharedArray`."""
         return self._shared
 
     def as_ndarray(self) -> npt.NDArray[Any]:
-        """The shared voxels in their original shape, without a copy."""
+        """Return the shared voxels in their original shape, without a copy."""
         return self._shared.view()[...]
 
 
 class SharedArrsContainer:
-    """Named shared arrays, put in place by a pool's initializer and asked for by name in its tasks.
+    """Named shared arrays, which a pool's initializer sets and its tasks get by name.
 
     Attributes
     ----------
     shared_arrs : dict or None
-        Names and shared arrays of this process.
+        Shared arrays of this process by name; None if none are set.
 
     References
     ----------
@@ -85,11 +85,12 @@ class SharedArrsContainer:
 
     @classmethod
     def setup_shared_arrs(cls, shared_arrs: dict[Any, SharedArr]) -> None:
-        """Put shared arrays in place in this process.
+        """Set the shared arrays of this process.
 
         Parameters
         ----------
         shared_arrs : dict of SharedArr
+            Shared arrays by name.
         """
         cls.shared_arrs = shared_arrs
 
@@ -97,42 +98,44 @@ class SharedArrsContainer:
     def build_pool_init(
         cls, arrs: Mapping[Any, npt.ArrayLike]
     ) -> tuple[Callable[..., None], tuple[Callable[..., None], dict[Any, SharedArr]]]:
-        """Share arrays and build a pool's initializer and its arguments.
+        """Share arrays, and build a pool's initializer and its arguments.
 
         Parameters
         ----------
         arrs : dict of array_like
-            Each is copied into shared memory once, whatever the number of workers.
+            Arrays by name; each is copied into shared memory once, whatever the number of workers.
 
         Returns
         -------
         initializer : callable
+            Function for each process of the pool.
         initargs : tuple
-            To be passed to `get_mp_pool`, or to any ``multiprocessing.Pool``.
+            Its arguments. Pass both to `get_mp_pool`, or to any ``multiprocessing.Pool``.
         """
         return init_shared_container, (cls.setup_shared_arrs, {name: SharedArr(arr) for name, arr in arrs.items()})
 
     @classmethod
-    def convert_shared_arr(cls, arr_key: Any) -> npt.NDArray[Any] | None:
-        """See a shared array as an ndarray; None if there is none of that name.
+    def convert_shared_arr(cls, arr_key: Hashable) -> npt.NDArray[Any] | None:
+        """Return a shared array as an ndarray; None if there is no array of this name.
 
         Parameters
         ----------
         arr_key : hashable
+            Name of the array.
         """
         shared = (cls.shared_arrs or {}).get(arr_key)
         return None if shared is None else shared.as_ndarray()
 
 
-def init_shared_container(fn: Callable[..., Any], *args: Any) -> None:
+def init_shared_container(fn: Callable[..., Any], *args: object) -> None:
     """Initialize a worker process: call `fn` with `args`.
 
     Parameters
     ----------
     fn : callable
-        Takes `args`.
+        Function that takes `args`.
     *args
-        As given to the pool.
+        Arguments that the pool was given.
 
     References
     ----------

@@ -1,13 +1,12 @@
-"""MagellanMapper's way of splitting: object arrays of sub-ROIs with an overlap.
+"""Splitting of stacks as in MagellanMapper: object arrays of sub-ROIs with an overlap.
 
-A sub-ROI is a tile with a halo behind it and none before it: the overlap. What it owns
-is its shape without the overlap, except at the end of an axis.
+A sub-ROI is a tile with a halo after it and none before it: the overlap. It owns the
+voxels before the overlap, and at the end of an axis all of its voxels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,28 +21,28 @@ __all__ = ["as_overlap", "stack_splitter"]
 def stack_splitter(
     shape: Sequence[int], max_pixels: Sequence[int], overlap: Sequence[int] | int | None = None
 ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.intp]]:
-    """Split a stack into sub-ROIs.
+    """Split a stack into sub-ROIs with an overlap.
 
     Parameters
     ----------
     shape : sequence of int, (Z, Y, X, ...)
-        Shape of the stack [voxel]; axes behind the third are not split.
+        Shape of the stack [voxel]; axes after the third are not split.
     max_pixels : sequence of int, shape (3,)
         Shape of a sub-ROI without its overlap, in z, y, x [voxel].
     overlap : sequence of int, shape (3,), or int, optional
-        How far a sub-ROI reaches into the next one, in z, y, x [voxel]. Default: not at all.
+        Length of a sub-ROI's overlap with the next one, in z, y, x [voxel]. Default: no overlap.
 
     Returns
     -------
     sub_roi_slices : ndarray of object, shape (n_z, n_y, n_x)
-        Each a tuple of three slices.
+        Tuple of three slices for each sub-ROI.
     sub_rois_offsets : ndarray of int, shape (n_z, n_y, n_x, 3)
         First voxel of each sub-ROI, in z, y, x.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        If a length is negative or zero, the overlap is not whole, or there are too few axes.
+        If a length is negative or zero, the overlap is not a whole number, or there are too few axes.
 
     References
     ----------
@@ -59,7 +58,7 @@ def stack_splitter(
     """
     lengths = as_shape(shape)
     if len(lengths) < 3:
-        raise ParameterError.of("shape", tuple(shape), "a stack has at least the axes z, y, x")
+        raise ParameterError.of("shape", tuple(shape), "a stack needs at least the axes z, y, x")
     after = as_overlap(overlap)
     grid = TileGrid(lengths[:3], as_integers(max_pixels, "max_pixels", 3, 1), [(0, width) for width in after])
     slices = np.empty(grid.counts, dtype=object)
@@ -70,8 +69,8 @@ def stack_splitter(
     return slices, offsets
 
 
-def as_overlap(overlap: Any) -> tuple[int, int, int]:
-    """Accept an overlap in z, y, x, one for all, or None for none."""
+def as_overlap(overlap: npt.ArrayLike | None) -> tuple[int, int, int]:
+    """Accept an overlap in z, y, x, one for all axes, or None for no overlap."""
     if overlap is None:
         return (0, 0, 0)
     values = np.ravel(overlap)

@@ -1,4 +1,4 @@
-"""The physical size of a voxel, from the CSV file that SCOUT keeps it in."""
+"""Voxel sizes in CSV files, as SCOUT writes them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["read_voxel_size"]
 
 
 def read_voxel_size(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """Read a voxel's size from a CSV file that gives it in nanometres.
+    """Read a voxel size from a CSV file that gives it in nanometres.
 
     Parameters
     ----------
     path : path_like
-        A file whose first line holds whole numbers, separated by commas [nm].
+        CSV file whose first line holds numbers separated by commas [nm].
 
     Returns
     -------
     tuple of float
-        In the order of the file [um].
+        Voxel size in the order of the file [um].
 
     Raises
     ------
     MissingFileError
-        If there is no such file.
+        If the file does not exist.
     UnreadableFileError
-        If its first line does not hold positive numbers.
+        If the first line does not hold positive numbers.
 
     References
     ----------

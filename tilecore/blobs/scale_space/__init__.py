@@ -1,1 +1,1 @@
-"""tilecore's own detectors: maxima of a scale space."""
+"""tilecore's own detectors, which find maxima in scale space."""

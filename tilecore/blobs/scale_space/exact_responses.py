@@ -1,4 +1,4 @@
-"""Exact responses at single voxels, where single precision leaves a decision open."""
+"""Exact responses at single voxels, for decisions that single precision leaves open."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tilecore.geometry.boxes import Box
 __all__ = ["ExactResponses", "as_image"]
 
 Points = npt.NDArray[np.intp]
-#: Sums so far, by which kernel was used along each axis.
+#: Sums so far, by the kernel that was used along each axis.
 _States: TypeAlias = dict[tuple[int, ...], npt.NDArray[np.float64]]
 
-# Time of one product in a patch around a voxel, and in scipy's passes over an image [s]; and of a voxel's patch.
+# Times for a choice of method [s]: one product around a voxel, one product in scipy's passes, and one voxel.
 _PATCH_SECONDS, _PASS_SECONDS, _POINT_SECONDS = 1.3e-9, 1e-9, 50e-6
-# Voxels of the patches worked on together.
+# Number of voxels around points that are processed together.
 _BATCH_VOXELS = 2**21
 
 
 def as_image(block: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
-    """Voxels as scikit-image sees them: whole numbers scaled, floats as they are."""
-    if block.dtype.kind == "u":  # many times faster, on the small patches of which there are many
+    """Convert voxels as scikit-image does: integers are scaled, floats stay as they are."""
+    if block.dtype.kind == "u":  # many times faster, for the many small blocks
         return block * _unit(block.dtype)
     image: npt.NDArray[Any] = img_as_float(block)  # type: ignore[no-untyped-call]
     return image.astype(dtype, copy=False)
@@ -35,23 +35,23 @@ def as_image(block: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
 
 @lru_cache(maxsize=8)
 def _unit(dtype: np.dtype[Any]) -> np.float64:
-    """What scikit-image multiplies whole numbers without a sign by."""
+    """Factor by which scikit-image multiplies unsigned integers."""
     return np.float64(img_as_float(np.ones(1, dtype=dtype))[0])  # type: ignore[no-untyped-call]
 
 
 class ExactResponses:
-    """Responses of a block as scikit-image computes them for the whole volume, to the last bit.
+    """Responses of a block, computed as scikit-image does for the whole volume, equal to the last bit.
 
-    scipy's sum for a voxel has a fixed order (its own tap, then pairs of taps from the outermost
-    to the innermost), whatever lies around: the same sum over the voxels within the kernels'
-    reach gives the same bits.
+    scipy's sum for a voxel has a fixed order (the centre, then pairs of taps from the outermost
+    to the innermost), whatever voxels surround it: the same sum over the voxels within the
+    kernels' reach gives the same bits.
 
     Parameters
     ----------
     block : ndarray
-        Raw voxels.
+        Voxels as read, not scaled.
     origin : tuple of int
-        Position of its first voxel in the volume.
+        Position of the block's first voxel in the volume.
     shape : tuple of int
         Shape of the volume.
     """
@@ -60,24 +60,26 @@ class ExactResponses:
         self._block, self._origin, self._shape = block, origin, shape
 
     def at(self, scale: Scale, points: Points) -> npt.NDArray[np.float64]:
-        """Response at points.
+        """Compute the response at some points.
 
         Parameters
         ----------
         scale : Scale
+            Scale of the response.
         points : ndarray of int, shape (n, ndim)
-            In the volume; the block holds what lies within the scale's radii.
+            Positions in the volume; the block must hold all voxels within the scale's radii.
 
         Returns
         -------
         ndarray of float64, shape (n,)
+            Response at each point.
         """
         step = max(1, _BATCH_VOXELS // math.prod(2 * radius + 1 for radius in scale.radii[1:]))
         batches = [points[first : first + step] for first in range(0, len(points), step)]
         return np.concatenate([np.empty(0), *[self._batch(scale, batch) for batch in batches]])
 
     def everywhere(self, scale: Scale, box: Box) -> npt.NDArray[Any]:
-        """Response in a box, of the dtype in which scikit-image keeps it; not finite where a voxel in reach is not."""
+        """Compute the response in a box, in scikit-image's dtype; not finite if a voxel in reach is not finite."""
         reach = box.grown(scale.radii).clipped(self._shape)
         block = self._block[reach.relative_to(self._origin).slices]
         inner = box.relative_to(reach.start).slices
@@ -85,13 +87,13 @@ class ExactResponses:
 
     @staticmethod
     def pays(scale: Scale, n_points: int, n_voxels: int) -> bool:
-        """Whether so many points are settled sooner one by one than all voxels of a box together."""
+        """Whether computing single points takes less time than computing all voxels of a box."""
         taps = [2 * radius + 1 for radius in scale.radii]
         by_points = n_points * (_POINT_SECONDS + 2 * math.prod(taps) * _PATCH_SECONDS)
         return by_points < n_voxels * len(taps) * sum(taps) * _PASS_SECONDS
 
     def _batch(self, scale: Scale, points: Points) -> npt.NDArray[np.float64]:
-        """Contract patches axis by axis: the first of each by itself, to stay in the cache, the others together."""
+        """Compute the response at points, axis by axis; the first axis is done point by point, to stay in the cache."""
         dtype = scale.space.dtype
         lines = [_contract(self._patch(scale, point), scale.kernels[0], dtype) for point in points.tolist()]
         states: _States = {(index,): np.stack(each) for index, each in enumerate(zip(*lines, strict=True))}
@@ -102,7 +104,7 @@ class ExactResponses:
         return _combined(states, scale)
 
     def _patch(self, scale: Scale, point: list[int]) -> npt.NDArray[np.float64]:
-        """The voxels around a point, mirrored at the volume's edge."""
+        """Return the voxels around a point, mirrored at the volume's edges."""
         cuts = list(zip(point, scale.radii, self._origin, self._shape, strict=True))
         inside = [slice(max(at - radius, 0) - first, at + radius + 1 - first) for at, radius, first, _ in cuts]
         patch = self._block[tuple(inside)]
@@ -116,7 +118,7 @@ class ExactResponses:
 def _contract(
     lines: npt.NDArray[np.float64], kernels: tuple[npt.NDArray[np.float64], ...], dtype: str
 ) -> list[npt.NDArray[np.float64]]:
-    """Sum along the first axis with each kernel, in scipy's order, and round as scipy stores it."""
+    """Sum along the first axis with each kernel, in scipy's order, and round as scipy does when it stores."""
     center = len(lines) // 2
     sums = [lines[center] * kernel[center] for kernel in kernels]
     pair, product = np.empty_like(sums[0]), np.empty_like(sums[0])
@@ -129,13 +131,13 @@ def _contract(
 
 
 def _wanted(states: _States, scale: Scale) -> list[tuple[int, ...]]:
-    """Which kernel along each axis so far: at most one derivative, or the same Gaussian throughout."""
+    """Combinations of kernels that are needed: at most one derivative, or the same Gaussian along all axes."""
     keys = [(*key, which) for key in states for which in (0, 1)]
     return [key for key in keys if (sum(key) <= 1 if scale.is_laplacian else len(set(key)) == 1)]
 
 
 def _combined(states: _States, scale: Scale) -> npt.NDArray[np.float64]:
-    """Put the terms together, each step rounded as scikit-image stores it."""
+    """Combine the terms to the response, rounded at each step as scikit-image stores it."""
     dtype = np.dtype(scale.space.dtype)
     ndim = scale.pair.shape[1]
     if scale.is_laplacian:

@@ -1,4 +1,4 @@
-"""Maxima of a tile's scale space: those that scikit-image finds in the whole volume's."""
+"""Maxima in a tile's scale space: those that scikit-image finds in the whole volume's."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Maxima", "extremes", "find_maxima"]
 
 Indices = npt.NDArray[np.intp]
 
-# Voxels compared together stay in the processor's cache.
+# Number of voxels that are compared together; they stay in the processor's cache.
 _STRETCH = 2**15
-# Candidates compared with all their neighbours together.
+# Number of candidates that are compared with all their neighbours together.
 _BATCH = 2**14
 
 
@@ -27,10 +27,11 @@ class Maxima(NamedTuple):
     Attributes
     ----------
     positions : ndarray of int, shape (n, ndim)
-        In the volume [voxel].
+        Positions in the volume [voxel].
     scales : ndarray of int, shape (n,)
+        Number of each maximum's scale.
     responses : ndarray of float, shape (n,)
-        Rounded to fourteen bits.
+        Responses, rounded to fourteen bits.
     """
 
     positions: npt.NDArray[np.intp]
@@ -39,24 +40,26 @@ class Maxima(NamedTuple):
 
 
 def find_maxima(tile_space: TileScaleSpace, threshold: float) -> Maxima:
-    """Find the voxels of a tile whose response exceeds the threshold and that of no neighbour exceeds theirs.
+    """Find the voxels of a tile whose response is above the threshold and not below that of any neighbour.
 
     Parameters
     ----------
     tile_space : TileScaleSpace
+        Responses of the tile.
     threshold : float
+        Limit that a response must exceed.
 
     Returns
     -------
     Maxima
-        Neighbours are those in space and scale, diagonal ones too. Of neighbours with exactly
-        the same response, each is a maximum.
+        The maxima. Neighbours are those in space and scale, also diagonal ones. If neighbours have
+        exactly the same response, each is a maximum.
 
     Notes
     -----
-    No more than three scales are kept. What single precision leaves open is settled with exact
-    responses, so that the result depends neither on the tile nor on the library that
-    multiplies matrices.
+    At most three scales are in memory. Decisions that single precision leaves open are made with
+    exact responses, so that the result depends neither on the tile nor on the library for matrix
+    products.
     """
     n_scales = len(tile_space.space)
     found = []
@@ -68,15 +71,15 @@ def find_maxima(tile_space: TileScaleSpace, threshold: float) -> Maxima:
 
 
 def extremes(tile_space: TileScaleSpace) -> tuple[float, float]:
-    """Smallest and largest response in a tile's write box, exactly; (inf, -inf) if there is none."""
+    """Return the exact smallest and largest response in a tile's write box; (inf, -inf) if there is none."""
     ends = [_extremes_at(tile_space, number) for number in range(len(tile_space.space))]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _maxima_at(tile_space: TileScaleSpace, window: list[ScaleResponse | None], number: int, threshold: float) -> Maxima:
-    """Maxima at one scale, the second of the window's."""
+    """Return the maxima at one scale, which is the second level in `window`."""
     settled = _settled(tile_space, window, number, threshold)
-    if settled is None:  # so much is open that whole scales are settled sooner
+    if settled is None:  # if too many decisions are open, computing whole scales is faster
         steps = zip((-1, 0, 1), window, strict=True)
         window = [None if each is None else tile_space.exact_at_scale(number + step) for step, each in steps]
         possible = _possible(window, np.dtype(tile_space.space.dtype).type(threshold))
@@ -86,7 +89,7 @@ def _maxima_at(tile_space: TileScaleSpace, window: list[ScaleResponse | None], n
 
 
 def _possible(window: list[ScaleResponse | None], floor: float) -> Indices:
-    """Where there may be a maximum, as indices into the flat response: the few left by cheap comparisons."""
+    """Indices, in the flat response, of voxels that may be maxima, after fast comparisons with their neighbours."""
     layer = _present(window[1])
     indices = _above_those_beside(layer, floor)
     values = layer.response.ravel()[indices].astype(np.float64)  # offsets may need more than single precision
@@ -102,10 +105,10 @@ def _possible(window: list[ScaleResponse | None], floor: float) -> Indices:
 
 
 def _above_those_beside(layer: ScaleResponse, floor: float) -> Indices:
-    """Voxels above the floor and not below their four neighbours in the plane."""
+    """Indices of voxels with a response above `floor` and not below that of their four neighbours in the plane."""
     shape, responses = layer.response.shape, layer.response.ravel()
     rows = shape[-1]
-    edge = sum(_strides(shape))  # the first voxel that has neighbours on all sides
+    edge = sum(_strides(shape))  # index of the first voxel with neighbours on all sides
     found = [np.empty(0, dtype=np.intp)]
     for first in range(edge, len(responses) - edge, _STRETCH):
         last = min(first + _STRETCH, len(responses) - edge)
@@ -124,7 +127,7 @@ def _above_those_beside(layer: ScaleResponse, floor: float) -> Indices:
 def _settled(
     tile_space: TileScaleSpace, window: list[ScaleResponse | None], number: int, threshold: float
 ) -> tuple[Indices, npt.NDArray[np.float64]] | None:
-    """Maxima and their responses; what is open is settled with exact ones. None where that would take too long."""
+    """Maxima and their responses; open decisions use exact responses. None if that would take too long."""
     layer = _present(window[1])
     if layer.error == 0:
         return None
@@ -156,7 +159,7 @@ def _settled(
 
 
 def _open_pairs(layer: ScaleResponse, other: ScaleResponse, possible: Indices) -> tuple[Indices, Indices]:
-    """Candidates, by their number, and the neighbours that may exceed them, by their index."""
+    """Pairs of a candidate (by number) and a neighbour (by index) that may have a larger response."""
     steps = _steps(layer.response.shape, itself=other is not layer)
     slack = layer.error + other.error + other.offset - layer.offset
     responses = other.response.ravel()
@@ -171,7 +174,7 @@ def _open_pairs(layer: ScaleResponse, other: ScaleResponse, possible: Indices) -
 
 
 def _steps(shape: tuple[int, ...], *, itself: bool = True) -> Indices:
-    """From an index into a flat array to its neighbours, the nearest first."""
+    """Steps from an index in a flat array to its neighbours, the nearest first."""
     moves = sorted(product((-1, 0, 1), repeat=len(shape)), key=lambda move: sum(map(abs, move)))
     return np.array([int(np.dot(move, _strides(shape))) for move in moves if itself or any(move)], dtype=np.intp)
 
@@ -200,7 +203,7 @@ def _extremes_at(tile_space: TileScaleSpace, number: int) -> tuple[float, float]
 
 
 def _rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Values to fourteen bits, four digits: as many as single precision tells of most without settling."""
+    """Round values to fourteen bits (four digits), which single precision can nearly always determine."""
     mantissas, exponents = np.frexp(values)
     rounded: npt.NDArray[np.float64] = np.ldexp(np.rint(np.ldexp(mantissas, 14)), exponents - 14)
     return rounded

@@ -1,4 +1,4 @@
-"""The responses of a tile at one scale: fast in single precision, with a bound on the error."""
+"""Responses of a tile at one scale, computed fast in single precision, with a known error bound."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Singles", "respond", "rounding_error"]
 
 Singles: TypeAlias = npt.NDArray[np.float32]
 
-# Planes worked on together stay in the processor's cache [voxel].
+# Number of voxels in the planes that are processed together; they stay in the processor's cache.
 _SLAB_VOXELS = 2**18
 
 
 def rounding_error(scale: Scale) -> float:
-    """Bound on the error of `respond` for an image of magnitude one.
+    """Return a bound on the error of `respond`, for an image of magnitude one.
 
-    Products with zeros outside the band are exact, so that only the kernel's own taps count.
-    The largest error seen, over noise, steps, binary images and nuclei, is 2.5 units.
+    Products with zeros outside the band are exact, so only the kernel's own taps count.
+    The largest error found, for noise, steps, binary images and nuclei, is 2.5 units.
     """
     return scale.gain * (4.0 + math.sqrt(2 * max(scale.radii) + 1)) * 2.0**-24
 
@@ -39,18 +39,20 @@ def respond(image: Singles, origin: tuple[int, ...], target: Box, shape: tuple[i
     Parameters
     ----------
     image : ndarray of float32, 2D or 3D
-        Voxels, at least the target grown by the scale's radii and clipped to the volume.
+        Voxels of at least the target, enlarged by the scale's radii and clipped to the volume.
     origin : tuple of int
-        Position of its first voxel in the volume.
+        Position of the image's first voxel in the volume.
     target : Box
-        Where the response is wanted; may reach beyond the volume, where it is that of the nearest voxel inside.
+        Box of the response. Beyond the volume the response is that of the nearest voxel inside.
     shape : tuple of int
         Shape of the volume.
     scale : Scale
+        Scale of the response.
 
     Returns
     -------
     ndarray of float32, shape of the target
+        The response.
     """
     axes = [
         _Axis(start, stop, first, length, radius)
@@ -68,12 +70,12 @@ def respond(image: Singles, origin: tuple[int, ...], target: Box, shape: tuple[i
     return _across_planes(both, axes[0], scale, target.shape)
 
 
-#: For each piece of the axis: the outputs, the inputs (both counted from the first), a matrix for each kernel.
+#: Pieces of an axis: the outputs, the inputs (both counted from the first), and a matrix for each kernel.
 _Bands: TypeAlias = list[tuple[slice, slice, list[Singles]]]
 
 
 class _Axis(NamedTuple):
-    """Along one axis: what is wanted, and what there is."""
+    """One axis of the passes: wanted range, and available range."""
 
     start: int
     stop: int
@@ -83,13 +85,13 @@ class _Axis(NamedTuple):
 
     @property
     def reach(self) -> slice:
-        """The part of the image that is needed."""
+        """Range of the image that is needed."""
         first, last = max(self.start - self.radius, 0), min(self.stop + self.radius, self.length)
         return slice(first - self.origin, last - self.origin)
 
     def bands(self, *kernels: npt.NDArray[np.float64]) -> _Bands:
-        """Cut the axis into pieces, and write the kernels as matrices for each."""
-        # The band is a parallelogram in its matrix: short pieces waste fewer products, long ones multiply faster.
+        """Cut the axis into pieces, and write the kernels as a matrix for each chunk."""
+        # The band is a parallelogram in its matrix: short pieces waste fewer products, long ones are multiplied faster.
         step = 16 * (2 + self.radius // 20)
         first = max(self.start - self.radius, 0)
         found = []
@@ -108,7 +110,7 @@ class _Axis(NamedTuple):
 
 
 def _in_planes(source: Singles, both: Singles, columns: _Bands, axis: _Axis, scale: Scale) -> None:
-    """Passes along x and y, some planes at a time."""
+    """Compute the passes along x and y, some planes at a time."""
     height, width = source.shape[1], both.shape[3]
     step = max(1, _SLAB_VOXELS // max(1, 2 * height * width))
     buffer = np.empty((min(step, len(source)), height, 2, width), dtype=np.float32)
@@ -129,14 +131,14 @@ def _in_planes(source: Singles, both: Singles, columns: _Bands, axis: _Axis, sca
 
 
 def _along_rows(source: Singles, both: Singles, columns: _Bands) -> None:
-    """The pass along x: the image goes into both results."""
+    """Compute the pass along x, which gives two results."""
     for outputs, inputs, matrices in columns:
         for matrix, result in zip(matrices, both, strict=True):
             np.matmul(source[..., inputs], matrix.T, out=result[..., outputs])
 
 
 def _across_planes(both: Singles, axis: _Axis, scale: Scale, shape: tuple[int, ...]) -> Singles:
-    """The last pass, along the first axis: both results go into one."""
+    """Compute the last pass, along the first axis, which combines both results."""
     first, second = scale.kernels[0]
     weights = (second, first) if scale.is_laplacian else (first, -second)
     response = np.empty((shape[0], math.prod(shape[1:])), dtype=np.float32)
@@ -147,7 +149,7 @@ def _across_planes(both: Singles, axis: _Axis, scale: Scale, shape: tuple[int, .
 
 
 def _alternating(first: Singles, second: Singles) -> Singles:
-    """One matrix for lines that take turns."""
+    """Combine two matrices to one, for lines that alternate."""
     return np.stack([first, second], axis=2).reshape(len(first), -1)
 
 

@@ -1,4 +1,4 @@
-"""Scale spaces: which scales a detector looks at, and the kernels that make each of them."""
+"""Scale spaces: the scales of a detector, and the kernels of each scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,12 @@ import scipy.ndimage as ndi
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["Kind", "Scale", "ScaleSpace", "Sigma", "folded", "halo_for"]
+__all__ = ["KINDS", "Kind", "Scale", "ScaleSpace", "Sigma", "folded", "halo_for"]
 
-#: Laplacian of Gaussian, difference of Gaussians, determinant of the Hessian.
+#: Kinds of scale spaces: Laplacian of Gaussian, difference of Gaussians, determinant of the Hessian.
 Kind: TypeAlias = Literal["log", "dog", "doh"]
-#: One standard deviation for all axes, or one for each [voxel].
+KINDS: tuple[Kind, ...] = ("log", "dog", "doh")
+#: Standard deviation: one for all axes, or one for each [voxel].
 Sigma: TypeAlias = float | Sequence[float]
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -34,26 +35,26 @@ def halo_for(
     log_scale: bool = False,
     ndim: int = 3,
 ) -> tuple[int, ...]:
-    """Tell how much context a detector needs around a tile to be exact.
+    """Return the halo that a detector needs to be exact.
 
     Parameters
     ----------
     detector : {"log", "dog"}
-        The determinant of the Hessian needs the whole image and has no halo.
+        Name of the detector. The determinant of the Hessian needs the whole image and has no halo.
     min_sigma, max_sigma, num_sigma, sigma_ratio, log_scale
-        As of `detect_blobs`.
+        As for `detect_blobs`.
     ndim : int
         Number of axes of the volume.
 
     Returns
     -------
     tuple of int
-        Per axis: the reach of the largest kernel, and a neighbour to compare with [voxel].
+        Halo per axis: the reach of the largest kernel, and one neighbour to compare with [voxel].
 
     Raises
     ------
     ParameterError
-        If a parameter does not fit.
+        If a parameter has a wrong value.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def halo_for(
     (21, 21, 21)
     """
     if detector not in ("log", "dog"):
-        raise ParameterError.of("detector", detector, "'log' or 'dog' have a halo")
+        raise ParameterError.of("detector", detector, "must be 'log' or 'dog', as others have no halo")
     return ScaleSpace.of(
         detector,
         np.dtype(np.float64),
@@ -76,21 +77,22 @@ def halo_for(
 
 @dataclass(frozen=True)
 class ScaleSpace:
-    """The scales that a detector looks at, as plain values that travel to workers.
+    """Scales of a detector, as plain values that are sent to workers.
 
     Attributes
     ----------
     kind : {"log", "dog", "doh"}
+        Kind of the scale space.
     sigmas : tuple of tuple of float
-        For each scale the standard deviation along each axis [voxel]. The difference of
-        Gaussians has one more than it has scales.
+        Standard deviation along each axis, for each scale [voxel]. The difference of
+        Gaussians has one more of them than scales.
     dtype : str
-        In which scikit-image computes for this volume: float32 for images of float16 and
-        float32, otherwise float64. Rounding decides ties, so it has to be the same here.
+        Data type in which scikit-image computes for this volume: float32 for float16 and
+        float32, otherwise float64. Rounding decides ties, so it must be the same here.
     is_isotropic : bool
         Whether one standard deviation was given for all axes.
     factor : float
-        What differences of Gaussians are multiplied by.
+        Factor of differences of Gaussians.
     """
 
     kind: Kind
@@ -112,12 +114,12 @@ class ScaleSpace:
         sigma_ratio: float,
         log_scale: bool,
     ) -> ScaleSpace:
-        """Build from the parameters of scikit-image's functions.
+        """Build a scale space from the parameters of scikit-image's functions.
 
         Raises
         ------
         ParameterError
-            If sigmas are not positive or reversed, or a number does not fit.
+            If sigmas are not positive or not in order, or a number is out of range.
         """
         dtype = np.dtype(np.float32 if image_dtype.char in "ef" else np.float64)
         sigma_dtype = np.dtype(np.float64) if kind == "doh" else dtype
@@ -130,7 +132,7 @@ class ScaleSpace:
             raise ParameterError.of("detector", kind, "is for images of two axes, and one sigma for both")
         if kind == "dog":
             if not sigma_ratio > 1 or math.isinf(sigma_ratio):
-                raise ParameterError.of("sigma_ratio", sigma_ratio, "a number of more than 1")
+                raise ParameterError.of("sigma_ratio", sigma_ratio, "must be a number larger than 1")
             n_scales = int(np.mean(np.log(high / low) / np.log(sigma_ratio) + 1))
             sigmas = np.array([low * (sigma_ratio**number) for number in range(n_scales + 1)])
             return cls(kind, _as_tuples(sigmas), dtype.name, isotropic, 1 / (sigma_ratio - 1))
@@ -138,7 +140,7 @@ class ScaleSpace:
             raise ParameterError.of("num_sigma", num_sigma, "at least 1")
         if log_scale:
             first, last = np.log10(low), np.log10(high)
-            if kind == "doh":  # scikit-image rounds this logarithm in another way, to other scales
+            if kind == "doh":  # scikit-image rounds this logarithm differently, which gives other scales
                 first, last = (np.full(2, math.log(each[0], 10)) for each in (low, high))  # noqa: FURB163
             sigmas = np.logspace(first, last, num_sigma)
         else:
@@ -150,12 +152,12 @@ class ScaleSpace:
 
     @property
     def scales(self) -> tuple[Scale, ...]:
-        """The scales with their kernels, made once in each process."""
+        """The scales with their kernels, computed once in each process."""
         return _scales(self)
 
     @property
     def halo(self) -> tuple[int, ...]:
-        """Reach of the largest kernel and one neighbour more, per axis [voxel]."""
+        """Reach of the largest kernel, and one neighbour, per axis [voxel]."""
         return tuple([max(radii) + 1 for radii in zip(*[scale.radii for scale in self.scales], strict=True)])
 
 
@@ -163,22 +165,23 @@ class ScaleSpace:
 def _scales(space: ScaleSpace) -> tuple[Scale, ...]:
     sigmas = np.array(space.sigmas, dtype=space.dtype)
     if space.kind == "log":
-        # The mean of sigma squared makes responses of all scales comparable.
+        # The factor sigma squared (mean over the axes) makes responses of all scales comparable.
         return tuple([Scale(np.stack([s, s]), space, float(-(np.mean(s) ** 2))) for s in sigmas])
     return tuple([Scale(np.stack(pair), space, space.factor) for pair in pairwise(sigmas)])
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """One image of a scale space, as a sum of products of one kernel per axis.
+    """One scale of a scale space: its response is a sum of products of one kernel per axis.
 
     Attributes
     ----------
     pair : ndarray, shape (2, ndim)
-        The two Gaussians whose difference it is; of a Laplacian, twice the same one.
+        The two Gaussians of a difference; for a Laplacian, the same one twice.
     space : ScaleSpace
+        Scale space that the scale belongs to.
     factor : float
-        What the sum is multiplied by.
+        Factor of the sum.
     """
 
     pair: npt.NDArray[Any]
@@ -187,22 +190,22 @@ class Scale:
 
     @property
     def sigma(self) -> tuple[float, ...]:
-        """Standard deviation per axis that blobs of this scale have [voxel]."""
+        """Standard deviation per axis of blobs at this scale [voxel]."""
         return tuple(self.pair[0].tolist())
 
     @property
     def is_laplacian(self) -> bool:
-        """Whether it is a sum of second derivatives, and not a difference."""
+        """Whether the response is a sum of second derivatives, and not a difference."""
         return self.space.kind == "log"
 
     @cached_property
     def radii(self) -> tuple[int, ...]:
-        """Reach of the kernels per axis [voxel]; scipy cuts them at four standard deviations."""
+        """Reach of the kernels per axis [voxel]; scipy cuts kernels at four standard deviations."""
         return tuple([_radius(each) for each in self.pair.max(axis=0)])
 
     @cached_property
     def kernels(self) -> tuple[tuple[Floats, Floats], ...]:
-        """For each axis, the Gaussian and its second derivative, or the two Gaussians, equally long."""
+        """For each axis, the Gaussian and its second derivative, or the two Gaussians, with the same length."""
         order = 2 if self.is_laplacian else 0
         return tuple(
             [
@@ -218,20 +221,20 @@ class Scale:
 
     @cached_property
     def constant(self) -> float:
-        """Response to an image of ones; not zero, because the kernels are cut."""
+        """Response to an image of ones; it is not zero, because the kernels are cut."""
         return self.factor * self._sum([[float(each.sum()) for each in pair] for pair in self.kernels], -1)
 
     def dense(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Response to a whole image of `space.dtype`, as scikit-image computes it."""
+        """Compute the response to a whole image of dtype `space.dtype`, as scikit-image does."""
         if self.is_laplacian:
-            response = -ndi.gaussian_laplace(image, self.pair[0]) * np.mean(self.pair[0]) ** 2
+            response: npt.NDArray[Any] = -ndi.gaussian_laplace(image, self.pair[0]) * np.mean(self.pair[0]) ** 2
         else:
             response = ndi.gaussian_filter(image, self.pair[0]) - ndi.gaussian_filter(image, self.pair[1])
             response *= self.factor
-        return cast("npt.NDArray[Any]", response)
+        return response
 
     def _sum(self, sums: list[list[float]], sign: int) -> float:
-        """Put the kernels' sums together as their responses are."""
+        """Combine sums of the kernels in the same way as responses."""
         if self.is_laplacian:
             terms = range(len(sums))
             return sum(math.prod(pair[axis == term] for axis, pair in enumerate(sums)) for term in terms)
@@ -239,7 +242,7 @@ class Scale:
 
 
 def folded(positions: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
-    """Positions outside an axis mirrored into it, as scipy's mode ``reflect``: d c b a | a b c d | d c b a."""
+    """Mirror positions outside an axis into it, as scipy's mode ``reflect``: d c b a | a b c d | d c b a."""
     inside = positions % (2 * length)
     return np.where(inside < length, inside, 2 * length - 1 - inside)
 
@@ -260,12 +263,12 @@ def _as_tuples(sigmas: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
     return tuple([tuple(row) for row in sigmas.tolist()])
 
 
-def _radius(sigma: Any) -> int:
+def _radius(sigma: float) -> int:
     return int(4.0 * float(sigma) + 0.5)
 
 
-def _kernel(sigma: Any, order: int, radius: int) -> Floats:
-    """The kernel that scipy uses, by its effect on a single one: never a copy of its formula."""
+def _kernel(sigma: float, order: int, radius: int) -> Floats:
+    """Return scipy's kernel, found by filtering an impulse, so that it cannot differ from scipy's formula."""
     own = _radius(sigma)
     impulse = np.zeros(4 * own + 1)
     impulse[2 * own] = 1.0

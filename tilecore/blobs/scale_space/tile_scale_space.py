@@ -1,4 +1,4 @@
-"""A tile's scale space: its responses scale by scale, fast with a bound on the error, or exact."""
+"""Scale space of a tile: responses scale by scale, either fast with a known error bound, or exact."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tilecore.geometry.tiles import Tile
 
 __all__ = ["HessianTileScaleSpace", "ScaleResponse", "TileScaleSpace", "voxel_range"]
 
-# Planes converted to single precision together [voxel].
+# Number of voxels that are converted to single precision together.
 _SLAB_VOXELS = 2**18
 
 
 class ScaleResponse(NamedTuple):
-    """Responses at one scale, in units of the tile.
+    """Responses at one scale, in units of the tile's range.
 
     Attributes
     ----------
     response : ndarray, shape of the tile's write box and a voxel more on each side
-        -inf outside the volume, and where a voxel in the kernels' reach is not finite.
+        Responses; -inf outside the volume, and where a voxel in the kernels' reach is not finite.
     error : float
-        How far they may be from scikit-image's.
+        Largest difference from scikit-image's responses.
     offset : float
-        What has to be added to compare with other scales.
+        Number to add before comparing with other scales.
     """
 
     response: npt.NDArray[Any]
@@ -39,23 +39,25 @@ class ScaleResponse(NamedTuple):
 
 
 class TileScaleSpace:
-    """The scales of a tile.
+    """Responses of a tile at all scales.
 
     Parameters
     ----------
     block : ndarray
-        Raw voxels of the tile's read box.
+        Voxels of the tile's read box, as read.
     tile : Tile
+        The tile.
     shape : tuple of int
         Shape of the volume.
     space : ScaleSpace
+        The scales.
 
     Attributes
     ----------
     target : Box
-        The write box and a voxel more on each side, also beyond the volume.
+        The write box enlarged by one voxel on each side, also beyond the volume.
     unit, middle : float
-        Voxels are brought to -1 .. 1: ``voxel = middle + unit * single``.
+        Numbers that scale voxels to -1 .. 1: ``voxel = middle + unit * single``.
     is_empty : bool
         Whether no voxel is finite.
     """
@@ -74,17 +76,17 @@ class TileScaleSpace:
         self._largest = max(abs(low), abs(high)) / self.unit
 
     def at_scale(self, number: int) -> ScaleResponse:
-        """Compute a scale in single precision."""
+        """Compute the responses at a scale in single precision."""
         scale = self.space.scales[number]
         response = respond(self._singles, self._origin, self.target, self._shape, scale)
-        # scipy rounds too: with one tap after the other, or when it stores an image of single precision.
+        # scipy's own rounding: after each tap, or when it stores an image in single precision.
         taps = 8.0 if self.space.dtype == "float32" else 4.0 + 2 * max(scale.radii)
         own_error = taps * scale.gain * self._largest * np.finfo(self.space.dtype).eps
         self._blank(response, scale.radii)
         return ScaleResponse(response, rounding_error(scale) + own_error, scale.constant * self.middle / self.unit)
 
     def exact_at_scale(self, number: int) -> ScaleResponse:
-        """Compute a scale as scikit-image does, in units of its own; the last three are kept."""
+        """Compute the responses at a scale as scikit-image does, in its units; the last three scales are kept."""
         if number not in self._exact_responses:
             scale = self.space.scales[number]
             response = np.full(self.target.shape, -np.inf, dtype=self.space.dtype)
@@ -95,19 +97,19 @@ class TileScaleSpace:
         return self._exact_responses[number]
 
     def positions(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Positions in the volume, shape (n, ndim), of indices into a flat response."""
+        """Convert indices of a flat response to positions in the volume, shape (n, ndim)."""
         return np.stack(np.unravel_index(indices, self.target.shape), axis=1) + self.target.start
 
     @cached_property
     def exact(self) -> ExactResponses:
-        """Responses of single voxels."""
+        """Exact responses of the block."""
         return ExactResponses(self._block, self._origin, self._shape)
 
     @cached_property
     def _singles(self) -> Singles:
-        """The block in single precision, from -1 to 1, with nothing where a voxel is not finite."""
+        """The block in single precision, scaled to -1 .. 1, with zeros where a voxel is not finite."""
         singles = np.empty(self._block.shape, dtype=np.float32)
-        if self._block.dtype in (np.uint8, np.uint16):  # single precision holds them, and the middle, exactly
+        if self._block.dtype in (np.uint8, np.uint16):  # single precision holds these values, and their middle, exactly
             half = (float(self.high) - float(self.low)) / 2 or 1.0
             np.subtract(self._block, np.float32((float(self.low) + float(self.high)) / 2), out=singles)
             singles *= np.float32(1 / half)
@@ -130,16 +132,16 @@ class TileScaleSpace:
 
     @cached_property
     def _core(self) -> tuple[slice, ...]:
-        """The part of the target that lies in the volume."""
+        """Index of the target's part inside the volume, within the target."""
         return self.target.clipped(self._shape).relative_to(self.target.start).slices
 
     @cached_property
     def _inner(self) -> tuple[slice, ...]:
-        """The same in the block."""
+        """Index of the target's part inside the volume, within the block."""
         return self.target.clipped(self._shape).relative_to(self._origin).slices
 
     def _blank(self, response: npt.NDArray[Any], reach: tuple[int, ...]) -> None:
-        """Let no voxel outside the volume, nor one that what is not finite has reached, be a rival."""
+        """Set responses to -inf outside the volume, and where a voxel in reach is not finite."""
         for axis, inside in enumerate(self._core):
             across = (slice(None),) * axis
             response[(*across, slice(None, inside.start))] = -np.inf
@@ -149,14 +151,14 @@ class TileScaleSpace:
 
 
 class HessianTileScaleSpace(TileScaleSpace):
-    """The scales of the determinant of the Hessian, exact at once.
+    """Responses of the determinant of the Hessian at all scales, which are always exact.
 
-    Its sums run from the image's first pixel, and so does their rounding: the block has to be
-    the whole image.
+    Its sums begin at the image's first pixel, and so do their rounding errors. So the block must
+    be the whole image.
     """
 
     def at_scale(self, number: int) -> ScaleResponse:
-        """Compute a scale as scikit-image does."""
+        """Compute the responses at a scale as scikit-image does."""
         from skimage.feature import hessian_matrix_det  # loads much that the other detectors do without
 
         image = as_image(self._block, self.space.dtype)
@@ -172,7 +174,7 @@ class HessianTileScaleSpace(TileScaleSpace):
 
 
 def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
-    """Smallest and largest finite voxel; (1, 0) if there is none."""
+    """Return the smallest and the largest finite voxel; (1, 0) if there is none."""
     low, high = (block.min(), block.max()) if block.size else (1, 0)
     if block.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
         finite = block[np.isfinite(block)]
@@ -180,8 +182,8 @@ def voxel_range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
     return low, high
 
 
-def _dilated(mask: Any, radii: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """What lies within the radii of a set voxel, along each axis."""
+def _dilated(mask: npt.NDArray[Any], radii: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Voxels within the radii of a set voxel, along each axis."""
     grown = mask.astype(np.uint8)
     for axis, radius in enumerate(radii):
         grown = ndi.maximum_filter1d(grown, 2 * radius + 1, axis=axis, mode="constant")

@@ -1,1 +1,1 @@
-"""What tells one run from another: its function, arguments and sources."""
+"""Identity of runs: which function, arguments and sources tell one run from another."""

@@ -1,6 +1,6 @@
-"""What code does and what it reaches for, read from its instructions.
+"""Instructions of Python code: what the code does, and which names it looks up.
 
-Comments, docstrings and line numbers are no instructions.
+Comments, docstrings and line numbers are not part of the instructions.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from tilecore.arrays.content import digest_of_bytes
 
 __all__ = ["code_digest", "global_names", "imported_modules"]
 
-# What the body of a class or a module notes of itself, beside what it does.
+# Attributes that the body of a class or module stores about itself; they do not change what it does.
 _NOTES = [["str", repr(name)] for name in ("__doc__", "__firstlineno__", "__static_attributes__")]
 _LOADS_GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _LOADS_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 def code_digest(code: types.CodeType) -> str:
-    """Digest of what code does."""
+    """Digest of what a piece of code does."""
     return digest_of_bytes(json.dumps(_instructions(code)).encode())
 
 
 def _instructions(code: types.CodeType) -> list[Any]:
-    """What code does, without where it stands; a docstring is no instruction."""
+    """Instructions of code as JSON values, without line numbers and docstrings."""
     signature = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
     steps = [[each.opname, _operand(each.argval)] for each in dis.get_instructions(code)]
     for place in [number for number, (name, operand) in enumerate(steps) if name == "STORE_NAME" and operand in _NOTES]:
@@ -37,7 +37,7 @@ def _instructions(code: types.CodeType) -> list[Any]:
     return [signature, protected, list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]), steps]
 
 
-def _operand(value: Any) -> Any:
+def _operand(value: object) -> list[Any]:
     if isinstance(value, types.CodeType):
         return _instructions(value)
     if isinstance(value, (tuple, frozenset)):
@@ -47,7 +47,7 @@ def _operand(value: Any) -> Any:
 
 
 def global_names(code: types.CodeType) -> Iterator[tuple[str, ...]]:
-    """Each name that code looks up outside of itself, with the attributes that it takes of it at once."""
+    """Names that code looks up outside of itself, each with the attributes that it takes of it directly."""
     chain: list[str] = []
     for instruction in dis.get_instructions(code):
         if instruction.opname == "EXTENDED_ARG":
@@ -66,7 +66,7 @@ def global_names(code: types.CodeType) -> Iterator[tuple[str, ...]]:
 def _resolved(name: str, package: str) -> str:
     try:
         return importlib.util.resolve_name(name, package)
-    except ImportError:  # it leads out of the package: the import fails, too
+    except ImportError:  # the import leads out of the package, so it fails when it runs, too
         return name
 
 
@@ -80,7 +80,7 @@ def imported_modules(code: types.CodeType, package: str) -> Iterator[str]:
             name = str(instruction.argval)
             name = _resolved("." * level + name, package) if level else name
             yield name
-        elif instruction.opname == "IMPORT_FROM":  # perhaps a module in a package
+        elif instruction.opname == "IMPORT_FROM":  # possibly a module in a package
             yield f"{name}.{instruction.argval}"
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

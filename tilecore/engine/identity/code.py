@@ -1,8 +1,8 @@
-"""What code decides, as JSON values: what it does, and all of its user's own that it reaches.
+"""Descriptions of code as JSON values: what it does, and all of the user's own code that it reaches.
 
-Code is described by its instructions, so that comments, docstrings and lines do not matter.
-Of packages that are installed the version stands for all their code; modules of the
-user's own, those of editable installs too, are followed as far as the code reaches.
+Code is described by its instructions, so that comments, docstrings and line numbers do not matter.
+For installed packages, the version stands for all of their code. Modules of the user's own, also
+those of editable installs, are followed as far as the code reaches.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+from tilecore.array_types import Json
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.engine.identity.bytecode import code_digest, global_names, imported_modules
 from tilecore.engine.identity.describer import Describer
@@ -34,7 +35,7 @@ __all__ = [
     "describe_module",
 ]
 
-# Attributes of a class that say nothing of what it does.
+# Attributes of a class that do not change what it does.
 _BOOKKEEPING = frozenset(
     {
         "__abstractmethods__",
@@ -62,8 +63,10 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wr
 _MISSING = object()
 
 
-def describe_compiled(describe: Describer, value: Any) -> dict[str, Any]:
-    """A function of a compiled module, or a method of an object."""
+def describe_compiled(
+    describe: Describer, value: types.BuiltinFunctionType | types.MethodDescriptorType | types.ClassMethodDescriptorType
+) -> dict[str, Any]:
+    """Describe a function of a compiled module, or a method of an object."""
     owner = getattr(value, "__self__", None)
     name = getattr(value, "__qualname__", value.__name__)
     if owner is not None and not isinstance(owner, (types.ModuleType, type)):
@@ -72,7 +75,7 @@ def describe_compiled(describe: Describer, value: Any) -> dict[str, Any]:
 
 
 def by_name(describe: Describer, module: str, name: str) -> dict[str, Any]:
-    """What is compiled, by its name and the version, or the content, of the module that has it."""
+    """Describe a compiled object by its name and the version, or the content, of its module."""
     described: dict[str, Any] = {"object": f"{module}.{name}"}
     found = sys.modules.get(module)
     if found is None or is_installed_module(module):
@@ -82,7 +85,7 @@ def by_name(describe: Describer, module: str, name: str) -> dict[str, Any]:
 
 
 def describe_function(describe: Describer, value: types.FunctionType) -> dict[str, Any]:
-    """A function by what it does and reaches, or by the version of its package."""
+    """Describe a function by what it does and reaches, or by the version of its package."""
     name = f"{value.__module__}.{value.__qualname__}"
     if is_installed_object(value):
         return {"function": name, "version": release_of(value.__module__)}
@@ -99,7 +102,7 @@ def _function_part(describe: Describer, value: types.FunctionType) -> dict[str, 
         part["defaults"] = describe(value.__defaults__)
     if value.__kwdefaults__:
         part["keyword_defaults"] = describe(value.__kwdefaults__)
-    if value.__dict__:  # what a decorator has noted, the function that it wraps among it
+    if value.__dict__:  # attributes set by a decorator, such as the function that it wraps
         part["attributes"] = describe(dict(value.__dict__))
     if not _is_code_of_package(value) and (reached := _reached(describe, value.__code__, value.__globals__)):
         part["globals"] = reached
@@ -107,12 +110,12 @@ def _function_part(describe: Describer, value: types.FunctionType) -> dict[str, 
 
 
 def _is_code_of_package(function: types.FunctionType) -> bool:
-    """Whether a function is one that a package has made: its code is the package's, what it holds is not."""
+    """Whether a package has made this function: then its code belongs to the package, but its data do not."""
     path, module = function.__code__.co_filename, str(function.__module__)
     return is_installed_module(module) if path.startswith("<") else is_installed_file(path) or is_of_tilecore(module)
 
 
-def _cell(describe: Describer, cell: types.CellType) -> Any:
+def _cell(describe: Describer, cell: types.CellType) -> Json:
     try:
         return describe(cell.cell_contents)
     except ValueError:
@@ -120,7 +123,7 @@ def _cell(describe: Describer, cell: types.CellType) -> Any:
 
 
 def describe_class(describe: Describer, value: type) -> dict[str, Any]:
-    """A class by all that it defines, or by the version of its package."""
+    """Describe a class by all that it defines, or by the version of its package."""
     name = f"{value.__module__}.{value.__qualname__}"
     if is_installed_object(value):
         return {"class": name, "version": release_of(value.__module__)}
@@ -138,7 +141,7 @@ def _class_part(describe: Describer, value: type) -> dict[str, Any]:
 
 
 def describe_module(describe: Describer, value: types.ModuleType) -> dict[str, Any]:
-    """A module as a whole, where it cannot be told what of it is used."""
+    """Describe a whole module, if it is not known which parts of it are used."""
     path = _file(value)
     if is_installed_module(value.__name__):
         return {"module": value.__name__, "version": release_of(value.__name__)}
@@ -150,12 +153,12 @@ def describe_module(describe: Describer, value: types.ModuleType) -> dict[str, A
     )
 
 
-def _compiled_module(describe: Describer, name: str, found: Any, path: str) -> dict[str, Any]:
+def _compiled_module(describe: Describer, name: str, found: object, path: str) -> dict[str, Any]:
     return describe.named("module", name, found, lambda: {"digest": digest_of_bytes(Path(path).read_bytes())})
 
 
 def _reached(describe: Describer, code: types.CodeType, names: dict[str, Any]) -> dict[str, Any]:
-    """Describe what code finds under the names that are not its own, modules that it imports among them."""
+    """Describe the objects that code finds under global names, and the modules that it imports."""
     reached: dict[str, Any] = {}
     for first, *rest in sorted(set(global_names(code))):
         if first not in names and hasattr(builtins, first):
@@ -171,22 +174,22 @@ def _reached(describe: Describer, code: types.CodeType, names: dict[str, Any]) -
     return reached
 
 
-def _is_namespace(value: Any) -> bool:
-    """Whether only what is taken of an object counts: of a module of the user's own, or of a script's options."""
+def _is_namespace(value: object) -> bool:
+    """Whether only the attributes taken of an object count: for modules of the user's own, and a script's options."""
     if isinstance(value, types.ModuleType):
         return not is_installed_module(value.__name__)
     return type(value) in (argparse.Namespace, types.SimpleNamespace)
 
 
-def _imported(describe: Describer, name: str) -> Any:
-    """A module of the user's own by the code it is made of, whether it is loaded already or not; None of others."""
+def _imported(describe: Describer, name: str) -> dict[str, str] | None:
+    """Describe an imported module of the user's own by its code, loaded or not; None for other modules."""
     try:
-        # Of the package alone first: to look for what is in it imports it.
+        # The package is looked up first, because looking for a module inside it imports it.
         package = importlib.util.find_spec(name.partition(".")[0])
         if package is None or is_of_tilecore(name) or (package.origin and is_installed_file(package.origin)):
             return None
         spec = importlib.util.find_spec(name)
-    except Exception:  # no module: the attribute of one, perhaps; or one that cannot be imported
+    except Exception:  # not a module but an attribute of one, or a module that cannot be imported
         return None
     if spec is None or spec.origin is None or is_installed_file(spec.origin):
         return None

@@ -1,4 +1,4 @@
-"""How two fingerprints differ, in words; and what neither of them can know."""
+"""Comparison of fingerprints: how two of them differ, in words, and what they cannot know."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tilecore.array_types import Json
 from tilecore.engine.identity.describer import UNKNOWN
 
 __all__ = ["are_same", "differences", "what_is_unknown"]
 
-# What no JSON value of a fingerprint is.
+# Text that no JSON value of a fingerprint equals.
 _MISSING = "\0missing"
 
 
 def what_is_unknown(fingerprint: dict[str, Any]) -> str:
-    """What of a run cannot be known, and what to do about it; nothing if all is known."""
+    """Describe what of a run cannot be known, and the remedy; empty text if all is known."""
     unknown = " and ".join(_unknown_parts(fingerprint))
     return unknown and (
-        f"nobody can tell whether {unknown} is the same in another run; "
-        "vouch for it by identity='...', a name of your own such as 'model-v3', from the first run on"
+        f"it is not known whether {unknown} is the same in another run; "
+        "name it yourself with identity='...', such as 'model-v3', from the first run on"
     )
 
 
-def are_same(before: Any, now: Any) -> bool:
-    """Whether two JSON values are the same text: 1, 1.0 and true are not."""
+def are_same(before: Json, now: Json) -> bool:
+    """Whether two JSON values are equal as text; 1, 1.0 and true are different."""
     return json.dumps(before, sort_keys=True) == json.dumps(now, sort_keys=True)
 
 
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """Where two JSON values differ, each place by its name."""
+def differences(before: Json, now: Json, name: str = "") -> list[str]:
+    """List the places where two JSON values differ, each by its name."""
     if are_same(before, now):
         return []
     if isinstance(before, dict) and isinstance(now, dict):
@@ -50,15 +51,15 @@ def _is_nested(values: list[Any]) -> bool:
     return any(isinstance(each, (dict, list)) for each in values)
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     if value == _MISSING:
         return "missing"
     text = json.dumps(value)
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _unknown_parts(described: Any, name: str = "") -> Iterator[str]:
-    """Yield where a fingerprint says that something cannot be known, and what it is."""
+def _unknown_parts(described: Json, name: str = "") -> Iterator[str]:
+    """Yield each part of a fingerprint that cannot be known, with its name."""
     if isinstance(described, dict):
         if UNKNOWN in described:
             yield f"{name}, {described[UNKNOWN]},"

@@ -1,4 +1,4 @@
-"""Describes values for `fingerprint`: those of the user's own once each, under their names."""
+"""Description of values for `fingerprint`: functions, classes and modules of the user once each, by name."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tilecore.array_types import Json
+
 __all__ = ["UNKNOWN", "Describe", "Describer", "unknown"]
 
-#: Describes a value of one kind; its parts by the describer.
-Describe: TypeAlias = Callable[["Describer", Any], Any]
+#: Type of a function that describes a value of one kind; the describer describes its parts.
+Describe: TypeAlias = Callable[["Describer", Any], Json]
 
-#: The key of what stands for a value of which nobody can tell whether it is the same in another run.
+#: Key of the JSON value that stands for a value which may differ in another run without notice.
 UNKNOWN = "cannot be known"
 
-# They are described once, under their names, or by their names alone.
+# Kinds of values that are described once, under their names, or by their names alone.
 _NAMED = (types.FunctionType, type, types.ModuleType)
 
 
-def unknown(value: Any) -> dict[str, str]:
-    """Stand for a value of which nobody can tell whether it is the same in another run."""
+def unknown(value: object) -> dict[str, str]:
+    """Describe a value of which it is not known whether it is the same in another run."""
     return {UNKNOWN: f"an object of type {type(value).__module__}.{type(value).__qualname__}"}
 
 
 class Describer:
-    """Turns values into JSON values, which are equal where the values decide the same.
+    """Converts values to JSON values that are equal if the values have the same effect.
 
     Parameters
     ----------
     kind_of : callable
-        Gives what describes a value, by its kind.
+        Function that returns, for a value, the function that describes its kind.
 
     Attributes
     ----------
     parts : dict
-        Functions, classes and modules of the user's own, by name; elsewhere only their names
-        stand. Complete after `finish`.
+        Descriptions of the user's own functions, classes and modules, by name; elsewhere only their names
+        appear. Complete after `finish`.
     """
 
     def __init__(self, kind_of: Callable[[Any], Describe]) -> None:
@@ -45,18 +47,19 @@ class Describer:
         self.parts: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._numbers: dict[int, int] = {}
-        self._alive: list[Any] = []  # while they are, no other object has their id
+        self._alive: list[Any] = []  # while they exist, no other object has their id
         self._waiting: deque[tuple[str, Any, Callable[[], Any]]] = deque()
 
-    def __call__(self, value: Any) -> Any:
-        """Describe a value by its content; one that was met before by its number."""
+    def __call__(self, value: Any) -> Json:
+        """Describe a value by its content; a value that was described before, by its number."""
         kind = type(value)
+        plain: Json = value
         if value is None or kind in (bool, str):
-            return value
+            return plain
         if kind is int:
-            return value if value.bit_length() < 64 else {"int": hex(value)}
+            return plain if value.bit_length() < 64 else {"int": hex(value)}
         if kind is float:
-            return value if math.isfinite(value) else {"float": repr(value)}
+            return plain if math.isfinite(value) else {"float": repr(value)}
         if not issubclass(kind, _NAMED):
             if id(value) in self._numbers:
                 return {"as": self._numbers[id(value)]}
@@ -64,11 +67,11 @@ class Describer:
             self._alive.append(value)
         try:
             return self._kind_of(value)(self, value)
-        except Exception:  # what its own code raises when it is looked at, or too deep a nesting
+        except Exception:  # an error in the value's own code, or nesting that is too deep
             return unknown(value)
 
-    def named(self, kind: str, name: str, value: Any, describe: Callable[[], Any]) -> dict[str, str]:
-        """Describe something of the user's own under a name, the first time it is met; when all else is done."""
+    def named(self, kind: str, name: str, value: object, describe: Callable[[], Any]) -> dict[str, str]:
+        """Describe a function, class or module of the user under a name, once; `finish` does the work."""
         known = self._names.get(id(value))
         if known is None:
             known, number = name, 2
@@ -81,7 +84,7 @@ class Describer:
         return {kind: known}
 
     def finish(self) -> dict[str, Any]:
-        """Describe what waits for it, and what that reaches; return the parts."""
+        """Describe everything that waits, and all that it reaches; return the parts."""
         while self._waiting:
             name, value, describe = self._waiting.popleft()
             try:

@@ -1,10 +1,11 @@
-"""What makes a run the same run: its function, arguments, sources and geometry, as plain values."""
+"""Fingerprints of runs: function, arguments, sources and geometry as JSON values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.kinds import access_of
 from tilecore.engine.identity.describer import UNKNOWN, Describer, unknown
 from tilecore.engine.identity.installed import is_installed_module
@@ -19,22 +20,25 @@ __all__ = ["fingerprint"]
 def fingerprint(
     job: TileJob, inputs: Inputs, grid: TileGrid, identity: str | None = None, dtypes: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """Describe what a job computes, tile shape and workers aside.
+    """Describe what a job computes, without tile shape and workers.
 
     Parameters
     ----------
     job : TileJob
+        Function and arguments.
     inputs : Inputs
+        Sources.
     grid : TileGrid
+        Tiles, of which shape and halo are used.
     identity : str, optional
-        Stands for the function, and for all that cannot be known of arguments and sources.
+        Name that stands for the function, and for all parts of arguments and sources that cannot be known.
     dtypes : sequence of dtype, or None each
-        Of the outputs, as far as they were asked for.
+        Data types of the outputs, None for those that the caller did not set.
 
     Returns
     -------
     dict
-        Of JSON values; two runs with the same one may share a journal.
+        JSON values; two runs with equal fingerprints may share a journal.
     """
     describe = new_describer()
     described = {
@@ -53,17 +57,17 @@ def fingerprint(
     return described if identity is None else _vouched(described, identity)
 
 
-def _source(source: Any, describe: Describer) -> dict[str, Any]:
+def _source(source: ReadableArray, describe: Describer) -> dict[str, Any]:
     described: dict[str, Any] = {"shape": list(source.shape), "dtype": str(source.dtype)}
     if (content := access_of(source).content()) is not None:
         return described | content
-    # What a package's array computes its voxels from is the package's secret.
+    # An array class of a package may compute voxels from data that cannot be seen from outside.
     of_package = is_installed_module(type(source).__module__) and not type(source).__module__.startswith("tilecore")
     return described | {"object": unknown(source) if of_package else describe(source)}
 
 
 def _vouched(described: Any, identity: str) -> Any:
-    """The same, with the caller's word in place of what cannot be known."""
+    """Put the caller's `identity` in place of all parts that cannot be known."""
     if isinstance(described, dict):
         if UNKNOWN in described:
             return {"identity": identity}

@@ -1,4 +1,4 @@
-"""Whose code is it: the user's own, or that of a package, for which its version stands."""
+"""Ownership of code: the user's own, or an installed package's, which is described by its version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def release_of(module: str) -> str:
-    """The version of the package that a module belongs to; that of Python for its own."""
+    """Version of the package that a module belongs to; that of Python for its own modules."""
     package = module.partition(".")[0]
     found = getattr(sys.modules.get(package), "__version__", None)
     if isinstance(found, str):
@@ -40,17 +40,17 @@ def _installed_folders() -> tuple[str, ...]:
 
 
 def is_installed_file(path: str) -> bool:
-    """Whether a file is Python's or an installed package's."""
+    """Whether a file belongs to Python or to an installed package."""
     return path in ("built-in", "frozen") or os.path.realpath(path).startswith(_installed_folders())
 
 
 def is_of_tilecore(module: str) -> bool:
-    """Whether a module is one of tilecore's, wherever that is installed."""
+    """Whether a module belongs to tilecore, wherever that is installed."""
     return module.partition(".")[0] == "tilecore"
 
 
 def is_installed_module(name: str) -> bool:
-    """Whether a module is not the user's own: Python's, an installed package's, or tilecore's."""
+    """Whether a module belongs to Python, an installed package or tilecore, and not to the user."""
     package = name.partition(".")[0]
     if package == "__main__" or is_of_tilecore(name):
         return package != "__main__"
@@ -59,10 +59,10 @@ def is_installed_module(name: str) -> bool:
     return package in sys.stdlib_module_names if path is None else is_installed_file(path)
 
 
-def is_installed_object(value: Any) -> bool:
-    """Whether a function or class is one that an installed module has under its name, as pickle looks it up.
+def is_installed_object(value: object) -> bool:
+    """Whether an installed module has this function or class under its name, as pickle looks it up.
 
-    A function that a package has made, such as a wrapper, may hold code of the user's own.
+    A function that a package has made, such as a wrapper, may contain code of the user.
     """
     module, name = str(getattr(value, "__module__", None)), str(getattr(value, "__qualname__", ""))
     if not is_installed_module(module):
@@ -73,8 +73,8 @@ def is_installed_object(value: Any) -> bool:
     return found is value
 
 
-def name_in_module(value: Any) -> str | None:
-    """The name under which an installed module has an object of one of its classes; None if it has it not."""
+def name_in_module(value: object) -> str | None:
+    """Name under which an installed module holds an object of one of its classes; None if it does not."""
     module = type(value).__module__
     if not is_installed_module(module) or module == "builtins":
         return None

@@ -1,4 +1,4 @@
-"""What tells a value from another by its content, as JSON values."""
+"""Descriptions of values by their content, as JSON values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
@@ -27,7 +28,7 @@ __all__ = ["new_describer"]
 
 
 def new_describer() -> Describer:
-    """A describer that has described nothing yet."""
+    """Return a describer that has not described anything yet."""
     return Describer(_kind_of)
 
 
@@ -42,19 +43,19 @@ def _tuple(describe: Describer, value: tuple[Any, ...]) -> dict[str, Any]:
     return {"tuple": [describe(each) for each in value]}
 
 
-def _set(describe: Describer, value: Any) -> dict[str, Any]:
+def _set(describe: Describer, value: set[Any] | frozenset[Any]) -> dict[str, Any]:
     return {"set": sorted([describe(each) for each in value], key=_text)}
 
 
 def _mapping(describe: Describer, value: Mapping[Any, Any]) -> dict[str, Any]:
-    """By name where that can be done, and in which order the names come."""
+    """Describe a mapping by its names, and their order, if all of them are text."""
     if not all(type(name) is str for name in value):
         return {"items": [[describe(name), describe(each)] for name, each in value.items()]}
     described = {"dict": {name: describe(each) for name, each in value.items()}}
     return described if list(value) == sorted(value) else described | {"order": list(value)}
 
 
-def _number(_: Describer, value: Any) -> dict[str, Any]:
+def _number(_: Describer, value: object) -> dict[str, Any]:
     return {type(value).__name__: repr(value)}
 
 
@@ -62,11 +63,11 @@ def _void(_: Describer, value: np.void) -> dict[str, Any]:
     return {"void": str(value.dtype), "digest": digest_of_bytes(value.tobytes())}
 
 
-def _slice(describe: Describer, value: Any) -> dict[str, Any]:
+def _slice(describe: Describer, value: slice | range) -> dict[str, Any]:
     return {type(value).__name__: [describe(each) for each in (value.start, value.stop, value.step)]}
 
 
-def _bytes(_: Describer, value: Any) -> dict[str, Any]:
+def _bytes(_: Describer, value: bytes | bytearray) -> dict[str, Any]:
     return {"bytes": len(value), "digest": digest_of_bytes(value)}
 
 
@@ -93,7 +94,7 @@ def _property(describe: Describer, value: property) -> dict[str, Any]:
     return {"property": [describe(each) for each in (value.fget, value.fset, value.fdel)]}
 
 
-def _static(describe: Describer, value: Any) -> dict[str, Any]:
+def _static(describe: Describer, value: staticmethod[..., Any] | classmethod[Any, ..., Any]) -> dict[str, Any]:
     return {type(value).__name__: describe(value.__func__)}
 
 
@@ -109,10 +110,10 @@ def _ufunc(describe: Describer, value: np.ufunc) -> dict[str, Any]:
 
 
 def _path(_: Describer, value: PurePath) -> dict[str, Any]:
-    return {"path": os.fspath(value)}  # a pickle of it tells of what parts it was put together
+    return {"path": os.fspath(value)}  # a pickle would depend on the parts that the path was built from
 
 
-def _cached(describe: Describer, value: Any) -> dict[str, Any]:
+def _cached(describe: Describer, value: functools._lru_cache_wrapper[Any]) -> dict[str, Any]:
     return {"cached": describe(value.__wrapped__)}
 
 
@@ -120,8 +121,8 @@ def _enumerated(describe: Describer, value: enum.Enum) -> dict[str, Any]:
     return {"class": describe(type(value)), "member": value.name}
 
 
-def _object(describe: Describer, value: Any) -> Any:
-    """An object by what a pickle of it would be made of; its bytes would tell equal objects apart."""
+def _object(describe: Describer, value: Any) -> Json:
+    """Describe an object by the parts that pickle would store; the pickle's bytes would tell equal objects apart."""
     if isinstance(value, (SharedArray, HoldsSharedArray)):
         return describe(as_array(value))
     access = access_of(value)
@@ -136,7 +137,7 @@ def _object(describe: Describer, value: Any) -> Any:
     reduce = copyreg.dispatch_table.get(type(value))
     try:
         reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
-    except Exception:  # it is made of what cannot leave this process: an open file, a generator
+    except Exception:  # it holds something that cannot leave this process: an open file, a generator
         return unknown(value)
     if isinstance(reduced, str):
         return code.by_name(describe, getattr(value, "__module__", None) or type(value).__module__, reduced)
@@ -145,11 +146,11 @@ def _object(describe: Describer, value: Any) -> Any:
     return {"made by": describe(maker), "of": [describe(part) for part in parts if part is not None]}
 
 
-def _lock(_: Describer, value: Any) -> dict[str, Any]:
+def _lock(_: Describer, value: object) -> dict[str, Any]:
     return {"type": type(value).__name__}
 
 
-# By their exact type: what is derived from them may hold more.
+# Functions for exact types; a derived class may hold more.
 _EXACTLY: dict[type, Describe] = {
     list: _list,
     tuple: _tuple,
@@ -188,10 +189,10 @@ _KINDS: tuple[tuple[Any, Describe], ...] = (
 )
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _kind_of(value: Any) -> Describe:
+def _kind_of(value: object) -> Describe:
     describe = _EXACTLY.get(type(value))
     return describe or next((each for kinds, each in _KINDS if isinstance(value, kinds)), _object)

@@ -1,1 +1,1 @@
-"""Worker processes: how they start, what they are sent, how their deaths are seen."""
+"""Worker processes: how they start, what is sent to them, and how their deaths are detected."""

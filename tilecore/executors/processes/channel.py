@@ -1,4 +1,4 @@
-"""Messages between the parent and one worker: each arrives whole or not at all."""
+"""Messages between the parent and one worker; each arrives as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import sys
 from multiprocessing import connection, reduction
 from typing import Any
 
+from tilecore.memory.descriptors import Duplicate
+
 __all__ = ["MESSAGE_BYTES", "Channel", "PipeChannel", "SocketChannel", "open_channel"]
 
-#: What fits into one message with room to spare; anything larger goes through shared memory.
+#: Largest size of one message, with a margin [byte]; larger data goes through shared memory.
 MESSAGE_BYTES = 2**15
 
 _LARGEST_PACKET = 2**18
@@ -20,27 +22,27 @@ _HAS_PACKETS = sys.platform.startswith("linux")
 class SocketChannel:
     """One end of a packet socket (Linux).
 
-    The kernel keeps packets whole: a worker killed while it sends has sent all or nothing,
-    and reading never waits for the rest of a message.
+    The kernel keeps packets whole: a worker that is killed while it sends has sent all or nothing,
+    and a reader never waits for the rest of a message.
     """
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
 
     def fileno(self) -> int:
-        """The socket's descriptor, to wait on."""
+        """Descriptor of the socket, to wait on."""
         return self._socket.fileno()
 
-    def send(self, message: Any) -> None:
-        """Send a message; raises BrokenPipeError where the other end is gone."""
+    def send(self, message: object) -> None:
+        """Send a message; raises BrokenPipeError if the other end is closed."""
         self._socket.send(pickle.dumps(message, protocol=5))
 
     def receive(self) -> Any:
-        """Wait for a message; raises EOFError where the other end is gone."""
+        """Wait for a message; raises EOFError if the other end is closed."""
         return self._received()
 
     def receive_now(self) -> Any:
-        """Take a message that is there already; raises BlockingIOError where there is none."""
+        """Return a message that has arrived; raises BlockingIOError if there is none."""
         return self._received(socket.MSG_DONTWAIT)
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ class SocketChannel:
     def _received(self, flags: int = 0) -> Any:
         try:
             packet = self._socket.recv(_LARGEST_PACKET, flags)
-        except ConnectionResetError:  # told once, when the other end died with mail unread; what it sent is still here
+        except ConnectionResetError:  # raised once; what the dead end has sent can still be read
             packet = self._socket.recv(_LARGEST_PACKET, flags)
         if not packet:
             raise EOFError
@@ -67,23 +69,23 @@ class PipeChannel:
         self._pipe = end
 
     def fileno(self) -> int:
-        """The pipe's descriptor, to wait on."""
+        """Descriptor of the pipe, to wait on."""
         return self._pipe.fileno()
 
-    def send(self, message: Any) -> None:
-        """Send a message; raises BrokenPipeError where the other end is gone."""
+    def send(self, message: object) -> None:
+        """Send a message; raises BrokenPipeError if the other end is closed."""
         self._pipe.send_bytes(pickle.dumps(message, protocol=5))
 
     def receive(self) -> Any:
-        """Wait for a message; raises EOFError where the other end is gone."""
+        """Wait for a message; raises EOFError if the other end is closed."""
         try:
             packet = self._pipe.recv_bytes()
-        except ConnectionResetError:  # as of a socket, which it is
+        except ConnectionResetError:  # as for SocketChannel: on some systems a pipe is a socket
             packet = self._pipe.recv_bytes()
         return pickle.loads(packet)
 
     def receive_now(self) -> Any:
-        """Take a message that is there already; raises BlockingIOError where there is none."""
+        """Return a message that has arrived; raises BlockingIOError if there is none."""
         if not self._pipe.poll():
             raise BlockingIOError
         return self.receive()
@@ -97,7 +99,7 @@ Channel = SocketChannel | PipeChannel
 
 
 def open_channel() -> tuple[Channel, Channel]:
-    """Make a channel: the parent's end and the worker's."""
+    """Create a channel: the parent's end and the worker's end."""
     if _HAS_PACKETS:
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         return SocketChannel(near), SocketChannel(far)
@@ -105,10 +107,10 @@ def open_channel() -> tuple[Channel, Channel]:
 
 
 def open_pipe_channel() -> tuple[PipeChannel, PipeChannel]:
-    """Make a channel of the kind that every system has."""
+    """Create a channel of a kind that every system has."""
     near, far = connection.Pipe()
     return PipeChannel(near), PipeChannel(far)
 
 
-def _reopen_socket(duplicate: Any) -> SocketChannel:
+def _reopen_socket(duplicate: Duplicate) -> SocketChannel:
     return SocketChannel(socket.socket(fileno=duplicate.detach()))

@@ -1,4 +1,4 @@
-"""The processes of one run: started, given tasks, watched, killed and replaced."""
+"""Crew of worker processes of one run: started, given tasks, watched, killed and replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tilecore.arrays.pickling import Parcel
 from tilecore.errors import WorkerError
-from tilecore.executors.base import Outcome
+from tilecore.executors.base import Outcome, Task
 from tilecore.executors.processes.interrupts import interrupts_deferred
 from tilecore.executors.processes.launcher import Launcher
 from tilecore.executors.processes.messages import Job
@@ -25,30 +25,31 @@ __all__ = ["CrewOptions", "ProcessCrew"]
 
 _log = logging.getLogger(__name__)
 
-# Short tasks go in batches that last about so long: a message costs 0.1 ms on both sides.
+# Length of a batch of short tasks [s]: a message costs 0.1 ms on both sides.
 _BATCH_SECONDS = 0.01
 _LARGEST_BATCH = 256
 
-# How many workers may die without a word, in a row, before they are thought unable to start.
+# Number of workers in a row that may die before they are ready; then workers are thought unable to start.
 _FALSE_STARTS = 3
-# How many may die in a run for each task that succeeded, and besides.
+# Number of deaths that a run allows: for each task that succeeded, and in addition.
 _DEATHS_PER_SUCCESS = 2
 _DEATHS_ALLOWED = 100
 
-# Files that a run and each of its workers keep open, or open while they start.
+# Number of files that a run, and each of its workers, keeps open or opens while starting.
 _FILES, _FILES_PER_WORKER = 16, 8
 
-# How long an idle worker may take to end by itself.
+# Longest time for an idle worker to end by itself [s].
 _GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class CrewOptions:
-    """How processes are started, and what they may take.
+    """Options of worker processes: how they start, and their limits.
 
     Attributes
     ----------
     start_method : {"forkserver", "spawn", "fork"}
+        How processes start.
     threads : int
         Threads that numerical libraries may use in each process.
     timeout : float or None
@@ -67,34 +68,36 @@ class CrewOptions:
 
 
 class ProcessCrew:
-    """The processes of one run.
+    """Worker processes of one run.
 
     Parameters
     ----------
     job : Job
-        The function, and what is known of the run at first.
+        The function, and the run's shared value at its start.
     workers : int
+        Number of processes.
     options : CrewOptions
+        How processes start, and their limits.
 
     Notes
     -----
-    A worker has one channel of its own, and no lock and no queue is shared by several,
-    so that none can be left locked or half written. Its death is seen at once. Workers
-    end with this process, whichever way it ends.
+    Each worker has its own channel, and workers share no lock and no queue, so that none
+    can be left locked or half written. A worker's death is seen at once. Workers end with
+    this process, however it ends.
     """
 
     def __init__(self, job: Job, workers: int, options: CrewOptions) -> None:
         self.workers, self._options = workers, options
         self._live: list[SupervisedWorker] = []
         self._waiting: deque[Any] = deque()
-        self._known: tuple[int, Parcel[Any] | None] = (0, None)  # how often it was replaced, and by what
+        self._known: tuple[int, Parcel[Any] | None] = (0, None)  # number of the version, and the value
         self._seconds: float | None = None
         self._n_successes = self._n_deaths = self._n_false_starts = 0
         self._finalizer = weakref.finalize(self, _kill_all, self._live, os.getpid())
         self._launcher: Launcher | None = None
         _require_files(workers)
         try:
-            with interrupts_deferred():  # files that are half open are nobody's to close
+            with interrupts_deferred():  # nobody could close files that are half open
                 self._launcher = Launcher(job, workers, start_method=options.start_method, threads=options.threads)
             for place in range(workers):
                 self._launch(place)
@@ -102,21 +105,21 @@ class ProcessCrew:
             self.stop()
             raise
 
-    def tell(self, known: Any) -> None:
-        """Replace what is known: the new value is sent with the next tasks of each worker."""
+    def tell(self, known: object) -> None:
+        """Replace the run's shared value; workers get the new value with their next tasks."""
         self._known = (self._known[0] + 1, Parcel(known))
 
     def room(self) -> int:
-        """Tasks that would keep every worker busy until its next report."""
+        """Number of tasks that would keep every worker busy until its next report."""
         n_held = len(self._waiting) + sum(len(worker.tasks) for worker in self._live)
         return self.workers * self._depth() - n_held
 
-    def submit(self, task: Any) -> None:
-        """Take a task; it is sent in the next `wait`."""
+    def submit(self, task: Task) -> None:
+        """Accept a task; it is sent in the next `wait`."""
         self._waiting.append(task)
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait for outcomes, and look after the workers meanwhile."""
+        """Wait for outcomes, and watch the workers meanwhile."""
         if not self._is_busy():
             return []
         until = math.inf if timeout is None else time.monotonic() + timeout
@@ -127,23 +130,23 @@ class ProcessCrew:
                 return outcomes
 
     def restrict(self, workers: int) -> None:
-        """Keep at most `workers` processes, letting the others finish what they run."""
+        """Keep at most `workers` processes; the others finish the tasks that they run."""
         self.workers = max(1, min(workers, self.workers))
 
     def withdraw(self) -> int:
-        """None is to come: `stop` kills who is at work."""
+        """Drop the waiting tasks; no outcome is still to come, as `stop` kills busy workers."""
         self._waiting.clear()
         return 0
 
     def stop(self) -> None:
-        """End all workers now, busy or not, and everything they started."""
+        """End all workers now, busy or not, and all processes that they started."""
         with interrupts_deferred():
             self._end_workers()
             self._waiting.clear()
             if self._launcher is not None:
                 self._launcher.close()
                 self._launcher = None
-            self._finalizer.detach()  # Python swallows a Ctrl-C that comes while it drops a crew
+            self._finalizer.detach()  # Python swallows a Ctrl-C that comes while it deletes a crew
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +158,7 @@ class ProcessCrew:
         return bool(self._waiting) or any(worker.tasks for worker in self._live)
 
     def _depth(self) -> int:
-        """How many tasks a worker should hold: one, unless they are much shorter than a message."""
+        """Number of tasks that a worker should hold: one, unless tasks are much shorter than a message."""
         if self._seconds is None or self._seconds > _BATCH_SECONDS / 2:
             return 1
         return 2 * min(_LARGEST_BATCH, math.ceil(_BATCH_SECONDS / max(self._seconds, 1e-6)))
@@ -164,7 +167,7 @@ class ProcessCrew:
         if self._launcher is None:
             raise RuntimeError("the crew is stopped")
         _require_files(1)
-        with interrupts_deferred():  # a worker that is half started is nobody's to end
+        with interrupts_deferred():  # nobody could end a worker that is half started
             self._live.append(self._launcher.launch(place, self._live))
 
     def _send(self) -> None:
@@ -178,21 +181,21 @@ class ProcessCrew:
                 worker.assign([self._waiting.popleft() for _ in range(int(n_tasks))], *self._known)
 
     def _lifetime(self, worker: SupervisedWorker) -> float:
-        """How many more tasks a worker may be given before it is replaced."""
+        """Number of tasks that a worker may still get before it is replaced."""
         return 0 if worker.is_bloated else self._options.max_tasks - worker.n_done - len(worker.tasks)
 
     def _listen(self, until: float) -> list[Outcome]:
-        """Wait until a worker speaks, dies or is late; return the outcomes of that."""
+        """Wait until a worker reports, dies or is late; return the outcomes."""
         seconds = min(until, self._next_deadline()) - time.monotonic()
         signals = [signal for worker in self._live for signal in worker.signals()]
         ready = {id(signal) for signal in connection.wait(signals, None if seconds == math.inf else max(seconds, 0))}
         return [outcome for worker in list(self._live) for outcome in self._look_after(worker, ready)]
 
     def _look_after(self, worker: SupervisedWorker, ready: set[int]) -> list[Outcome]:
-        """Hear what a worker has to say; bury it if it is dead, late, or of no more use."""
+        """Read a worker's messages; remove the worker if it is dead, late or no longer needed."""
         message, death = worker.signals()
         outcomes: list[Outcome] = []
-        # One that seems late may have finished in time, while this process was kept from listening.
+        # A worker that seems late may have finished in time while this process could not listen.
         if id(message) in ready or self._overdue(worker) is not None:
             outcomes += self._hear(worker)
         if id(death) in ready and worker.is_dead():
@@ -217,7 +220,7 @@ class ProcessCrew:
         return outcomes
 
     def _retire(self, worker: SupervisedWorker) -> None:
-        """Let an idle worker go, and start a fresh one in its place."""
+        """End an idle worker, and start a fresh one in its place."""
         worker.dismiss()
         worker.join(_GRACE_SECONDS)
         self._forget(worker)
@@ -225,16 +228,16 @@ class ProcessCrew:
             self._launch(worker.place)
 
     def _forget(self, worker: SupervisedWorker) -> None:
-        with interrupts_deferred():  # in the list until nothing is left of it
+        with interrupts_deferred():  # it stays in the list until it is fully closed
             worker.reap()
             self._live.remove(worker)
 
     def _bury(self, worker: SupervisedWorker, why: str | None) -> list[Outcome]:
-        """Take leave of a dead worker: blame the task it was at, save the others, replace it."""
+        """Remove a dead worker: its running task failed, its other tasks wait again, and a new worker starts."""
         failure = worker.death(why)
         outcomes = self._hear(worker)
         self._forget(worker)
-        # Tasks begun before the last one are done, but their results died unreported.
+        # Tasks that began before the last one are done, but their results were lost with the worker.
         held, n_begun = list(worker.tasks), worker.begun()
         culprit = held.pop(n_begun - 1) if n_begun > 0 else None
         self._waiting.extendleft(reversed(held))
@@ -256,7 +259,7 @@ class ProcessCrew:
             raise WorkerError(f"workers die too often, {self._n_deaths} times so far; the last: {reason}")
 
     def _overdue(self, worker: SupervisedWorker) -> str | None:
-        """Why a worker must be killed, if it is late."""
+        """Reason why a late worker must be killed; None if it is not late."""
         if not worker.ready:
             if time.monotonic() - worker.started > self._options.start_timeout:
                 return f"the worker was not ready after {self._options.start_timeout:g} s"
@@ -289,7 +292,10 @@ class ProcessCrew:
 
 
 def _require_files(n_workers: int) -> None:
-    """Running out of files half way through a start would leave some of multiprocessing's open."""
+    """Refuse to start workers if this process may not open enough files.
+
+    A start that fails half way would leave some of multiprocessing's files open.
+    """
     needed, free = _FILES + _FILES_PER_WORKER * n_workers, free_descriptors()
     if free < needed:
         raise WorkerError(
@@ -299,8 +305,8 @@ def _require_files(n_workers: int) -> None:
 
 
 def _kill_all(workers: list[SupervisedWorker], owner: int) -> None:
-    """Kill what a crew left running when it was dropped or the interpreter ends."""
-    if os.getpid() == owner:  # a fork inherits this finalizer, not the workers
+    """Kill the workers that still run when a crew is deleted or the interpreter ends."""
+    if os.getpid() == owner:  # a forked child inherits this finalizer, but not the workers
         for worker in workers:
             worker.kill()
             worker.reap()

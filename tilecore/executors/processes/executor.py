@@ -1,10 +1,9 @@
-"""The executor that runs tasks in worker processes, and survives whatever happens to them."""
+"""Executor that runs tasks in worker processes, and survives their crashes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from tilecore.arrays.pickling import Parcel
 from tilecore.configuration import settings
@@ -17,14 +16,14 @@ __all__ = ["ProcessExecutor"]
 
 
 class ProcessExecutor:
-    """Runs tasks in processes that it starts, watches, kills and replaces.
+    """Executor that runs tasks in processes, which it starts, watches, kills and replaces.
 
     Parameters
     ----------
     workers : int, optional
-        Number of processes.
+        Number of processes; default: from the settings, the environment, or the number of cores.
     start_method : {"forkserver", "spawn", "fork"}, optional
-        Default: settings, environment, then forkserver on Linux and spawn elsewhere.
+        How processes start; default: from the settings, the environment, then forkserver on Linux and spawn elsewhere.
     threads_per_worker : int
         Threads that numerical libraries (BLAS, OpenMP) may use in each process.
     timeout : float, optional
@@ -56,10 +55,10 @@ class ProcessExecutor:
 
     @property
     def reach(self) -> Reach:
-        """Forks inherit what they are to do; others are sent it."""
+        """``"forked"`` if workers inherit the function and its arrays; otherwise ``"shipped"``."""
         return "forked" if self._options.start_method == "fork" else "shipped"
 
-    def start(self, function: Function, known: Any = None) -> ProcessCrew:
+    def start(self, function: Function, known: object = None) -> ProcessCrew:
         """Start the processes of a run; does not wait until they are ready."""
         work = Work(function, known)
         job: Job = _Inherited(work) if self.reach == "forked" else Parcel(work)
@@ -68,10 +67,10 @@ class ProcessExecutor:
 
 @dataclass(frozen=True)
 class _Inherited:
-    """A job for forks of this process, which have all that it refers to."""
+    """A job for forked children of this process, which inherit everything that it refers to."""
 
     work: Work
 
     def open(self) -> Work:
-        """The work itself."""
+        """Return the work itself."""
         return self.work

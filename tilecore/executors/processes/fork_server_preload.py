@@ -1,7 +1,7 @@
-"""Imported last by the fork server: sets aside all objects it has, before it forks.
+"""Module that the fork server imports last: it excludes all existing objects from garbage collection.
 
-A worker's garbage collector would look at each of them, and so copy the memory that
-forks share; that took most of the time a worker needs to start.
+A worker's garbage collector would visit each of them, and so copy the memory that forked
+processes share. This took most of the start time of a worker.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Ctrl-C while something must not be left half done."""
+"""Ctrl-C during steps that must not stop half way."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["interrupts_deferred"]
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Finish a block before Ctrl-C is felt.
+    """Finish a ``with`` block before Ctrl-C takes effect.
 
-    Blocking the signal would not do: the system hands it to any thread that has not blocked
+    Blocking the signal is not enough: the system delivers it to any thread that has not blocked
     it, and libraries such as OpenBLAS have threads of their own.
     """
     handler = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Starting worker processes, by each start method, without running the user's script again."""
+"""Start of worker processes by each start method, without running the user's script again."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import types
 import warnings
 from collections.abc import Iterator
 from multiprocessing import context, resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from tilecore.executors.processes.channel import open_channel
+from tilecore.executors.processes.channel import Channel, open_channel
 from tilecore.executors.processes.messages import Job
 from tilecore.executors.processes.start_method import n_threads
 from tilecore.executors.processes.worker import BOARD_BYTES, Tools, run_worker, thread_environment
@@ -26,8 +27,8 @@ from tilecore.memory.segments import Segment
 
 __all__ = ["Launcher"]
 
-# Imported by the fork server if this process has imported them: they start no threads, so that
-# forking after them is sound, and every worker gets them for nothing.
+# Packages that the fork server imports if this process has imported them. They start no threads, so that
+# forking after them is safe, and no worker has to import them again.
 _PRELOADED = ("cloudpickle", "numcodecs", "numpy", "scipy", "skimage", "threadpoolctl", "tifffile", "tilecore", "zarr")
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """Give a fork a lock of its own: the one that it was started under is held for ever in it."""
+    """Give a forked child a new lock: the inherited one stays locked for ever."""
     global _lock  # noqa: PLW0603
     _lock = threading.Lock()
 
@@ -46,15 +47,16 @@ if hasattr(os, "register_at_fork"):
 
 
 class Launcher:
-    """Starts the workers of one run.
+    """Starter of the workers of one run.
 
     Parameters
     ----------
     job : Job
-        What the workers open.
+        Job that the workers open.
     places : int
-        How many workers there are at once, at most.
+        Largest number of workers at once.
     start_method : {"fork", "forkserver", "spawn"}
+        How workers start.
     threads : int
         Threads that numerical libraries may use in a worker.
     """
@@ -69,7 +71,7 @@ class Launcher:
         self._lifeline, self._lifeline_end = _open_lifeline()
 
     def launch(self, place: int, others: list[SupervisedWorker]) -> SupervisedWorker:
-        """Start a worker; `others` are those whose open files a fork must close."""
+        """Start a worker; a forked worker closes the inherited files of the workers in `others`."""
         line = self._lines[2 * place : 2 * place + 2]
         line[0] = line[1] = 0.0
         near, far = open_channel()
@@ -94,33 +96,34 @@ class Launcher:
         return SupervisedWorker(process, near, line, crash_log, place)
 
     def close(self) -> None:
-        """Let go of everything; workers that still live end by it."""
+        """Close all files; this ends workers that are still alive."""
         self._lines.release()
         for descriptor in (self._parent, self._lifeline, self._lifeline_end):
             if descriptor is not None:
                 descriptor.close()
         self._board.close()
 
-    def _to_close(self, near: Any, others: list[SupervisedWorker]) -> list[Any]:
+    def _to_close(self, near: Channel, others: list[SupervisedWorker]) -> list[Any]:
         if self._start_method != "fork":
             return []
         return [end for end in (near, self._lifeline_end, *others) if end is not None]
 
-    def _started(self, tools: Tools) -> Any:
-        """Start a process, by the fork server only if it is this process's own."""
+    def _started(self, tools: Tools) -> BaseProcess:
+        """Start a process; use the fork server only if it belongs to this process."""
         try:
             return self._start(self._new_process(tools))
-        except ChildProcessError:  # it belongs to the process that this one was forked from
+        except ChildProcessError:  # the server belongs to the process that this one was forked from
             _log.info("forked from a process with a fork server: its workers start by spawn")
             self._start_method, self._context = "spawn", multiprocessing.get_context("spawn")
             return self._start(self._new_process(tools))
 
-    def _new_process(self, tools: Tools) -> Any:
-        return self._context.Process(  # type: ignore[attr-defined]
+    def _new_process(self, tools: Tools) -> BaseProcess:
+        process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]
             target=run_worker, args=(tools, self._job), name=f"tilecore-worker-{tools.place}", daemon=True
         )
+        return process
 
-    def _start(self, process: Any) -> Any:
+    def _start(self, process: BaseProcess) -> BaseProcess:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock)
             stack.enter_context(_sigint_blocked())
@@ -137,12 +140,12 @@ class Launcher:
 
 
 def _open_self() -> Descriptor | None:
-    """A descriptor that becomes readable when this process ends, however it ends."""
+    """Open a descriptor that becomes readable when this process ends, for any reason."""
     return Descriptor(os.pidfd_open(os.getpid())) if hasattr(os, "pidfd_open") else None
 
 
 def _open_lifeline() -> tuple[Descriptor | None, Descriptor | None]:
-    """A pipe that nobody writes to: it breaks when this process, which holds one end, ends."""
+    """Open a pipe that nobody writes to: it breaks when this process, which holds one end, ends."""
     if not sys.platform.startswith("linux"):
         return None, None
     far, near = os.pipe()
@@ -157,7 +160,7 @@ def _modules_to_preload() -> list[str]:
 
 @contextlib.contextmanager
 def _sigint_blocked() -> Iterator[None]:
-    """Start a worker deaf to Ctrl-C, so that it has no moment to print a traceback of it."""
+    """Start a worker with Ctrl-C blocked, so that it never prints a traceback for it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -171,7 +174,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fork_warning_off() -> Iterator[None]:
-    """Keep Python quiet about threads that libraries such as OpenBLAS keep, and stop before a fork."""
+    """Hide Python's warning about threads: libraries such as OpenBLAS stop their threads before a fork."""
     if n_threads() > 1:
         _log.warning("forking while %d threads run may deadlock the workers", n_threads())
     with warnings.catch_warnings():
@@ -181,9 +184,9 @@ def _fork_warning_off() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _not_daemonic() -> Iterator[None]:
-    """Allow workers in processes that Python forbids children, such as those of a pool.
+    """Allow workers in processes that may not have children in Python, such as those of a pool.
 
-    The ban is there because children would outlive such a process; tilecore's end with it.
+    Python forbids them because children would outlive such a process; tilecore's workers end with it.
     """
     process = multiprocessing.current_process()
     if not process.daemon:
@@ -198,10 +201,10 @@ def _not_daemonic() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep the new process from importing the user's script.
+    """Hide the user's script from the new process, so that it is not imported again.
 
-    What it needs of the script travels with the job, so a script without an
-    ``if __name__ == "__main__"`` guard works, and its first lines are not run again.
+    The parts of it that are needed are sent with the job. So a script without an
+    ``if __name__ == "__main__"`` guard works, and its top-level code is not run again.
     """
     main = sys.modules["__main__"]
     stand_in = types.ModuleType("__main__")

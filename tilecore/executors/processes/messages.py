@@ -1,4 +1,4 @@
-"""What a run and its worker processes say to each other."""
+"""Messages between a run and its worker processes."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ __all__ = ["Assignment", "Hello", "Job", "Known", "Report", "Result", "Work"]
 
 
 class Work(NamedTuple):
-    """What workers do: the function of a task, and what is known of the run at first."""
+    """Work of a worker: the function to call, and the run's shared value at its start."""
 
     function: Function
     known: Any
 
 
 class Job(Protocol):
-    """Work in a form that travels."""
+    """Work in a form that can be sent to a process."""
 
     def open(self) -> Work:
-        """The work."""
+        """Return the work."""
         ...
 
 
 class Known(Protocol):
-    """What is known of the run by now, in a form that travels."""
+    """A run's shared value in a form that can be sent to a process."""
 
-    def open(self) -> Any:
-        """The value."""
+    def open(self) -> object:
+        """Return the value."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The worker is ready, or (with a failure) could not open the job."""
+    """First message of a worker: it is ready, or, with a failure, could not open the job."""
 
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Tasks for a worker, what is known by now if that is new to it, and trays whose letters have been read."""
+    """Message to a worker: new tasks, the run's shared value if it has changed, and trays that are free again."""
 
     tasks: list[Any]
     known: Known | None = None
@@ -52,14 +52,16 @@ class Assignment:
 
 
 class Result(NamedTuple):
-    """What became of one task.
+    """Result of one task, as the worker sends it.
 
     Attributes
     ----------
     seconds : float
+        Time of the task in the worker.
     letter : Letter or None
-        The packed value; of a failure, the packed exception if it can travel.
+        The packed value; for a failure, the packed exception if it can be sent.
     failure : Failure or None
+        Reason of the failure, or None.
     """
 
     seconds: float
@@ -69,15 +71,16 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a worker's next tasks, in the order in which it got them.
+    """Results of a worker's next tasks, in the order of the tasks.
 
     Attributes
     ----------
     results : list of Result
+        The results.
     trays : dict of Segment
-        New trays that letters lie in.
+        New trays that hold letters, by their numbers.
     peak_bytes : int or None
-        As of `Outcome`, after the last of the tasks.
+        Memory peak after the last of the tasks, as in `Outcome` [byte].
     """
 
     results: list[Result]

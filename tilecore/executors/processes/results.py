@@ -1,4 +1,4 @@
-"""Results on their way from a worker: small ones in the message, large ones in shared memory."""
+"""Transport of results from a worker: small ones in the message, large ones in shared memory."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Letter(NamedTuple):
     Attributes
     ----------
     text : bytes
-        The pickle, if it is small.
+        The pickle, if it is small; otherwise empty.
     tray : int
-        Which of the worker's trays holds the rest; -1: there is no rest.
+        Number of the worker's tray that holds the rest; -1 if there is no rest.
     spans : tuple of (int, int)
-        Where in the tray: the pickle, if it is not in `text`, then its buffers [byte].
+        Byte ranges in the tray: the pickle, if it is not in `text`, then its buffers [byte].
     """
 
     text: bytes
@@ -45,7 +45,7 @@ class Letter(NamedTuple):
 
 @dataclass(slots=True)
 class _Tray:
-    """A segment that letters are laid into, side by side, and that is used again once they are read."""
+    """A shared segment that holds letters side by side; it is used again once they are read."""
 
     segment: Segment
     used: int = 0
@@ -53,12 +53,12 @@ class _Tray:
 
 
 class Outbox:
-    """The worker's side: packs values, keeps trays.
+    """Sender in the worker: packs values into letters, and keeps the trays.
 
     Attributes
     ----------
     fresh : dict of Segment
-        Trays made, by number, since the parent was last told of them.
+        New trays, by number, that the parent has not been told of yet.
     """
 
     def __init__(self) -> None:
@@ -66,8 +66,8 @@ class Outbox:
         self._trays: dict[int, _Tray] = {}
         self._n_trays = 0
 
-    def pack(self, value: Any) -> Letter:
-        """Pack a value; large arrays in it are copied into a tray, once."""
+    def pack(self, value: object) -> Letter:
+        """Pack a value; its large arrays are copied once, into a tray."""
         buffers: list[pickle.PickleBuffer] = []
         has_readonly = False
 
@@ -81,10 +81,10 @@ class Outbox:
 
         try:
             text = pickle.dumps(value, protocol=5, buffer_callback=keep_inside)
-        except (pickle.PicklingError, AttributeError, TypeError):  # lambdas, classes of a script
+        except (pickle.PicklingError, AttributeError, TypeError):  # for example lambdas, or classes of a script
             buffers.clear()
             text = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_inside)
-        if has_readonly:  # a part of a block: what arrives is a copy, and its owner's to change
+        if has_readonly:  # a part of a block: the receiver gets a copy, which it may change
             buffers.clear()
             stream = io.BytesIO()
             _Thawing(stream, protocol=5, buffer_callback=keep_inside).dump(value)
@@ -98,7 +98,7 @@ class Outbox:
         return Letter(text, *self._lay(parts))
 
     def release(self, trays: Iterable[int]) -> None:
-        """Take note that the parent has no more use for one letter in each of `trays`."""
+        """Free one letter in each of `trays`: the parent no longer needs it."""
         for number in trays:
             self._trays[number].unread -= 1
 
@@ -119,7 +119,7 @@ class Outbox:
                 tray.used = 0
             if tray.used + n_bytes <= tray.segment.size:
                 return number
-        # Trays grow with what is kept, so that their number, and that of open files, stays small.
+        # Trays grow with the amount kept, so that the number of trays, and of open files, stays small.
         total = sum(tray.segment.size for tray in self._trays.values())
         segment = Segment(max(n_bytes, min(max(total, _SMALLEST_TRAY), _LARGEST_TRAY)), reserve=False)
         self._n_trays += 1
@@ -129,16 +129,17 @@ class Outbox:
 
 
 class _Thawing(cloudpickle.Pickler):  # type: ignore[misc]
-    """Packs arrays as if all of them could be written."""
+    """A pickler that packs read-only arrays as if they were writable."""
 
-    def reducer_override(self, item: Any) -> Any:
-        if type(item) in (np.ndarray, np.memmap) and not item.flags.writeable and not item.dtype.hasobject:
+    def reducer_override(self, item: object) -> Any:
+        is_plain = type(item) in (np.ndarray, np.memmap)
+        if is_plain and isinstance(item, np.ndarray) and not item.flags.writeable and not item.dtype.hasobject:
             return _writable(item).__reduce_ex__(5)
         return super().reducer_override(item)
 
 
 def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same voxels, as an array that says it can be written; nobody may."""
+    """Return the same voxels as an array that is marked writable; nobody may write into it."""
     if not (array.flags.c_contiguous or array.flags.f_contiguous) or array.size == 0:
         return np.array(array)
     voxels: Any = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
@@ -146,12 +147,12 @@ def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class Inbox:
-    """The parent's side, one for each worker: opens letters.
+    """Receiver in the parent, one for each worker: opens letters.
 
     Attributes
     ----------
     released : list of int
-        A tray's number for each letter that is of no more use, since the worker was last told.
+        Number of the tray of each letter that is no longer needed, until the worker is told.
     """
 
     def __init__(self) -> None:
@@ -159,19 +160,19 @@ class Inbox:
         self._trays: dict[int, Mapping] = {}
 
     def add_trays(self, trays: dict[int, Segment]) -> None:
-        """Open the trays a worker has made."""
+        """Map the trays that a worker has made."""
         for number, segment in trays.items():
             self._trays[number] = segment.map("write")
 
     def open(self, letter: Letter) -> Any:
-        """Unpack a value; its large arrays stay where they are, until they are dropped."""
+        """Unpack a value; its large arrays stay in the tray until they are deleted."""
         if letter.tray < 0:
             return pickle.loads(letter.text)
         tray = self._trays[letter.tray]
         views = [np.frombuffer(tray, np.uint8, last - first, first) for first, last in letter.spans]
         text = letter.text or bytes(views.pop(0))
         if views:
-            # The arrays are views of these bytes: the letter is read when the last of them is gone.
+            # The arrays are views of these bytes: the letter is free when the last of them is deleted.
             count = _Countdown(len(views), self.released, letter.tray)
             for view in views:
                 weakref.finalize(view, count.tick).atexit = False

@@ -1,4 +1,4 @@
-"""How worker processes start."""
+"""Start methods of worker processes."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# Threads that hold no lock while they wait, and that are made anew after a fork: zarr's, tqdm's, tilecore's own.
+# Threads that hold no lock while they wait and start again after a fork: those of zarr, tqdm and tilecore.
 _HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate")
 
 
 def default_start_method() -> str:
-    """Start method of tilecore's own workers: forkserver on Linux, spawn elsewhere."""
+    """Default start method of tilecore's own workers: forkserver on Linux, spawn elsewhere."""
     return "forkserver" if sys.platform.startswith("linux") else "spawn"
 
 
 def familiar_start_method() -> str:
-    """Start method of functions that once used a plain pool: as ``multiprocessing`` is set.
+    """Start method for functions that earlier used a plain pool: the one that ``multiprocessing`` is set to.
 
-    A fork copies a lock that another thread holds at that moment, and nobody in the child
-    ever opens it: where other threads run, the fork server takes the place of fork.
+    A fork copies a lock that another thread holds at that moment, and nothing in the child
+    ever releases it. So if other threads run, the fork server is used instead of fork.
     """
     method = method_in_use()
     if method != "fork" or n_threads() == 1:
         return method
     _log.warning(
-        "%d threads run, of which a fork could copy locks: workers come from a fork server, and see modules as "
+        "%d threads run, whose locks a fork could copy: workers come from a fork server, and see modules as "
         "they are imported, not as this process has changed them",
         n_threads(),
     )
@@ -47,12 +47,12 @@ def familiar_start_method() -> str:
 
 
 def n_threads() -> int:
-    """Count the threads of which a fork could copy locks; 1: this one is alone."""
+    """Count the threads whose locks a fork could copy; 1 means that only this thread runs."""
     return sum(not thread.name.startswith(_HARMLESS_THREADS) for thread in threading.enumerate())
 
 
 def usable_start_method(wanted: str | None, default: str) -> str:
-    """Return `wanted` if this platform has it; otherwise say so in the log and return `default`."""
+    """Return `wanted` if this platform has it; otherwise log a warning and return `default`."""
     if wanted is None:
         return default
     if wanted in multiprocessing.get_all_start_methods():
@@ -62,12 +62,12 @@ def usable_start_method(wanted: str | None, default: str) -> str:
 
 
 def method_in_use(start_method: str | None = None) -> str:
-    """Start method of plain pools: as asked for, as `settings` say, or as ``multiprocessing`` is set."""
-    # Asking for the method would fix it if nobody has yet; allow_none leaves it open.
+    """Start method of plain pools: from the argument, the `settings`, or ``multiprocessing``."""
+    # Asking for the method would set it if nobody has done so yet; allow_none leaves it open.
     current = multiprocessing.get_start_method(allow_none=True) or platform_default()
     return usable_start_method(settings.resolve_start_method(start_method), current)
 
 
 def platform_default() -> str:
-    """Start method of ``multiprocessing`` itself."""
+    """Default start method of ``multiprocessing``."""
     return multiprocessing.get_all_start_methods()[0]

@@ -1,4 +1,4 @@
-"""What a worker process does: protect itself, open the job, run tasks, report, end with its parent."""
+"""Main function of a worker process: open the job, run tasks, report, and end with the parent."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from tilecore.memory.segments import Segment
 
 __all__ = ["BOARD_BYTES", "Tools", "run_worker", "thread_environment"]
 
-#: Each worker's line on the board: tasks begun, and when the last of them began (two float64).
+#: Size of a worker's line on the board: number of tasks begun, and start of the last one (two float64) [byte].
 BOARD_BYTES = 16
 
-# Results are sent at least this often, so that a batch that takes longer than expected shows progress.
+# Longest time between reports [s], so that a batch that takes longer than expected shows progress.
 _REPORT_SECONDS = 0.01
 
 _THREAD_VARIABLES = (
@@ -49,23 +49,24 @@ _THREAD_VARIABLES = (
 
 @dataclass
 class Tools:
-    """What the parent gives a worker beside the job.
+    """Resources that the parent gives a worker in addition to the job.
 
     Attributes
     ----------
     channel : Channel
-        The worker's end.
+        The worker's end of the channel.
     board : Segment
-        Where the worker notes what it does, in line `place`, for the parent to read after its death.
+        Shared bytes in which the worker notes its progress, in line `place`; the parent reads them after its death.
     place : int
+        Number of the worker's place.
     crash_log : Segment
-        Where the interpreter writes its tracebacks if it crashes.
+        Segment for the interpreter's stack traces if it crashes.
     parent : Descriptor or None
-        Readable when the parent has ended (Linux).
+        Descriptor that becomes readable when the parent has ended (Linux).
     lifeline : Descriptor or None
-        A pipe that breaks when the parent ends (Linux).
+        Pipe that breaks when the parent ends (Linux).
     inherited : list
-        Open files of the parent, closed here (fork).
+        Open files of the parent, which a forked worker closes.
     threads : int
         Threads that numerical libraries may use.
     """
@@ -81,12 +82,12 @@ class Tools:
 
 
 def run_worker(tools: Tools, job: Job) -> None:
-    """Run tasks until the parent says stop, closes the channel, or ends."""
-    gc.freeze()  # what a fork has inherited is not its garbage: looking at it would copy it
+    """Run tasks until the parent sends a stop message, closes the channel, or ends."""
+    gc.freeze()  # objects inherited by fork are never garbage here, and visiting them would copy them
     _protect(tools)
     keep_freed_memory()
     if "fork" in multiprocessing.get_all_start_methods():
-        # Libraries lock with semaphores: set so, their names are gone at once, and being killed leaves none behind.
+        # Libraries use semaphores as locks: under fork their names are removed at once, so a kill leaves none behind.
         multiprocessing.set_start_method("fork", force=True)
     try:
         function, known = job.open()
@@ -99,12 +100,12 @@ def run_worker(tools: Tools, job: Job) -> None:
         _serve(tools, function, known)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Libraries lock with named semaphores, which the kernel keeps; the rest it takes back faster than we could.
+    # Libraries use named semaphores, which the kernel keeps; it frees everything else faster than Python could.
     multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
     os._exit(0)
 
 
-def _serve(tools: Tools, function: Function, known: Any) -> None:
+def _serve(tools: Tools, function: Function, known: object) -> None:
     board = memoryview(tools.board.map()).cast("B")[tools.place * BOARD_BYTES :].cast("d")
     outbox, call = Outbox(), function
     while (assignment := tools.channel.receive()) is not None:
@@ -120,19 +121,19 @@ def _serve(tools: Tools, function: Function, known: Any) -> None:
 
 
 def _informed(function: Function, news: Known) -> tuple[Function, Any]:
-    """The function and what is known from now on; a function that fails if that cannot be opened here."""
+    """Return the function and the new shared value; if that cannot be opened here, a function that fails."""
     try:
         return function, news.open()
     except Exception as error:
         return functools.partial(_fail, error), None
 
 
-def _fail(error: Exception, *_: Any) -> None:
+def _fail(error: Exception, *_: object) -> None:
     raise error
 
 
 class _Draft:
-    """A report in the making."""
+    """A report that is being filled."""
 
     def __init__(self, channel: Channel, outbox: Outbox) -> None:
         self._channel, self._outbox = channel, outbox
@@ -148,7 +149,7 @@ class _Draft:
         self._peak_bytes = outcome.peak_bytes
 
     def send_if_due(self) -> float:
-        """Send if the report is old or long; return the time."""
+        """Send the report if it is old or long; return the time now."""
         now = time.monotonic()
         if now > self._due or self._n_bytes > MESSAGE_BYTES:
             self.send()
@@ -176,20 +177,20 @@ def _packed(outcome: Outcome, outbox: Outbox) -> Result:
 
 
 def _pack_exception(exception: BaseException | None, outbox: Outbox) -> Letter | None:
-    """Pack an exception if it survives the journey: some can be packed and not unpacked."""
+    """Pack an exception if it can also be unpacked; otherwise return None."""
     try:
         letter = outbox.pack(exception)
         if letter.tray >= 0:
             outbox.release([letter.tray])
             return None
         pickle.loads(letter.text)
-    except Exception:  # whatever its own code does; it travels as text alone
+    except Exception:  # any error of the exception's own code: only its text is sent
         return None
     return letter
 
 
 def _short(failure: Failure) -> Failure:
-    """Cut a failure's text to what fits into a message; its exception travels beside it."""
+    """Shorten a failure's text so that it fits into a message; its exception is sent separately."""
     text, half = failure.traceback, MESSAGE_BYTES // 8
     if len(text) > 2 * half:
         text = text[:half] + "\n  ...\n" + text[-half:]
@@ -202,15 +203,15 @@ def _length(result: Result) -> int:
 
 
 def _protect(tools: Tools) -> None:
-    """Set up a worker so that it neither outlives its parent nor gets its Ctrl-C."""
+    """Prepare a worker: it must not outlive its parent, and must ignore Ctrl-C."""
     for opened in tools.inherited:
         opened.close()
-    # A daemon towards the parent, which need not wait for it; but one that may have children.
+    # The parent does not wait for the worker (daemon), but the worker may have children.
     current_process().daemon = False
     if hasattr(os, "setsid"):
-        with contextlib.suppress(PermissionError):  # leads a group already
+        with contextlib.suppress(PermissionError):  # it leads a group already
             os.setsid()
-    # What the parent does on a signal is not for a fork of it to do.
+    # Signal handlers of the parent must not run in its forked children.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -222,18 +223,18 @@ def _protect(tools: Tools) -> None:
 
 
 def _die_with(lifeline: Descriptor) -> None:
-    """Have the kernel kill this worker and what it started when the pipe breaks.
+    """Ask the kernel to kill this worker, and the processes it started, when the pipe breaks.
 
-    A thread could not: it waits for an interpreter lock that a compiled function may hold for hours.
+    A thread could not do so: it waits for the interpreter lock, which a compiled function may hold for hours.
     """
     import fcntl  # not on Windows
 
-    # Opened anew: workers that share an open file would share its owner too.
+    # Opened again here, because workers that share an open file would also share its owner.
     own = os.open(f"/proc/self/fd/{lifeline.fileno()}", os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(own, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
-    if select.select([own], [], [], 0)[0]:  # it broke before anybody listened
+    if select.select([own], [], [], 0)[0]:  # the pipe broke before the kernel was asked
         _end_group()
 
 
@@ -255,28 +256,28 @@ def _end_group() -> None:
 
 
 def thread_environment(threads: int) -> dict[str, str]:
-    """Environment that limits the threads of libraries loaded under it."""
+    """Environment variables that limit the threads of libraries loaded later."""
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 def _limit_threads(n_threads: int) -> None:
-    """Limit the threads of libraries that are loaded already, and tilecore's own."""
+    """Limit the threads of libraries that are already loaded, and of tilecore itself."""
     limit_threads(n_threads)
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.num_threads != n_threads and not _limited_quietly(library, n_threads):
             library.set_num_threads(n_threads)
 
 
-def _limited_quietly(library: Any, n_threads: int) -> bool:
-    """Lower OpenBLAS's number of threads, if it can be done without a start of those that a fork has not.
+def _limited_quietly(library: threadpoolctl.LibController, n_threads: int) -> bool:
+    """Lower OpenBLAS's number of threads without starting those that a forked worker lacks.
 
-    Its own function would start them all, and they would spin for want of work; the variable
-    that it sets is looked at before any are started.
+    OpenBLAS's own function would start them all, and they would wait actively without work.
+    Instead this sets a variable that OpenBLAS reads before it starts any threads.
     """
     if library.internal_api != "openblas" or library.num_threads < n_threads:
         return False
     try:
         ctypes.c_int.in_dll(library.dynlib, "blas_cpu_number").value = n_threads
-    except ValueError:  # built with that variable hidden
+    except ValueError:  # OpenBLAS was built with that variable hidden
         return False
     return True

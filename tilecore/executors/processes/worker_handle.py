@@ -1,4 +1,4 @@
-"""A worker process as its parent sees it."""
+"""Handle of a worker process in its parent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import signal
 import time
 from collections import deque
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from tilecore.errors import SharedMemoryError
-from tilecore.executors.base import Failure, Outcome
+from tilecore.executors.base import Failure, Outcome, Task
 from tilecore.executors.processes.channel import Channel
 from tilecore.executors.processes.messages import Assignment, Hello, Known, Report, Result
 from tilecore.executors.processes.results import Inbox, Letter
@@ -19,32 +20,34 @@ from tilecore.memory.segments import Segment
 
 __all__ = ["SupervisedWorker"]
 
-# How long the system may take to end a process that was killed, or to say how it ended, on a busy machine.
+# Longest time for the system to end a killed process, or to give its exit code, on a busy machine [s].
 _BURIAL_SECONDS = 10.0
 
 
 class SupervisedWorker:
-    """One worker process: what it was given, what it says, and whether it lives.
+    """One worker process: its tasks, its messages, and whether it lives.
 
     Attributes
     ----------
     place : int
-        Its place in the executor.
+        Number of its place in the executor.
     tasks : deque
-        Tasks it was given and has not reported yet, in order.
+        Tasks that it was given and has not reported yet, in order.
     ready : bool
         Whether it has opened the job.
     n_done : int
-        Tasks it has reported.
+        Number of tasks that it has reported.
     started : float
-        When it was started (monotonic) [s].
+        Start time, by the monotonic clock [s].
     is_bloated : bool
-        Whether it has run out of memory in a task, and better be replaced.
+        Whether it ran out of memory in a task, and should be replaced.
     loss : str or None
-        Why results that it sent are lost; it is of no more use then.
+        Reason why results that it sent are lost; it cannot be used any more then.
     """
 
-    def __init__(self, process: Any, channel: Channel, line: memoryview[float], crash_log: Segment, place: int) -> None:
+    def __init__(
+        self, process: BaseProcess, channel: Channel, line: memoryview[float], crash_log: Segment, place: int
+    ) -> None:
         self.place = place
         self.tasks: deque[Any] = deque()
         self.ready = False
@@ -55,14 +58,20 @@ class SupervisedWorker:
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
         self._version = 0
-        self._death = _open_process(process.pid)
+        self._death = _open_process(self._pid)
+
+    @property
+    def _pid(self) -> int:
+        pid = self._process.pid
+        assert pid is not None  # it was started
+        return pid
 
     def signals(self) -> list[Any]:
-        """What to wait on: its messages, and its death."""
+        """Objects to wait for: the channel of the worker's messages, and the signal of its end."""
         return [self._channel, self._process.sentinel if self._death is None else self._death]
 
     def assign(self, tasks: list[Any], version: int, known: Known | None) -> None:
-        """Send tasks, and what is known if it has an older version; if it is gone, that will be seen."""
+        """Send tasks, and the run's shared value if the worker has an older one; a dead worker is noticed later."""
         self.tasks.extend(tasks)
         fresh, self._version = known if version > self._version else None, version
         released, self._inbox.released[:] = self._inbox.released[:], []
@@ -70,7 +79,7 @@ class SupervisedWorker:
             self._channel.send(Assignment(tasks, fresh, released))
 
     def messages(self) -> tuple[Hello | None, list[Outcome]]:
-        """Take everything it has said by now, as a greeting and as outcomes."""
+        """Read all messages that have arrived, as a greeting and as outcomes."""
         hello: Hello | None = None
         outcomes: list[Outcome] = []
         # EOFError, OSError: there is nothing more to read now, or ever.
@@ -84,60 +93,60 @@ class SupervisedWorker:
                     else:
                         outcomes += self._outcomes(message)
                 except SharedMemoryError as error:
-                    # The memory its results lie in is gone with it, or cannot be opened here. Whatever
-                    # came after would be taken for the results of the wrong tasks.
+                    # The memory that holds its results was freed with it, or cannot be opened here. Any later
+                    # results would be taken for those of the wrong tasks.
                     self.loss = f"its results could not be received: {error}"
         return hello, outcomes
 
     def is_dead(self) -> bool:
-        """Whether the process has ended; a fork's sentinel may be held open by its children, a pidfd not."""
+        """Whether the process has ended. A pidfd is asked, as children may hold a forked worker's sentinel open."""
         if self._death is None:
             return self._process.exitcode is not None
         return bool(connection.wait([self._death], timeout=0))
 
     def begun(self) -> int:
-        """How many of its unreported tasks it had begun, by its own note on the board."""
+        """Number of its unreported tasks that it had begun, as noted on the board."""
         return int(self._line[0]) - self.n_done
 
     def begun_since(self) -> float | None:
-        """When it began the task it is at (monotonic); None if it is at none."""
+        """Start time of the task that it runs, by the monotonic clock [s]; None if it runs none."""
         return float(self._line[1]) if self.begun() > 0 else None
 
     def exitcode(self) -> int | None:
-        """Exit code of a worker that is dead or dying; negative: the signal that killed it."""
+        """Exit code of a worker that is dead or dying; a negative number is the signal that killed it."""
         deadline = time.monotonic() + _BURIAL_SECONDS
         if self._process.exitcode is None:
             self.join(_BURIAL_SECONDS)
-        # Asked first: what multiprocessing waits for may be held open by the worker's children.
+        # Check first, as the worker's children may hold the object open that multiprocessing waits for.
         if self._process.exitcode is None:
             self._process.join(timeout=max(deadline - time.monotonic(), 0))
         code = self._process.exitcode
         return None if code is None else int(code)
 
     def death(self, why: str | None) -> Failure:
-        """Describe its death, with the tracebacks it wrote if it crashed."""
+        """Describe the worker's death, with its stack traces if it crashed."""
         code = self.exitcode()
         text = os.pread(self._crash_log.fileno(), 2**16, 0).strip(b"\0").decode(errors="replace")
         return Failure(why or _describe_exit(code), text, exitcode=code, timed_out=why is not None)
 
     def kill(self) -> None:
-        """Kill it and every process it has started."""
+        """Kill the worker and every process that it has started."""
         self.kill_group()
-        with contextlib.suppress(ProcessLookupError):  # it may not lead its group yet
-            os.kill(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may not lead a group yet
+            os.kill(self._pid, signal.SIGKILL)
 
     def kill_group(self) -> None:
-        """Kill the processes it has started, which outlive it."""
+        """Kill the processes that the worker has started and that outlive it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._pid, signal.SIGKILL)
 
     def dismiss(self) -> None:
-        """Ask it to end once it has nothing to do."""
+        """Ask the worker to end once it has nothing to do."""
         with contextlib.suppress(OSError):
             self._channel.send(None)
 
     def close(self) -> None:
-        """Close this process's files of it; also what a fork does with files it inherits."""
+        """Close this process's files for the worker; forked children call this too."""
         self._channel.close()
         if self._death is not None:
             os.close(self._death)
@@ -145,16 +154,16 @@ class SupervisedWorker:
         self._crash_log.close()
 
     def join(self, seconds: float) -> None:
-        """Wait for the process to end, at most so long."""
+        """Wait for the process to end, at most `seconds` seconds."""
         connection.wait([self.signals()[1]], timeout=max(seconds, 0))
 
     def reap(self) -> None:
-        """Forget the process, which must be dead or dying."""
+        """Remove the process, which must be dead or dying, and close its files."""
         self.kill_group()
         self.exitcode()
-        self._process.join(timeout=0)  # multiprocessing forgets it by this
+        self._process.join(timeout=0)  # by this call multiprocessing forgets the process
         self.close()
-        with contextlib.suppress(ValueError):  # not ended, against all hope: its number stays taken
+        with contextlib.suppress(ValueError):  # not ended, unexpectedly: its process number stays taken
             self._process.close()
 
     def _outcomes(self, report: Report) -> list[Outcome]:
@@ -166,7 +175,7 @@ class SupervisedWorker:
             outcomes.append(self._outcome(task, result, report.peak_bytes))
         return outcomes
 
-    def _outcome(self, task: Any, result: Result, peak_bytes: int | None) -> Outcome:
+    def _outcome(self, task: Task, result: Result, peak_bytes: int | None) -> Outcome:
         value, failure = None, result.failure
         if failure is not None:
             failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))
@@ -182,7 +191,7 @@ class SupervisedWorker:
     def _exception(self, letter: Letter | None) -> BaseException | None:
         try:
             exception = None if letter is None else self._inbox.open(letter)
-        except Exception:  # its class behaves otherwise here; the failure's text says what it was
+        except Exception:  # its class cannot be unpacked here; the failure's text describes it
             return None
         return exception if isinstance(exception, BaseException) else None
 
@@ -192,7 +201,7 @@ def _open_process(pid: int) -> int | None:
         return None
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:  # dead and gone already: the read end of a broken pipe says the same
+    except ProcessLookupError:  # dead already: the read end of a broken pipe becomes readable in the same way
         far, near = os.pipe()
         os.close(near)
         return far
@@ -206,5 +215,5 @@ def _describe_exit(code: int | None) -> str:
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     text = f"the worker was killed by {name}"
     if name == "SIGKILL":
-        text += ", probably for want of memory: use smaller tiles, fewer workers or max_memory"
+        text += ", probably because memory ran out: use smaller tiles, fewer workers or max_memory"
     return text

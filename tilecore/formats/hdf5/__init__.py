@@ -1,1 +1,1 @@
-"""Datasets of HDF5 files."""
+"""HDF5 files: reading and writing of datasets."""

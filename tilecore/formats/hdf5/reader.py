@@ -1,11 +1,12 @@
-"""HDF5 datasets, read by h5py."""
+"""Reader of HDF5 datasets, by h5py."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import types
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,14 @@ from tilecore.formats.reader_errors import inside, needs_extra, reading
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size
 
+if TYPE_CHECKING:
+    import h5py
+
 __all__ = ["Hdf5Reader", "import_h5py", "open_hdf5"]
 
 
 def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
-    """Open a dataset of an HDF5 file; the only one of two or more axes if none is named."""
+    """Open a dataset of an HDF5 file; without a name, its only dataset of two or more axes."""
     h5py = import_h5py(path)
     with reading(path, "HDF5"):
         file = h5py.File(path, "r")
@@ -32,12 +36,13 @@ def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
             raise
 
 
-def import_h5py(path: str) -> Any:
-    """Import h5py, and the filters of hdf5plugin where that is installed.
+def import_h5py(path: str) -> types.ModuleType:
+    """Import h5py, and the filters of hdf5plugin if it is installed.
 
     Raises
     ------
     MissingDependencyError
+        If h5py is not installed.
     """
     try:
         import h5py
@@ -45,29 +50,31 @@ def import_h5py(path: str) -> Any:
         raise needs_extra(path, "h5py", "hdf5") from error
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  registers further filters
-    return h5py
+    module: types.ModuleType = h5py
+    return module
 
 
 class Hdf5Reader:
-    """One dataset.
+    """Reader of one dataset of an HDF5 file.
 
     Parameters
     ----------
     file : h5py.File
-        Open.
+        The open file.
     path : str
+        Path of the file.
     dataset : str
-        Place in the file.
+        Name of the dataset in the file.
     """
 
     mapped = None
 
-    def __init__(self, file: Any, path: str, dataset: str) -> None:
+    def __init__(self, file: h5py.File, path: str, dataset: str) -> None:
         self._path, self._file = path, file
         _refuse_links(file, path, dataset)
         found = file.get(dataset)
         if found is None or not hasattr(found, "chunks"):
-            raise ParameterError.of("path", f"{path}:/{dataset}", f"no dataset; there are {_images(file)}")
+            raise ParameterError.of("path", f"{path}:/{dataset}", f"not a dataset; the file has {_images(file)}")
         self._dataset = found
         _refuse_outside(found, path)
         self._finalizer = weakref.finalize(self, file.close)
@@ -90,7 +97,7 @@ class Hdf5Reader:
         )
 
     def verify(self) -> None:
-        """Nothing to do: the library compares the file's size when it opens it."""
+        """Do nothing: the library checks the file's size when it opens it."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
@@ -104,21 +111,21 @@ class Hdf5Reader:
                 raise
 
 
-def _only_image(file: Any, path: str) -> str:
+def _only_image(file: h5py.File, path: str) -> str:
     names = _images(file)
     if len(names) != 1:
-        raise ParameterError.of("path", path, f"name the dataset, as {path}:/NAME; there are {', '.join(names)}")
+        raise ParameterError.of("path", path, f"choose a dataset, as in {path}:/NAME; the file has {', '.join(names)}")
     return names[0]
 
 
-def _images(file: Any) -> list[str]:
-    """Datasets of two or more axes, as far as they lie in this file."""
+def _images(file: h5py.File) -> list[str]:
+    """Names of the datasets of two or more axes that lie in this file."""
     names: list[str] = []
     file.visititems(lambda name, item: names.append(name) if len(getattr(item, "shape", None) or ()) > 1 else None)
     return names
 
 
-def _refuse_links(file: Any, path: str, dataset: str) -> None:
+def _refuse_links(file: h5py.File, path: str, dataset: str) -> None:
     """Refuse links to files outside the folder, before the library follows them."""
     group, parts = file, [part for part in dataset.split("/") if part]
     for number in range(len(parts)):
@@ -128,15 +135,15 @@ def _refuse_links(file: Any, path: str, dataset: str) -> None:
             _inside_folder(path, filename)
 
 
-def _refuse_outside(dataset: Any, path: str) -> None:
-    """Refuse voxels that lie in files outside the folder."""
+def _refuse_outside(dataset: h5py.Dataset, path: str) -> None:
+    """Refuse datasets whose voxels lie in files outside the folder."""
     parts = [each.file_name for each in dataset.virtual_sources()] if dataset.is_virtual else []
     for name in [*parts, *[each[0] for each in dataset.external or ()]]:
         if name != ".":
             _inside_folder(path, name)
     for name in parts:
         if name != "." and not os.path.exists(os.path.join(os.path.dirname(path), name)):
-            raise UnreadableFileError(f"{path} lacks its part {name}")
+            raise UnreadableFileError(f"{path}: its part {name} is missing")
 
 
 def _inside_folder(path: str, name: str) -> None:

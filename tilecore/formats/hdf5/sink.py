@@ -1,4 +1,4 @@
-"""HDF5 files, written by one process."""
+"""Sink for HDF5 files, which one process writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import weakref
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5.reader import import_h5py
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
+from tilecore.formats.source import FileSource
 from tilecore.formats.zarr.sink import default_chunks
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Hdf5Sink"]
 
@@ -30,10 +34,10 @@ _FILTERS: dict[str, dict[str, Any]] = {
 
 
 class Hdf5Sink(FileSink):
-    """A chunked dataset with checksums, ``data`` unless another place is named.
+    """An HDF5 file with a chunked dataset and checksums, named ``data`` by default.
 
-    HDF5 has no two writers: results come back to the process that runs the tiles. Nor has it
-    a journal of its own: a file whose writer was killed may be damaged, and is then begun anew.
+    HDF5 allows no two writers at once: results come back to the process that runs the tiles. It has
+    no journal of its own: a file whose writer was killed may be damaged, and is then written again.
     """
 
     kind: ClassVar[str] = "hdf5"
@@ -43,19 +47,21 @@ class Hdf5Sink(FileSink):
 
     def __init__(self, spec: SinkSpec) -> None:
         super().__init__(spec)
-        self.chunks = spec.chunks or default_chunks(spec.shape)
+        chunks = spec.chunks or default_chunks(spec.shape)
+        # HDF5 has no chunk that is longer than its image.
+        self.chunks = tuple([min(chunk, max(length, 1)) for chunk, length in zip(chunks, spec.shape, strict=True)])
         self._h5py = import_h5py(str(spec.path))
         self._closer: weakref.finalize[[], Any] | None = None
 
     @property
     def write_units(self) -> tuple[int, ...]:
-        """Shape of a chunk: one that is cut by two tiles would be compressed twice."""
+        """Shape of a chunk, as a chunk that two tiles cut would be compressed twice."""
         return self.chunks
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
         return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec in ("default", "none") else 2)
 
-    def _make(self, dtype: np.dtype[Any]) -> Any:
+    def _make(self, dtype: np.dtype[Any]) -> h5py.Dataset:
         file = self._open(self._h5py.File(self.place.data, "w"))
         whole = {} if 0 in self.shape or not self.shape else {"chunks": self.chunks, "fletcher32": True}
         filters = _FILTERS[self.spec.codec] if whole else {}
@@ -68,7 +74,7 @@ class Hdf5Sink(FileSink):
             dataset.attrs["channel_names"] = list(self.spec.channel_names)
         return dataset
 
-    def _reopened(self, path: str) -> Any:
+    def _reopened(self, path: str) -> h5py.Dataset:
         dataset = self._open(self._h5py.File(path, "r+"))[self._dataset]
         if dataset.shape != self.shape:
             raise UnreadableFileError(
@@ -77,15 +83,16 @@ class Hdf5Sink(FileSink):
         return dataset
 
     def flush(self) -> None:
-        """Write what the library still holds."""
-        self.target.file.flush()
+        """Write the data that the library still keeps in memory."""
+        dataset: h5py.Dataset = self.target
+        dataset.file.flush()
 
-    def result(self) -> Any:
-        """The dataset of the complete file."""
+    def result(self) -> FileSource:
+        """Open the dataset of the complete file."""
         return open_source(f"{self.path}:/{self._dataset}")
 
     def _is_sound(self, data: Path) -> bool:
-        """Read every chunk there is; checksums tell those that are damaged."""
+        """Whether every chunk can be read; their checksums show which ones are damaged."""
         try:
             with self._h5py.File(data, "r") as file:
                 dataset = file[self._dataset]
@@ -93,12 +100,12 @@ class Hdf5Sink(FileSink):
                     start = dataset.id.get_chunk_info(number).chunk_offset
                     dataset[tuple(slice(first, first + n) for first, n in zip(start, dataset.chunks, strict=True))]
         except (OSError, KeyError, RuntimeError) as error:
-            _log.warning("%s was damaged when its writer died, and is begun anew: %s", data, error)
+            _log.warning("%s was damaged when its writer died, and is written again from the start: %s", data, error)
             return False
         return True
 
     def _check(self) -> None:
-        dataset = self.target
+        dataset: h5py.Dataset = self.target
         expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
         if dataset.chunks and dataset.id.get_num_chunks() < expected:
             raise UnreadableFileError(
@@ -109,7 +116,7 @@ class Hdf5Sink(FileSink):
     def _dataset(self) -> str:
         return self.spec.dataset or "data"
 
-    def _open(self, file: Any) -> Any:
+    def _open(self, file: h5py.File) -> h5py.File:
         self._closer = weakref.finalize(self, file.close)
         return file
 

@@ -1,1 +1,1 @@
-"""TIFF files, and folders of planes."""
+"""TIFF files, and folders of TIFF planes."""

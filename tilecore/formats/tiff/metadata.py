@@ -1,38 +1,43 @@
-"""What TIFF files say of their voxels: OME-XML, ImageJ's and tifffile's own descriptions."""
+"""Metadata of TIFF files: from OME-XML, ImageJ and tifffile."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from tilecore.formats.image_info import MICROMETRES, positive_size
 
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
 __all__ = ["linked_files", "physical"]
 
 
-def physical(tif: Any, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
-    """Voxel size [um] along z, y, x, and names of channels, as far as the file gives them.
+def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
+    """Read the voxel size along z, y, x [um] and the names of the channels, as far as the file has them.
 
     Parameters
     ----------
     tif : tifffile.TiffFile
+        The open file.
     number : int
-        Of the series.
+        Number of the series.
     """
     if tif.is_ome:
-        return _of_ome(tif.ome_metadata, number)
+        return _of_ome(tif.ome_metadata or "", number)
     if tif.is_imagej:
         return _of_imagej(tif), ()
     if tif.is_shaped:
-        described = tif.shaped_metadata[number] if number < len(tif.shaped_metadata) else {}
+        series = tif.shaped_metadata or ()
+        described = series[number] if number < len(series) else {}
         names = described.get("channel_names", ())
         return positive_size(described.get("voxel_size_um") or ()), tuple(map(str, names))
     return None, ()
 
 
 def linked_files(ome_xml: str) -> list[str]:
-    """Names of the other files that an OME-TIFF has parts in."""
+    """Names of the other files that hold parts of an OME-TIFF image."""
     return re.findall(r"""(?:FileName|MetadataFile)\s*=\s*["']([^"']*)["']""", ome_xml)
 
 
@@ -49,8 +54,8 @@ def _of_ome(xml: str, number: int) -> tuple[tuple[float, float, float] | None, t
     return positive_size(sizes), tuple(names) if all(names) else ()  # type: ignore[arg-type]
 
 
-def _of_imagej(tif: Any) -> tuple[float, float, float] | None:
-    described = tif.imagej_metadata
+def _of_imagej(tif: TiffFile) -> tuple[float, float, float] | None:
+    described = tif.imagej_metadata or {}
     factor = MICROMETRES.get(str(described.get("unit", "")))
     if factor is None:
         return None

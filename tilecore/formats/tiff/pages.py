@@ -1,4 +1,4 @@
-"""Pages of TIFF files: only the strips or tiles that a box needs are read and decoded."""
+"""Pages of TIFF files: reads and decodes only the strips or tiles that a box needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +17,26 @@ from tilecore.formats.reader_errors import needs_extra
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 
+if TYPE_CHECKING:
+    from tifffile import TiffFrame, TiffPage
+
 __all__ = ["TiffSegments"]
 
 
 @dataclass(frozen=True)
 class TiffSegments:
-    """Where the strips or tiles of one page lie, and how they are decoded.
+    """Strips or tiles of one page: their positions in the file, and how to decode them.
 
     Attributes
     ----------
     path : str
-        The file they are in.
+        Path of the file that holds them.
     keyframe : tifffile.TiffPage
         A page of the same layout, whose tags were read in full.
     offsets, counts : sequence of int
-        Of each segment, in the order of the format [byte].
+        Position and length of each segment, in the order of the format [byte].
     fill : bool
-        Whether segments that were never written have the fill value; otherwise they are an error.
+        Whether segments that were never written have the fill value; otherwise they raise an error.
     """
 
     path: str
@@ -43,8 +46,8 @@ class TiffSegments:
     fill: bool = False
 
     @classmethod
-    def of(cls, page: Any, *, fill: bool) -> TiffSegments:
-        """Take from a page or frame of tifffile what is needed when its file is closed."""
+    def of(cls, page: TiffPage | TiffFrame, *, fill: bool) -> TiffSegments:
+        """Copy from a page or frame of tifffile what is still needed when its file is closed."""
         path = os.path.join(page.parent.filehandle.dirname, page.parent.filehandle.name)
         return cls(path, page.keyframe, page.dataoffsets, page.databytecounts, fill)
 
@@ -57,38 +60,41 @@ class TiffSegments:
         return 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
 
     def verify(self, name: str, size: int) -> None:
-        """Compare the segments that the page needs with those that the file of `size` bytes holds.
+        """Check that the file of `size` bytes holds all segments that the page needs.
 
         Raises
         ------
         UnreadableFileError
+            If a segment is missing, empty or beyond the file's end.
         """
         if not self.is_contiguous:
             check_chunk_size(self.chunk_shape, self.keyframe.dtype, name)
         needed = math.prod(self._counts)
         if min(len(self.offsets), len(self.counts)) < needed:
-            raise UnreadableFileError(f"{name} has {len(self.offsets)} strips or tiles, and needs {needed}")
+            raise UnreadableFileError(f"{name} has {len(self.offsets)} strips or tiles, but {needed} are needed")
         for offset, count in zip(self.offsets[:needed], self.counts[:needed], strict=True):
             if offset + count > size:
                 raise UnreadableFileError(
                     f"{name} is cut off: the file has {size} bytes, and {offset + count} are needed"
                 )
             if count == 0 and not self.fill:
-                raise UnreadableFileError(f'{name} has an empty strip or tile; missing_chunks="fill" takes it for fill')
+                raise UnreadableFileError(
+                    f'{name} has an empty strip or tile; missing_chunks="fill" reads the fill value'
+                )
         if self.keyframe.compression == 1 and self.keyframe.predictor == 1 and not self.fill:
             stored, voxels = sum(self.counts[:needed]), self.keyframe.size * self.keyframe.bitspersample // 8
             if stored < voxels:
-                raise UnreadableFileError(f"{name} stores {stored} bytes of {voxels}: it is damaged")
+                raise UnreadableFileError(f"{name} is damaged: it stores {stored} bytes, but {voxels} are needed")
 
     def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
-        """Read a box of the page, whose axes are samples, depth, length, width, interleaved samples.
+        """Read a box of the page; its axes are samples, depth, length, width, interleaved samples.
 
         Raises
         ------
         UnreadableFileError
             If a segment is missing or cannot be decoded.
         MissingDependencyError
-            If the codec is not one that tifffile has on its own.
+            If the codec is not built into tifffile.
         """
         page = self.keyframe
         if self.is_contiguous:
@@ -105,11 +111,11 @@ class TiffSegments:
                 wanted[0] = part
 
     def _copy_into(self, result: npt.NDArray[Any], box: Box) -> None:
-        """Read a box of a page that lies in the file as it is."""
+        """Read a box of an uncompressed page that is contiguous in the file."""
         page = self.keyframe
         dtype = page.dtype.newbyteorder(page.parent.byteorder)
         if box == Box.of_shape(page.shaped) and result.flags.c_contiguous and result.dtype == dtype:
-            with open(self.path, "rb", buffering=0) as file:  # no page has to be mapped first
+            with open(self.path, "rb", buffering=0) as file:  # faster than a map, as no page of memory has to be mapped
                 file.seek(self.offsets[0])
                 if file.readinto(result.reshape(-1).view(np.uint8)) == result.nbytes:  # type: ignore[arg-type]
                     return
@@ -118,7 +124,7 @@ class TiffSegments:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether the page lies in the file as one piece, as it is."""
+        """Whether the page is contiguous in the file and uncompressed."""
         page = self.keyframe
         ends = [offset + count for offset, count in zip(self.offsets, self.counts, strict=False)]
         return bool(page.is_final and not page.is_tiled and self.offsets and ends[:-1] == list(self.offsets[1:]))
@@ -130,8 +136,8 @@ class TiffSegments:
         depth, length, width = [-(-whole // step) for whole, step in zip(lengths, self.chunk_shape, strict=True)]
         return samples, depth, length, width
 
-    def _decoded(self, file: Any, number: int) -> Any:
-        """Read and decode a segment; None if it is missing and that means fill."""
+    def _decoded(self, file: BinaryIO, number: int) -> npt.NDArray[Any] | None:
+        """Read and decode a segment; None if it is missing and has the fill value."""
         if self.counts[number] == 0:
             if not self.fill:
                 raise UnreadableFileError(f"{self.path}: strip or tile {number} is missing")
@@ -143,19 +149,20 @@ class TiffSegments:
         tables = self.keyframe.jpegtables
         try:
             decoded = self.keyframe.decode(content, number, jpegtables=tables)
-        except Exception as error:  # each codec has errors of its own, some of which are no more than an Exception
+        except Exception as error:  # each codec has its own errors, some of them plain Exceptions
             if "imagecodecs" in str(error):
                 codec = self.keyframe.compression.name
                 raise needs_extra(f"{self.path}, compressed with {codec},", "imagecodecs", "codecs") from error
             raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
-        return decoded[0]
+        voxels: npt.NDArray[Any] | None = decoded[0]
+        return voxels
 
 
 @lru_cache(maxsize=64)
 def _needed(
     box: Box, steps: tuple[int, ...], counts: tuple[int, ...]
 ) -> list[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-    """Numbers of the segments that a box touches, and what to take of each: the same for all pages of a stack."""
+    """Numbers of the segments that a box touches, and the part of each: the same for all pages of a stack."""
     return [
         (int(np.ravel_multi_index(position[:4], counts)), in_box, in_segment[1:])
         for position, in_box, in_segment in touched(box, steps)

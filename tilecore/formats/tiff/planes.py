@@ -1,4 +1,4 @@
-"""A folder or a glob of TIFF planes as one volume."""
+"""Reader of TIFF planes, from a folder or a pattern, as one volume."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Plane(NamedTuple):
 
 
 def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
-    """Open the TIFF files of a folder, or those that a pattern with ``*`` matches, as planes of one volume."""
+    """Open the TIFF files of a folder, or those that match a pattern with ``*``, as planes of one volume."""
     paths = [inside(path, each) for each in tiffs_in(path)] if os.path.isdir(path) else matching(path)
     if not paths:
         raise MissingFileError.of("path", path, "there is no TIFF file")
@@ -39,20 +39,21 @@ def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
 
 
 class PlanesReader:
-    """Planes in files of their own, in the order of the numbers in their names.
+    """Reader of planes in one file each, in the order of the numbers in their names.
 
     Parameters
     ----------
     path : str
+        The folder or the pattern.
     paths : sequence of str
-        Of the planes.
+        Paths of the planes.
     fill : bool
-        Whether strips and tiles that are not there have the fill value.
+        Whether missing strips and tiles have the fill value.
 
     Raises
     ------
     UnreadableFileError
-        If a plane is missing; the message says which.
+        If a plane is missing; the message names it.
     """
 
     mapped = None
@@ -78,7 +79,7 @@ class PlanesReader:
         )
 
     def verify(self) -> None:
-        """Compare every plane with the first."""
+        """Check that every plane has the shape and dtype of the first."""
         for number in range(len(self._paths)):
             self._checked(number)
 
@@ -123,11 +124,11 @@ class PlanesReader:
             page = tif.pages.first
             if len(tif.pages) != 1 or page.axes not in ("YX", "YXS") or page.dtype is None:
                 raise UnreadableFileError(
-                    f"{path} is no single plane: it has {len(tif.pages)} pages of axes {page.axes}"
+                    f"{path} is not a single plane: it has {len(tif.pages)} pages of axes {page.axes}"
                 )
             segments = TiffSegments.of(page, fill=self._fill)
             segments.verify(path, os.path.getsize(path))
-            # Planes of one layout are decoded alike: one page with all its tags is kept for all of them.
+            # Planes of one layout are decoded in the same way: one page with all its tags is kept for all of them.
             keyframe = self._keyframes.setdefault(page.hash, page)
             return _Plane(
                 TiffSegments(path, keyframe, segments.offsets, segments.counts, self._fill), page.shape, page.dtype
@@ -135,13 +136,13 @@ class PlanesReader:
 
 
 def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
-    """Axes and lengths that the numbers in the names run over.
+    """Find the axes and their lengths from the numbers in the names.
 
     Raises
     ------
     UnreadableFileError
-        If a number is missing, or a name is not like the others. Numbers may go in steps: of
-        planes kept, or of micrometres.
+        If a number is missing, or a name differs from the others. Numbers may have steps, for example
+        if only some planes were kept, or if they are micrometres.
     """
     texts, numbers = _alike(names, path)
     running = [field for field in range(len(numbers[0])) if len({each[field] for each in numbers}) > 1]
@@ -150,7 +151,7 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
         letters = [letters[0] or "Z"]
     if len(set(letters)) < len(letters) or None in letters:
         raise UnreadableFileError(
-            f"{path}: names such as {names[0]} number planes in several ways; choose by a pattern"
+            f"{path}: names such as {names[0]} have several numbers that could count planes; choose some with a pattern"
         )
     positions = [tuple(own[field] for field in running) for own in numbers]
     values = [sorted(set(each)) for each in zip(*positions, strict=True)]
@@ -166,7 +167,7 @@ def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _alike(names: Sequence[str], path: str) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The texts that all names have in common, and the numbers between them."""
+    """Texts that all names have in common, and the numbers between them."""
     texts, numbers = _parts(names[0])[0], []
     for name in names:
         parts, own = _parts(name)
@@ -177,7 +178,7 @@ def _alike(names: Sequence[str], path: str) -> tuple[tuple[str, ...], list[tuple
 
 
 def _lost(values: Sequence[Sequence[int]], present: set[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The first position that no plane has; -1 where it does not matter; None if all are there."""
+    """First position without a plane, with -1 on axes that do not matter; None if no plane is missing."""
     for axis, each in enumerate(values):
         if (number := _missing(each)) is not None:
             return tuple(number if other == axis else -1 for other in range(len(values)))
@@ -185,26 +186,26 @@ def _lost(values: Sequence[Sequence[int]], present: set[tuple[int, ...]]) -> tup
 
 
 def _missing(numbers: Sequence[int]) -> int | None:
-    """The first number that is left out of a series of equal steps; None if it is whole."""
+    """First number that is missing in a series of equal steps; None if the series is complete."""
     gaps = [after - before for before, after in pairwise(numbers)]
     step = math.gcd(*gaps)
     return next((before + step for before, gap in zip(numbers, gaps, strict=False) if gap != step), None)
 
 
 def _padded(number: int, names: Sequence[str], field: int) -> str:
-    """A number as the names write it: with zeros before it if they have some."""
+    """A number as text with leading zeros, as in the names."""
     digits = [re.findall(r"\d+", name)[field] for name in names]
     return str(number).zfill(min(map(len, digits)))
 
 
 def _parts(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Texts and numbers of a name."""
+    """Texts and numbers in a name."""
     pieces = re.split(r"(\d+)", os.path.splitext(name)[0])
     return tuple(pieces[::2]), tuple(int(piece) for piece in pieces[1::2])
 
 
 def _letter(text: str) -> str | None:
-    """The axis that a number counts, by the letter or word before it."""
+    """Letter of the axis that a number counts, from the letter or word before the number."""
     word = (re.findall(r"[A-Za-z]+", text) or [""])[-1].upper()
     axes = {"CH": "C", "CHANNEL": "C", "TIME": "T", "SLICE": "Z", "PLANE": "Z"}
     return word if word in tuple("TCZ") else axes.get(word)

@@ -1,4 +1,4 @@
-"""TIFF files: memory-mapped where voxels lie as they are, decoded segment by segment elsewhere."""
+"""Reader of TIFF files: memory-mapped if voxels are plain bytes, otherwise decoded segment by segment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from tilecore.formats.reader_errors import inside, overhearing, reading
 from tilecore.formats.tiff.metadata import linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
 
 __all__ = ["TiffReader", "open_tiff"]
 
@@ -45,16 +48,16 @@ def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_c
         return reader
 
 
-def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -> Reader:
+def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: str) -> Reader:
     if tif.is_ome:
-        for name in linked_files(tif.ome_metadata):
+        for name in linked_files(tif.ome_metadata or ""):
             inside(os.path.dirname(path), os.path.join(os.path.dirname(path), name))
     levels = _levels(tif, path, series)
     if not 0 <= level < len(levels):
-        raise ParameterError.of("level", level, f"{path} has {len(levels)}")
+        raise ParameterError.of("level", level, f"{path} has {len(levels)} level(s), numbered from 0")
     chosen = levels[level]
     if chosen.dtype is None:
-        raise UnreadableFileError(f"{path} holds samples of a kind that is not read")
+        raise UnreadableFileError(f"{path} holds samples of a kind that cannot be read")
     voxel_size, names = physical(tif, series)
     if voxel_size is not None and level:
         voxel_size = _coarser(voxel_size, levels[0], chosen)
@@ -68,7 +71,7 @@ def _reader(tif: Any, path: str, series: int, level: int, missing_chunks: str) -
 
 @contextlib.contextmanager
 def _no_damage(path: str) -> Iterator[None]:
-    """Take for the error that it is what tifffile only logs before it goes on with less than the file should hold."""
+    """Raise an error for damage that tifffile only logs before it continues with incomplete data."""
     with overhearing() as records:
         yield
     heard = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
@@ -78,24 +81,25 @@ def _no_damage(path: str) -> Iterator[None]:
 
 
 class TiffReader:
-    """A series of pages, of which only the needed strips or tiles are decoded.
+    """Reader of a series of pages, which decodes only the strips or tiles that are needed.
 
     Parameters
     ----------
     tif : tifffile.TiffFile
-        Open; pages are read from it as they are needed.
+        The open file; pages are read from it when they are needed.
     path : str
+        Path of the file.
     series : tifffile.TiffPageSeries
-        The level that is read.
+        Level of the pyramid to read.
     info : ImageInfo
-        As far as it is known without the pages.
+        Properties of the image that are known without the pages.
     fill : bool
-        Whether segments and planes that are not there have the fill value.
+        Whether missing segments and planes have the fill value.
     """
 
     mapped = None
 
-    def __init__(self, tif: Any, path: str, series: Any, info: ImageInfo, *, fill: bool) -> None:
+    def __init__(self, tif: TiffFile, path: str, series: TiffPageSeries, info: ImageInfo, *, fill: bool) -> None:
         self._path, self._series, self._fill = path, series, fill
         self._lock = threading.Lock()
         self._finalizer = weakref.finalize(self, tif.close)
@@ -104,19 +108,20 @@ class TiffReader:
         chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
         axes = enumerate(zip(info.axes, info.shape, strict=True))
         chunks = [1 if axis < self._n_leading else min(chunk.get(name, size), size) for axis, (name, size) in axes]
-        codec = series.keyframe.compression.name.lower()
+        compression: Any = series.keyframe.compression  # an int that tells its name
+        codec = compression.name.lower()
         self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=codec)
 
     @property
     def files(self) -> list[str]:
-        """The file, or all files that the image has parts in."""
+        """Paths of all files that hold parts of the image."""
         if not self._series.is_multifile:
             return [self._path]
         pages = map(self._page, range(math.prod(self.info.shape[: self._n_leading])))
         return sorted({page.path for page in pages if page is not None})
 
     def verify(self) -> None:
-        """Compare pages, shape and segment sizes with what the files hold."""
+        """Check that the files hold all pages and segments that the metadata declare."""
         sizes: dict[str, int] = {}
         with _no_damage(self._path):
             for number in range(math.prod(self.info.shape[: self._n_leading])):
@@ -145,40 +150,40 @@ class TiffReader:
         return info.shape[self._n_leading :]
 
     def _page(self, number: int) -> TiffSegments | None:
-        """The segments of a page; None if it is not there and that means fill."""
+        """Segments of a page; None if the page is missing and has the fill value."""
         with self._lock:  # pages are parsed from one open file
             page = self._series[number]
             if page is not None:
                 return TiffSegments.of(page, fill=self._fill)
         if not self._fill:
             raise UnreadableFileError(
-                f'{self._path} lacks plane {number} of its {len(self._series)}; missing_chunks="fill" takes it for fill'
+                f'{self._path} lacks plane {number} of {len(self._series)}; missing_chunks="fill" reads the fill value'
             )
         return None
 
 
-def _levels(tif: Any, path: str, number: int) -> list[Any]:
+def _levels(tif: TiffFile, path: str, number: int) -> list[Any]:
     all_series = tif.series
     if not all_series:
         raise UnreadableFileError(f"{path} holds no image")
     if not 0 <= number < len(all_series):
-        raise ParameterError.of("series", number, f"{path} has {len(all_series)}")
+        raise ParameterError.of("series", number, f"{path} has {len(all_series)} series, numbered from 0")
     return list(all_series[number].levels)
 
 
-def _n_leading(path: str, series: Any) -> int:
-    """How many axes of a series number its pages; the rest are those of a page."""
+def _n_leading(path: str, series: TiffPageSeries) -> int:
+    """Number of a series' leading axes, which count its pages; the other axes are those of a page."""
     shape, page = tuple(series.shape), series.keyframe
     lengths = [length for length in page.shape if length > 1]
     for split in range(len(shape) + 1):
         inner = [length for length in shape[split:] if length > 1]
         if math.prod(shape[:split]) == len(series) and inner == lengths:
             return split
-    raise UnreadableFileError(f"{path} declares the shape {shape}, and has {len(series)} pages of {page.shape}")
+    raise UnreadableFileError(f"{path} declares the shape {shape}, but has {len(series)} pages of {page.shape}")
 
 
 def _in_page(box: Box, page_shape: tuple[int, ...], shaped: tuple[int, ...]) -> Box:
-    """A box of a page's axes as a box of its five: samples, depth, length, width, interleaved samples."""
+    """Convert a box of a page's axes to the five axes: samples, depth, length, width, interleaved samples."""
     spans = iter(
         [span for *span, length in zip(box.start, box.stop, page_shape, strict=True) if length > 1]  # the same order
     )
@@ -186,8 +191,10 @@ def _in_page(box: Box, page_shape: tuple[int, ...], shaped: tuple[int, ...]) -> 
     return Box([first for first, _ in full], [last for _, last in full])
 
 
-def _coarser(size: tuple[float, float, float], finest: Any, level: Any) -> tuple[float, float, float]:
-    """Voxel size of a level of a pyramid."""
+def _coarser(
+    size: tuple[float, float, float], finest: TiffPageSeries, level: TiffPageSeries
+) -> tuple[float, float, float]:
+    """Voxel size of a level of a pyramid [um]."""
     fine, coarse = dict(zip(finest.axes, finest.shape, strict=True)), dict(zip(level.axes, level.shape, strict=True))
     z, y, x = [each * fine.get(axis, 1) / coarse.get(axis, 1) for each, axis in zip(size, "ZYX", strict=True)]
     return z, y, x

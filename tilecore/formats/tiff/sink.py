@@ -1,4 +1,4 @@
-"""BigTIFF files that many processes write at once, memory-mapped."""
+"""Sink for BigTIFF files, which many processes write at once, memory-mapped."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tilecore.formats.sink import SinkSpec
 
 __all__ = ["TiffSink"]
 
-# Kinds of numbers that OME-XML has names for.
+# Dtypes that OME-XML has names for.
 _OME_DTYPES = ("i1", "i2", "i4", "u1", "u2", "u4", "f4", "f8", "c8", "c16")
 
 
 class TiffSink(MappedSink):
-    """A BigTIFF of uncompressed planes, with OME-XML where that can say what it holds.
+    """A BigTIFF file of uncompressed planes, with OME-XML if it can describe them.
 
-    Fiji, napari and QuPath open it with axes, voxel size and names of channels. Channels that
-    come last are the samples of a pixel; three or four of them in uint8 or uint16 are colours.
+    Fiji, napari and QuPath open it with axes, voxel size and channel names. Channels on the
+    last axis are the samples of a pixel; three or four of them in uint8 or uint16 are colours.
 
     Raises
     ------
     ParameterError
-        If there is no plane: fewer than two axes, or an empty one.
+        If the shape has no plane: fewer than two axes, or an empty axis.
     """
 
     kind: ClassVar[str] = "tiff"
@@ -36,7 +36,7 @@ class TiffSink(MappedSink):
         super().__init__(spec)
         if len(spec.shape) < 2 or 0 in spec.shape:
             raise ParameterError.of(
-                "shape", spec.shape, "TIFF files hold planes, of two axes or more and no empty one; .npy takes any"
+                "shape", spec.shape, "TIFF files need two axes or more and no empty one; .npy files take any shape"
             )
 
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -44,7 +44,7 @@ class TiffSink(MappedSink):
 
         if dtype.kind == "b" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
             other = {"b": "uint8", "c": "complex128"}.get(dtype.kind, "float64")
-            raise ParameterError.of("dtype", str(dtype), f"TIFF files hold no such numbers; use {other}")
+            raise ParameterError.of("dtype", str(dtype), f"TIFF files cannot hold this dtype; use {other}")
         samples = self.spec.axes[-3:] in ("YXC", "YXS") and self.shape[-1] > 1
         colours = samples and self.shape[-1] in (3, 4) and dtype.str[1:] in ("u1", "u2")
         axes = self.spec.axes[:-1] + "S" if samples else self.spec.axes
@@ -63,7 +63,7 @@ class TiffSink(MappedSink):
         return array
 
     def _fits_ome(self, axes: str) -> bool:
-        """Whether OME-XML has words for the axes, and for names of channels: samples of a pixel share one."""
+        """Whether OME-XML can describe the axes and the channel names; samples of a pixel share one name."""
         if axes.endswith("YXS"):
             return set(axes) <= set("TZCYXS") and not self.spec.channel_names
         return set(axes) <= set("TZCYX") and axes.endswith("YX")
@@ -72,7 +72,7 @@ class TiffSink(MappedSink):
         import tifffile
 
         array: npt.NDArray[Any] = tifffile.memmap(path, mode="r+")
-        return array.reshape(self.shape)  # lengths of one are not kept by every reader
+        return array.reshape(self.shape)  # some readers drop axes of length one
 
     def _ome_metadata(self, axes: str) -> dict[str, Any]:
         metadata: dict[str, Any] = {"axes": axes, "Name": self.path.name}

@@ -1,1 +1,1 @@
-"""zarr, OME-Zarr and N5."""
+"""Readers and sinks for zarr, OME-Zarr and N5."""

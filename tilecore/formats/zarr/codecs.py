@@ -1,4 +1,4 @@
-"""Chunks of zarr and N5 as bytes: compressed, checked, and never larger than they should be."""
+"""Codecs of chunks in zarr and N5: compression, checksums, and limits on the decoded size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,46 +16,52 @@ import numpy.typing as npt
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import needs_extra
 
-__all__ = ["ChunkCodec", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
-# Codecs that decode to Python objects, or run what they find.
+__all__ = ["ChunkCodec", "Content", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+
+#: Bytes, or an array that holds them.
+Content: TypeAlias = bytes | memoryview | npt.NDArray[Any]
+
+# Codecs that decode to Python objects, or execute content.
 _REFUSED = ("pickle", "json", "json2", "msgpack", "msgpack2", "vlen", "categorize")
 
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 
 
 class Crc32c:
-    """A checksum after the bytes, as zarr's codec of that name."""
+    """Checksum codec that appends a CRC-32C to the bytes, like zarr's codec of that name."""
 
     codec_id = "crc32c"
 
-    def encode(self, content: Any) -> bytes:
+    def encode(self, content: ReadableBuffer) -> bytes:
         """Append the checksum."""
         import google_crc32c
 
         plain = bytes(content)
         return plain + struct.pack("<I", google_crc32c.value(plain))
 
-    def decode(self, content: Any) -> Any:
-        """Check and cut it off."""
+    def decode(self, content: Content) -> Content:
+        """Check the checksum and remove it."""
         import google_crc32c
 
         plain, stored = content[:-4], content[-4:]
-        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", stored)[0]:
+        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", bytes(stored))[0]:
             raise UnreadableFileError("its checksum is wrong")
         return plain
 
 
 @dataclass(frozen=True)
 class ChunkCodec:
-    """How a chunk becomes bytes and an array again.
+    """Codec that turns a chunk into bytes and back into an array.
 
     Attributes
     ----------
     dtype : dtype
-        As it is stored.
+        Data type as stored.
     steps : tuple
-        Codecs of bytes, in the order in which they encode.
+        Codecs for bytes, in the order of encoding.
     order : {"C", "F"}
         Whether the last or the first axis varies fastest.
     """
@@ -64,20 +70,20 @@ class ChunkCodec:
     steps: tuple[Any, ...] = ()
     order: Literal["C", "F"] = "C"
 
-    def encode(self, chunk: npt.NDArray[Any]) -> Any:
-        """Compress a chunk; the outcome has the interface of a buffer."""
-        content: Any = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
+    def encode(self, chunk: npt.NDArray[Any]) -> Content:
+        """Compress a chunk; the result has the buffer interface."""
+        content: Content = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
         for step in self.steps:
             content = step.encode(content)
         return content
 
-    def decode(self, content: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    def decode(self, content: Content, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Decompress a chunk of the given shape.
 
         Raises
         ------
         UnreadableFileError
-            If it is damaged, or has another size.
+            If the chunk is damaged or has another size.
         """
         n_bytes = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
         try:
@@ -89,33 +95,33 @@ class ChunkCodec:
             return np.frombuffer(content, self.dtype).reshape(shape, order=self.order)
         except UnreadableFileError:
             raise
-        except Exception as error:  # each codec has errors of its own
+        except Exception as error:  # each codec has its own errors
             raise UnreadableFileError(f"it cannot be decoded: {error}") from error
 
 
 def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
-    """The steps of one of numcodecs' codecs; none for None.
+    """Create one of numcodecs' codecs from its configuration, as a tuple; an empty tuple for None.
 
     Raises
     ------
     UnreadableFileError
-        If it makes Python objects.
+        If the codec creates Python objects.
     MissingDependencyError
-        If it is not known here.
+        If the codec needs an optional package.
     """
     if config is None:
         return ()
     identity = str(config.get("id", ""))
     if identity.startswith(_REFUSED):
-        raise UnreadableFileError(f"{name} is stored with the codec {identity}, which makes Python objects: refused")
+        raise UnreadableFileError(f"{name} is stored with the codec {identity}, which creates Python objects: refused")
     if identity == "crc32c":
         return (Crc32c(),)
     import numcodecs
 
     if identity == "blosc":
-        numcodecs.blosc.use_threads = False  # there is a worker for each core
+        numcodecs.blosc.use_threads = False  # workers already use every core
     if identity == "zstd":
-        config = {**config, "checksum": True}  # of what is written; what is read is checked if it has one
+        config = {**config, "checksum": True}  # adds a checksum when writing; on reading it is checked if present
     if identity.startswith("imagecodecs_"):
         _register_imagecodecs(name, identity)
     try:
@@ -125,7 +131,7 @@ def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
 
 
 def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name: str) -> ChunkCodec | None:
-    """The codecs that version 3 of zarr lists for an array; None if there is one that only zarr itself can run."""
+    """Create the codec of a zarr version 3 array from its list; None if only zarr itself can run one of its parts."""
     if not codecs or codecs[0]["name"] != "bytes":
         return None
     endian = codecs[0].get("configuration", {}).get("endian", "little")
@@ -139,7 +145,7 @@ def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name
 
 
 def v3_codecs(codec: str, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
-    """The list of codecs, as version 3 of zarr writes it, that a caller chose by one name."""
+    """Metadata of the codecs, as in zarr version 3, for the one name that a caller chose."""
     start: dict[str, Any] = {"name": "bytes"}
     if dtype.itemsize > 1:
         start["configuration"] = {"endian": "little"}
@@ -153,7 +159,7 @@ def v3_codecs(codec: str, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
     return [start, *further["blosc" if codec == "default" else codec]]
 
 
-# The same codecs as numcodecs calls them.
+# Configurations of the same codecs for numcodecs.
 _V3: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "crc32c": lambda _: {"id": "crc32c"},
     "gzip": lambda options: {"id": "gzip", "level": options.get("level", 1)},
@@ -172,14 +178,15 @@ _V3: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _decoded(step: Any, content: Any, n_bytes: int | None) -> Any:
-    """Undo one step; with a known outcome, no more than that is ever made."""
+def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
+    """Decode one step; if the final size is known, never more than that is produced."""
     identity = step.codec_id
     if n_bytes is None or identity == "crc32c":
-        return step.decode(content)
+        decoded: Content = step.decode(content)
+        return decoded
     if identity in _STREAMS:
         stream = _STREAMS[identity]()
-        plain = stream.decompress(content, n_bytes + 1)
+        plain: Content = stream.decompress(content, n_bytes + 1)
         if not stream.eof:
             raise UnreadableFileError(f"it is cut off, or larger than {n_bytes} bytes")
         return plain
@@ -198,8 +205,8 @@ _STREAMS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _declared_size(identity: str, content: Any) -> int | None:
-    """Size of what is compressed, as its header gives it."""
+def _declared_size(identity: str, content: Content) -> int | None:
+    """Decoded size of compressed content, as its header declares it; None if it does not."""
     head = bytes(content[:18])
     if identity == "blosc":
         return int(struct.unpack_from("<I", head, 4)[0])

@@ -1,4 +1,4 @@
-"""The metadata of a zarr array, of version 2 or 3."""
+"""Metadata of zarr arrays, of version 2 and 3."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from tilecore.array_types import Json
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, v3_codecs
@@ -22,27 +24,32 @@ _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 @dataclass(frozen=True)
 class ArrayMetadata:
-    """What a reader or a writer of chunks has to know.
+    """Properties of a zarr array that readers and writers of its chunks need.
 
     Attributes
     ----------
     shape : tuple of int
+        Length of each axis [voxel].
     dtype : dtype
+        Data type of the voxels.
     units : tuple of int
-        Shape of what lies in one file: shards, or chunks where there are none.
+        Shape of the voxels in one file: a shard, or a chunk if there are no shards.
     chunks : tuple of int
-        Shape of what is compressed as one piece.
+        Shape of a chunk, which is compressed as a whole.
     prefix, separator : str
-        What keys are made of.
+        Parts of the chunks' keys.
     codec : ChunkCodec or None
-        None if only zarr itself can decode the chunks.
+        Codec of the chunks; None if only zarr itself can decode them.
     codec_name : str
+        Name of the compression, for display.
     fill : number or None
-        None if the file has no fill value.
+        Fill value; None if the file has none.
     is_sharded, index_first, index_checked : bool
-        Whether units have an index of chunks, where it stands, and whether it has a checksum.
+        Whether units have an index of chunks, whether it comes first, and whether it has a checksum.
     attributes : dict
+        Attributes of the user.
     dimension_names : tuple of str
+        Names of the axes; empty if there are none.
     """
 
     shape: tuple[int, ...]
@@ -53,7 +60,7 @@ class ArrayMetadata:
     separator: str
     codec: ChunkCodec | None
     codec_name: str = "none"
-    fill: Any = 0
+    fill: npt.ArrayLike | None = 0
     is_sharded: bool = False
     index_first: bool = False
     index_checked: bool = True
@@ -61,21 +68,22 @@ class ArrayMetadata:
     dimension_names: tuple[str, ...] = ()
 
     def key(self, index: Sequence[int]) -> str:
-        """Key of a unit."""
+        """Key of a unit, for its index per axis."""
         return self.separator.join([self.prefix, *map(str, index)] if self.prefix else map(str, index)) or "0"
 
     @property
     def chunks_per_unit(self) -> tuple[int, ...]:
-        """Number of chunks of a shard, along each axis."""
+        """Number of chunks in a shard, along each axis."""
         return tuple([unit // chunk for unit, chunk in zip(self.units, self.chunks, strict=True)])
 
 
 def read_json(store: Store, key: str) -> dict[str, Any] | None:
-    """A document of a store; None if it is not there.
+    """Read a JSON document from a store; None if it does not exist.
 
     Raises
     ------
     UnreadableFileError
+        If the document is not a JSON object.
     """
     content = store.get(key)
     if content is None:
@@ -83,12 +91,15 @@ def read_json(store: Store, key: str) -> dict[str, Any] | None:
     with reading(f"{store.root}/{key}", "JSON"):
         document = json.loads(content)
         if not isinstance(document, dict):
-            raise UnreadableFileError(f"{store.root}/{key} holds no JSON object")
+            raise UnreadableFileError(f"{store.root}/{key} is not a JSON object")
         return document
 
 
 def parse_array(store: Store, folder: str) -> ArrayMetadata | None:
-    """Metadata of the array in a folder of a store (ending in ``/``, or empty); None if there is none."""
+    """Read the metadata of the array in a folder of a store; None if there is no array.
+
+    The folder ends in ``/``, or is empty.
+    """
     name = f"{store.root}/{folder}".rstrip("/")
     with reading(name, "a zarr array"):
         document = read_json(store, folder + "zarr.json")
@@ -109,7 +120,7 @@ def array_document_v3(
     axes: str,
     attributes: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What ``zarr.json`` says of an array."""
+    """Content of ``zarr.json`` for an array of version 3."""
     codecs = v3_codecs(codec, dtype)
     if shards is not None:
         index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
@@ -133,10 +144,10 @@ def array_document_v3(
 def array_document_v2(
     shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], codec: str
 ) -> dict[str, Any]:
-    """What ``.zarray`` says of an array."""
+    """Content of ``.zarray`` for an array of version 2."""
     compressors: dict[str, Any] = {
         "none": None,
-        "zstd": {"id": "zstd", "level": 1},  # the frames have checksums; not every reader knows the word here
+        "zstd": {"id": "zstd", "level": 1},  # zstd frames have checksums; some readers do not know this key here
         "gzip": {"id": "gzip", "level": 1},
         "blosc": {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0},
     }
@@ -153,15 +164,15 @@ def array_document_v2(
     }
 
 
-def _zero(dtype: np.dtype[Any]) -> Any:
-    zeros: dict[str, Any] = {"b": False, "f": 0.0, "c": [0.0, 0.0]}
+def _zero(dtype: np.dtype[Any]) -> Json:
+    zeros: dict[str, Json] = {"b": False, "f": 0.0, "c": [0.0, 0.0]}
     return zeros.get(dtype.kind, 0)
 
 
 def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
     dtype = _dtype(document["data_type"], name)
     if document["chunk_grid"]["name"] != "regular":
-        raise UnreadableFileError(f"{name} has chunks of several shapes, which are not read")
+        raise UnreadableFileError(f"{name} has chunks of several shapes, which cannot be read")
     units = _lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
     encoding = document["chunk_key_encoding"]
     is_default = encoding["name"] == "default"
@@ -204,7 +215,7 @@ def _parse_v2(document: Mapping[str, Any], attributes: dict[str, Any], name: str
         chunks=chunks,
         prefix="",
         separator=document.get("dimension_separator", "."),
-        codec=None if filters else ChunkCodec(dtype, steps, order),  # filters may change the dtype between them
+        codec=None if filters else ChunkCodec(dtype, steps, order),  # filters may change the dtype on the way
         codec_name="+".join(step.codec_id for step in (*filters, *steps)) or "none",
         fill=_fill(document.get("fill_value"), dtype),
         attributes=attributes,
@@ -217,19 +228,19 @@ def _checked(metadata: ArrayMetadata, name: str) -> ArrayMetadata:
     if any(len(each) != len(metadata.shape) or min(each, default=1) < 1 for each in lengths):
         raise UnreadableFileError(f"{name}: chunks of {metadata.chunks} do not fit the shape {metadata.shape}")
     if any(unit % chunk for unit, chunk in zip(metadata.units, metadata.chunks, strict=True)):
-        raise UnreadableFileError(f"{name}: shards of {metadata.units} are no multiple of the chunks {metadata.chunks}")
+        raise UnreadableFileError(f"{name}: shards of {metadata.units} do not fit the chunks {metadata.chunks}")
     if metadata.separator not in (".", "/"):
         raise UnreadableFileError(f"{name}: {metadata.separator!r} cannot separate the parts of a key")
     return metadata
 
 
-def _dtype(name: Any, file: str) -> np.dtype[Any]:
-    """Only plain numbers: no objects, no records, no strings."""
+def _dtype(name: Json, file: str) -> np.dtype[Any]:
+    """Data type of an array; only plain numbers are accepted: no objects, records or strings."""
     if not isinstance(name, str):
-        raise UnreadableFileError(f"{file} has elements of type {str(name)[:80]}: only numbers are read")
+        raise UnreadableFileError(f"{file} has elements of type {str(name)[:80]}: only numbers can be read")
     dtype = np.dtype(name)
     if dtype.kind not in "biufc" or dtype.hasobject:
-        raise UnreadableFileError(f"{file} has elements of type {name}: only numbers are read")
+        raise UnreadableFileError(f"{file} has elements of type {name}: only numbers can be read")
     return dtype
 
 
@@ -239,11 +250,12 @@ def _lengths(values: Sequence[Any]) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _fill(value: Any, dtype: np.dtype[Any]) -> Any:
+def _fill(value: Json, dtype: np.dtype[Any]) -> Any:
     if value is None:
         return None
     if isinstance(value, list) and dtype.kind == "c":
-        return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in value])
+        parts: list[Any] = value
+        return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in parts])
     if isinstance(value, str) and value.startswith("0x"):
         return np.array([int(value, 16)], f"<u{dtype.itemsize}").view(dtype.newbyteorder("<"))[0]
     return dtype.type(_SPECIAL.get(value, value) if isinstance(value, str) else value)

@@ -1,4 +1,4 @@
-"""N5 datasets: blocks in files of their own, axes the other way round."""
+"""Reader of N5 datasets, whose blocks are files and whose axes are reversed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int
 
 
 def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Reader:
-    """Open an N5 dataset, or a level of a group whose datasets are called ``s0``, ``s1``, ..."""
+    """Open an N5 dataset, or one level of a group whose datasets are called ``s0``, ``s1``, ..."""
     with reading(path, "N5"):
         store = FolderStore(path)
         attributes = read_json(store, "attributes.json") or {}
@@ -35,7 +35,7 @@ def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Re
             folder = f"s{level}/"
             group, attributes = attributes, read_json(store, folder + "attributes.json") or {}
             if "dimensions" not in attributes:
-                raise UnreadableFileError(f"{path} holds no dataset {folder[:-1]}: name the dataset in it")
+                raise UnreadableFileError(f"{path} holds no dataset {folder[:-1]}: add the dataset's name to the path")
             attributes = {**group, **attributes}
         elif level:
             raise ParameterError.of("level", level, f"{path} is a single dataset")
@@ -43,16 +43,18 @@ def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Re
 
 
 class N5Reader:
-    """Blocks of one dataset.
+    """Reader of the blocks of one N5 dataset.
 
     Parameters
     ----------
     store : FolderStore
+        Store that holds the blocks.
     folder : str
-        Of the dataset, ending in ``/``, or empty.
+        Folder of the dataset, ending in ``/``, or empty.
     attributes : dict
+        Metadata of the dataset.
     fill : bool
-        Whether blocks that are not there are zero; otherwise they are an error.
+        Whether missing blocks are zero; otherwise they raise an error.
     """
 
     mapped = None
@@ -62,7 +64,7 @@ class N5Reader:
         self.files = [store.place(folder)]
         name = f"{store.root}/{folder}".rstrip("/")
         if attributes["dataType"] not in _DTYPES:
-            raise UnreadableFileError(f"{name} has elements of type {attributes['dataType']}: only numbers are read")
+            raise UnreadableFileError(f"{name} has elements of type {attributes['dataType']}: only numbers can be read")
         dtype = np.dtype(attributes["dataType"])
         shape, chunks = _lengths(attributes["dimensions"]), _lengths(attributes["blockSize"])
         if len(shape) != len(chunks) or min(chunks, default=1) < 1:
@@ -84,7 +86,7 @@ class N5Reader:
         self.info = info.check(name)
 
     def verify(self) -> None:
-        """Nothing to do: each block is checked when it is read."""
+        """Do nothing: each block is checked when it is read."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
@@ -100,31 +102,31 @@ class N5Reader:
     def _missing(self, key: str) -> int:
         if not self._fill:
             raise UnreadableFileError(
-                f'{self._store.root}/{key} is missing; missing_chunks="fill" takes missing blocks for zeros'
+                f'{self._store.root}/{key} is missing; missing_chunks="fill" reads missing blocks as zeros'
             )
         return 0
 
     def _block(self, key: str, content: bytes, wanted: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Decode a block, which may be cut where the volume ends."""
+        """Decode a block, which may be smaller at the volume's end."""
         name = f"{self._store.root}/{key}"
         mode, ndim = struct.unpack_from(">HH", content)
         lengths = struct.unpack_from(f">{ndim}I", content, 4)
         if mode != 0 or ndim != len(wanted):
-            raise UnreadableFileError(f"{name}: a block of mode {mode} and {ndim} axes is not read")
+            raise UnreadableFileError(f"{name}: a block of mode {mode} and {ndim} axes cannot be read")
         shape = tuple(reversed(lengths))
         chunks = self.info.chunks or ()
         if any(length > chunk for length, chunk in zip(shape, chunks, strict=True)):
             raise UnreadableFileError(f"{name} declares {shape} voxels, more than a block of {chunks}")
         if any(span.stop > length for span, length in zip(wanted, shape, strict=True)):
-            raise UnreadableFileError(f"{name} holds {shape} voxels, fewer than it should")
+            raise UnreadableFileError(f"{name} holds {shape} voxels, fewer than needed")
         try:
             return self._codec.decode(content[4 + 4 * ndim :], shape)[wanted]
         except UnreadableFileError as error:
             raise UnreadableFileError(f"{name}: {error}") from error
 
 
-def _lengths(values: Any) -> tuple[int, ...]:
-    """Lengths of the axes, from x, y, z to z, y, x."""
+def _lengths(values: list[Any]) -> tuple[int, ...]:
+    """Lengths of the axes in the order z, y, x, from N5's order x, y, z."""
     if any(isinstance(value, bool) or not isinstance(value, int) or value < 0 for value in values):
         raise ValueError(f"lengths must be whole numbers, not {str(values)[:80]}")
     return tuple(reversed(values))
@@ -147,7 +149,7 @@ def _steps(compression: Mapping[str, Any], name: str) -> tuple[Any, ...]:
     }
     if kind not in configs:
         raise UnreadableFileError(
-            f"{name}: blocks compressed with {kind} are not read; {', '.join(map(str, configs))} are"
+            f"{name}: blocks compressed with {kind} cannot be read; only {', '.join(map(str, configs))} can"
         )
     return codec_of(configs[kind], name)
 

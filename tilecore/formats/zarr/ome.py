@@ -1,4 +1,4 @@
-"""The metadata of OME-Zarr images, of versions 0.4 and 0.5."""
+"""Metadata of OME-Zarr images, of versions 0.4 and 0.5."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tilecore.array_types import Json
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import as_axes
 from tilecore.formats.image_info import MICROMETRES, positive_size
@@ -22,21 +23,24 @@ _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 @dataclass(frozen=True)
 class OmeImage:
-    """A multiscale image.
+    """Metadata of one multiscale image.
 
     Attributes
     ----------
     version : str
+        Version of OME-Zarr.
     folder : str
-        Of the image in its store, ending in ``/``, or empty.
+        Folder of the image in its store, ending in ``/``, or empty.
     axes : str
+        One letter per axis.
     units : tuple of str
-        Of the axes; empty where the file does not say.
+        Unit of each axis; empty text if the file does not tell it.
     paths : tuple of str
-        Of the levels, from the finest.
+        Path of each level, from the finest.
     scales : tuple of tuple of float
-        Of the levels, per axis.
+        Voxel size of each level, per axis.
     channel_names : tuple of str
+        Names of the channels; empty if there are none.
     """
 
     version: str
@@ -48,13 +52,13 @@ class OmeImage:
     channel_names: tuple[str, ...] = ()
 
     def folder_of(self, level: int) -> str:
-        """Folder of a level's array in the store."""
+        """Folder of a level's array in the store, ending in ``/``."""
         if not 0 <= level < len(self.paths):
-            raise ParameterError.of("level", level, f"the image has {len(self.paths)}")
+            raise ParameterError.of("level", level, f"the image has {len(self.paths)} level(s), numbered from 0")
         return f"{self.folder}{self.paths[level]}/"
 
     def voxel_size_um(self, level: int) -> tuple[float, float, float] | None:
-        """Along z, y, x; None if an axis has no unit of length."""
+        """Voxel size of a level along z, y, x [um]; None if an axis has no unit of length."""
         sizes = {
             axis: scale * MICROMETRES.get(unit, math.nan)
             for axis, scale, unit in zip(self.axes, self.scales[level], self.units, strict=True)
@@ -64,14 +68,14 @@ class OmeImage:
 
 
 def find_image(store: Store, series: int | None) -> OmeImage:
-    """Find the image of a store, or the one of the given number where there are several.
+    """Find the image of a store; if there are several, the one of the given number.
 
     Raises
     ------
     UnreadableFileError
-        If there is none, or it is of an unknown version.
+        If there is no image, or its version is unknown.
     ParameterError
-        If there is none of this number.
+        If there is no image of this number.
     """
     attributes = _attributes(store, "")
     if "bioformats2raw.layout" in attributes or "bioformats2raw.layout" in attributes.get("ome", {}):
@@ -90,18 +94,24 @@ def multiscales_document(
     dtype: np.dtype[Any],
     version: Literal["0.5", "0.4"],
 ) -> dict[str, Any]:
-    """What an image's group says of it.
+    """Metadata of an image's group, as a document to be written.
 
     Parameters
     ----------
     name : str
+        Name of the image.
     axes : str
+        One letter per axis.
     voxel_size_um : tuple of 3 floats, or None
+        Voxel size along z, y, x [um].
     factors : sequence of sequence of int
-        For each level, voxels of the finest one that make one of its voxels, per axis.
+        For each level, the number of the finest level's voxels in one of its voxels, per axis.
     channel_names : sequence of str
+        Names of the channels.
     dtype : dtype
+        Data type of the voxels.
     version : {"0.5", "0.4"}
+        Version of OME-Zarr.
     """
     sizes = dict(zip("zyx", voxel_size_um or (), strict=False))
     letters = axes.lower()
@@ -127,7 +137,7 @@ def multiscales_document(
 
 
 def _transformations(scale: Sequence[float], factors: Sequence[int]) -> list[dict[str, Any]]:
-    """Size of a level's voxels, and where the centre of the first lies between those of the finest level."""
+    """Transformations of a level: its voxel size, and the position of its first voxel's centre in the finest level."""
     sizes = [size * factor for size, factor in zip(scale, factors, strict=True)]
     centre = [size * (factor - 1) / 2 for size, factor in zip(scale, factors, strict=True)]
     transformations: list[dict[str, Any]] = [{"type": "scale", "scale": sizes}]
@@ -152,13 +162,13 @@ def _image(store: Store, folder: str, number: int) -> OmeImage:
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales")
     if not images:
-        raise UnreadableFileError(f"{name} is neither an array nor an OME-Zarr image; name the array inside it")
+        raise UnreadableFileError(f"{name} is neither an array nor an OME-Zarr image; add the array's name to the path")
     if not 0 <= number < len(images):
-        raise ParameterError.of("series", number, f"{name} has {len(images)}")
+        raise ParameterError.of("series", number, f"{name} has {len(images)} image(s), numbered from 0")
     multiscale = images[number]
     version = str(ome.get("version") or multiscale.get("version") or "0.4")
     if version not in ("0.1", "0.2", "0.3", "0.4", "0.5"):
-        raise UnreadableFileError(f"{name} is OME-Zarr {version}; versions up to 0.5 are read")
+        raise UnreadableFileError(f"{name} is OME-Zarr {version}; versions up to 0.5 can be read")
     datasets = multiscale["datasets"]
     paths = tuple([_safe(dataset["path"], name) for dataset in datasets])
     axes, units = _axes(multiscale.get("axes"))
@@ -172,8 +182,8 @@ def _image(store: Store, folder: str, number: int) -> OmeImage:
     return OmeImage(version, folder, axes, units, paths, tuple(scales), labels if all(labels) else ())
 
 
-def _axes(described: Any) -> tuple[str, tuple[str, ...]]:
-    if described is None:  # before 0.3 they were always these
+def _axes(described: Sequence[str | Mapping[str, str]] | None) -> tuple[str, tuple[str, ...]]:
+    if described is None:  # before version 0.3 the axes were always these
         return "TCZYX", ("",) * 5
     letters = "".join([axis if isinstance(axis, str) else axis["name"] for axis in described])
     units = [axis.get("unit") or "" if isinstance(axis, Mapping) else "" for axis in described]
@@ -190,9 +200,9 @@ def _scale(described: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
     return (1.0,) * ndim
 
 
-def _safe(path: Any, name: str) -> str:
-    """Path of an array in its group; none that leads out of it."""
+def _safe(path: Json, name: str) -> str:
+    """Check the path of an array in its group, which must not lead out of the group."""
     parts = str(path).split("/")
     if not isinstance(path, str) or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise UnreadableFileError(f"{name} names the array {str(path)[:80]!r}, which does not lie in it")
+        raise UnreadableFileError(f"{name} names the array {str(path)[:80]!r}, which is not inside it")
     return path

@@ -1,4 +1,4 @@
-"""OME-Zarr images with a pyramid, written by many processes at once."""
+"""Sink for OME-Zarr images with a pyramid, which many processes write at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["OmeZarrSink"]
 class OmeZarrSink(ZarrSink):
     """An OME-Zarr image of version 0.5 or 0.4.
 
-    Regions are written into the finest level; `commit` makes the others.
+    Regions are written into the finest level; `commit` makes the coarser levels.
     """
 
     kind: ClassVar[str] = "OME-Zarr"
@@ -38,7 +38,7 @@ class OmeZarrSink(ZarrSink):
                 "others, and one channel can be taken alone (open_source(..., channel=0), --channel 0)",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
-            raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has none")
+            raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has no shards; leave it out")
         one = (1,) * len(spec.shape)
         self._factors = level_factors(spec.shape, spec.axes, spec.voxel_size_um) if spec.pyramid else [one]
 
@@ -91,7 +91,7 @@ class OmeZarrSink(ZarrSink):
         return self._same(open_writer(image / "0", image.parent))
 
     def levels(self) -> Iterator[Level]:
-        """Offer the levels below the one that was written."""
+        """Iterate over the levels below the finest one, which was written."""
         data = self.place.data
         for level in range(1, len(self._factors) if self._target is not None else 0):
             with open_source(data / str(level - 1)) as finer:

@@ -1,4 +1,4 @@
-"""zarr arrays of version 2 and 3, in folders and zip files, and the images of OME-Zarr."""
+"""Reader of zarr arrays, of version 2 and 3, in folders and zip files, and of OME-Zarr images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_c
         array = parse_array(store, "")
         if array is not None:
             if level or series:
-                raise ParameterError.of("level", level, f"{path} is a single array")
+                raise ParameterError.of("level", level, f"{path} is a single array; leave out level and series")
             return ZarrReader(store, "", array, _info_of_array(array), fill=missing_chunks == "fill")
         image = find_image(store, series)
         folder = image.folder_of(level)
@@ -57,17 +57,20 @@ def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_c
 
 
 class ZarrReader:
-    """Chunks of one array, decoded as they are needed.
+    """Reader of one array, which decodes chunks when they are needed.
 
     Parameters
     ----------
     store : Store
+        Store that holds the chunks.
     folder : str
-        Of the array in the store, ending in ``/``, or empty.
+        Folder of the array in the store, ending in ``/``, or empty.
     metadata : ArrayMetadata
+        Metadata of the array.
     info : ImageInfo
+        Properties of the image.
     fill : bool
-        Whether units that are not there have the fill value; otherwise they are an error.
+        Whether missing units have the fill value; otherwise they raise an error.
     """
 
     mapped = None
@@ -79,7 +82,7 @@ class ZarrReader:
         check_chunk_size(metadata.chunks, metadata.dtype, f"{store.root}/{folder}")
 
     def verify(self) -> None:
-        """Nothing to do: each chunk is checked when it is read."""
+        """Do nothing: each chunk is checked when it is read."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
@@ -91,7 +94,7 @@ class ZarrReader:
             index, in_box, in_unit = unit
             self._read_unit(self._folder + self._metadata.key(index), result[in_box], in_unit)
 
-        # Codecs let other threads run.
+        # Codecs release the interpreter lock.
         spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
         return result
 
@@ -112,7 +115,7 @@ class ZarrReader:
         box = Box.from_slices(in_unit)
         for position, in_result, in_chunk in touched(box, self._metadata.chunks):
             offset, length = map(int, index[position])
-            if offset == ABSENT == length:  # the index says that it holds nothing
+            if offset == ABSENT == length:  # the index tells that the chunk holds only the fill value
                 result[in_result] = self._fill_value(key)
                 continue
             content = self._store.get_range(key, offset, length)
@@ -125,20 +128,20 @@ class ZarrReader:
         with _naming(f"{self._store.root}/{key}"):
             return self._metadata.codec.decode(content, self._metadata.chunks)
 
-    def _missing(self, key: str) -> Any:
+    def _missing(self, key: str) -> npt.ArrayLike:
         if not self._fill:
             raise UnreadableFileError(
-                f'{self._store.root}/{key} is missing; missing_chunks="fill" takes missing chunks for the fill value'
+                f'{self._store.root}/{key} is missing; missing_chunks="fill" reads missing chunks as the fill value'
             )
         return self._fill_value(key)
 
-    def _fill_value(self, key: str) -> Any:
+    def _fill_value(self, key: str) -> npt.ArrayLike:
         if self._metadata.fill is None:
             raise UnreadableFileError(f"{self._store.root}/{key} is missing, and the array has no fill value")
         return self._metadata.fill
 
     def _read_by_zarr(self, box: Box) -> npt.NDArray[Any]:
-        """Let zarr decode what it alone can; it takes missing chunks for fill, so they are looked for first."""
+        """Read a box with the zarr package; it fills missing chunks, so these are looked for first."""
         import zarr
 
         name = f"{self._store.root}/{self._folder}".rstrip("/")
@@ -157,7 +160,7 @@ class ZarrReader:
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Add the chunk's name to what is wrong with it."""
+    """Add the name of a chunk to errors about it."""
     try:
         yield
     except UnreadableFileError as error:

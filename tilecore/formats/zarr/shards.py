@@ -1,4 +1,4 @@
-"""Shards: files that hold several chunks, and an index of where they are."""
+"""Shards: files that hold several chunks and an index of their positions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tilecore.formats.zarr.stores import Store
 
 __all__ = ["join_chunks", "read_index"]
 
-#: Offset and length of a chunk that was left out because it holds nothing but the fill value.
+#: Offset and length, in the index, of a chunk that is left out because it holds only the fill value.
 ABSENT = 2**64 - 1
 
 
 def read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[np.uint64] | None:
-    """Where the chunks of a shard are: offset and length of each, shape (..., 2) [byte]; None if there is no shard.
+    """Read the index of a shard: offset and length of each chunk, shape (..., 2) [byte]; None if there is no shard.
 
     Raises
     ------
     UnreadableFileError
-        If it is cut off, or its checksum is wrong.
+        If the shard is cut off, or the checksum of its index is wrong.
     """
     counts = metadata.chunks_per_unit
     length = 16 * math.prod(counts) + 4 * metadata.index_checked
@@ -33,13 +33,13 @@ def read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[n
     if content is None:
         return None
     if len(content) != length:
-        raise UnreadableFileError("it is cut off: its index of chunks is not whole")
+        raise UnreadableFileError("it is cut off: its index of chunks is not complete")
     plain = Crc32c().decode(content) if metadata.index_checked else content
     return np.frombuffer(plain, "<u8").reshape(*counts, 2)
 
 
 def join_chunks(chunks: Sequence[bytes], counts: tuple[int, ...]) -> bytes:
-    """Put compressed chunks and their index into one file, the index last."""
+    """Join compressed chunks and their index into one file's content, with the index at the end."""
     lengths = np.array([len(chunk) for chunk in chunks], np.uint64)
     ends = np.cumsum(lengths, dtype=np.uint64)
     index = np.stack([ends - lengths, lengths], axis=-1).astype("<u8")

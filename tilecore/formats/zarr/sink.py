@@ -1,4 +1,4 @@
-"""zarr arrays that many processes write at once, each its own chunks or shards."""
+"""Sink for zarr arrays: many processes write at once, each its own chunks or shards."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import Index
 from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
+from tilecore.formats.zarr.codecs import Content
 from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
 from tilecore.formats.zarr.shards import join_chunks
 from tilecore.formats.zarr.stores import FolderStore
@@ -29,29 +31,30 @@ from tilecore.output_file import write_in_one_piece
 
 __all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "open_writer", "write_json"]
 
-# Voxels of a chunk: enough that a file is no smaller than a disk likes.
+# Number of voxels in a chunk, so that files are not too small for a disk.
 _CHUNK_VOXELS = 2**20
 
-# Above this many files, chunks are put into shards.
+# Largest number of chunk files; above it, chunks are put into shards.
 _MOST_FILES = 1024
 
 
 @dataclass(frozen=True)
 class ZarrArrayWriter:
-    """Writes whole chunks or shards of an array; pickles as a descriptor.
+    """Writer of whole chunks or shards of an array; pickles as a descriptor.
 
     Attributes
     ----------
     root : str
         Folder of the array.
     metadata : ArrayMetadata
+        Metadata of the array.
     place : str
-        Folder of the run, around that of the array, in which chunks are written until they are whole.
+        Folder of the run, around the array's folder, in which chunks are written until they are complete.
 
     Notes
     -----
-    Process-safety: a chunk or shard is written outside the array and then moved into it,
-    so that a reader sees all of it or nothing, and nothing else is ever in the array.
+    Process-safety: a chunk or shard is written outside the array and then moved into it. So
+    readers see all of it or nothing, and the array never holds other files.
     """
 
     root: str
@@ -66,23 +69,23 @@ class ZarrArrayWriter:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Kind of number."""
+        """Data type of the voxels."""
         return self.metadata.dtype.newbyteorder("=")
 
     @property
     def write_units(self) -> tuple[int, ...]:
-        """Shape of a file: what no two processes may write at once."""
+        """Shape of the voxels in one file, which no two processes may write at once."""
         return self.metadata.units
 
-    def __setitem__(self, index: Any, values: Any) -> None:
+    def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region of whole units.
 
         Raises
         ------
         AlignmentError
-            If it cuts a unit, whose other voxels would be lost.
+            If the region cuts a unit, whose other voxels would be lost.
         UnwritableFileError
-            If the array is complete by now, or was given up.
+            If the array is already complete, or was discarded.
         """
         box = self._box(index)
         block = np.broadcast_to(np.asarray(values), box.shape)
@@ -90,13 +93,13 @@ class ZarrArrayWriter:
             self._check_whole(position, in_unit, box)
             self._write_unit(position, block[in_box])
 
-    def _box(self, index: Any) -> Box:
-        items = list(index) if isinstance(index, tuple) else [index]
+    def _box(self, index: Index) -> Box:
+        items: list[Any] = list(index) if isinstance(index, tuple) else [index]
         for place in [number for number, item in enumerate(items) if item is Ellipsis][:1]:
             items[place : place + 1] = [slice(None)] * (len(self.shape) - len(items) + 1)
         items += [slice(None)] * (len(self.shape) - len(items))
         if not all(isinstance(item, slice) and item.step in (None, 1) for item in items):
-            raise ParameterError.of("index", index, "slices without a step are written")
+            raise ParameterError.of("index", index, "only slices without a step can be written")
         spans = [item.indices(length) for item, length in zip(items, self.shape, strict=True)]
         return Box([first for first, _, _ in spans], [max(first, last) for first, last, _ in spans])
 
@@ -105,20 +108,20 @@ class ZarrArrayWriter:
             if span.start != 0 or span.stop != min(unit, length - number * unit):
                 raise AlignmentError(
                     f"{box} cuts a storage unit of {self.root}, whose units are {self.write_units} voxels: "
-                    "its other voxels would be lost"
+                    "write whole units, or the unit's other voxels are lost"
                 )
 
     def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
         path = os.path.join(self.root, self.metadata.key(position))
-        content = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
+        content: Any = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
         try:
             self._make_folder(os.path.dirname(path))
             write_in_one_piece(memoryview(content).cast("B"), path, self.place)
         except FileNotFoundError as error:
-            raise UnwritableFileError(f"{self.root} is gone: the array is complete, or was given up") from error
+            raise UnwritableFileError(f"{self.root} no longer exists: it is complete, or was discarded") from error
 
     def _make_folder(self, folder: str) -> None:
-        """Make a folder inside that of the array, which itself is not made again if it is gone."""
+        """Create a folder inside the array's folder; the latter is not created again if it was removed."""
         if folder in self._folders or folder == self.root:
             return
         self._make_folder(os.path.dirname(folder))
@@ -134,8 +137,8 @@ class ZarrArrayWriter:
             chunks.append(bytes(self._chunk(inner)))
         return join_chunks(chunks, self.metadata.chunks_per_unit)
 
-    def _chunk(self, block: npt.NDArray[Any]) -> Any:
-        """Compress a chunk; one at the volume's end is filled up, as all have the same shape."""
+    def _chunk(self, block: npt.NDArray[Any]) -> Content:
+        """Compress a chunk; at the volume's end it is filled up with zeros, as all chunks have the same shape."""
         if block.shape != self.metadata.chunks:
             whole = np.zeros(self.metadata.chunks, self.metadata.dtype)
             whole[tuple(map(slice, block.shape))] = block
@@ -145,7 +148,7 @@ class ZarrArrayWriter:
 
 
 class ZarrSink(FileSink):
-    """A zarr array of version 3, in shards where there would be too many files."""
+    """A zarr array of version 3, with shards if there would be too many files."""
 
     kind: ClassVar[str] = "zarr"
     codecs: ClassVar[tuple[str, ...]] = ("default", "zstd", "blosc", "gzip", "none")
@@ -164,14 +167,14 @@ class ZarrSink(FileSink):
 
     @property
     def write_units(self) -> tuple[int, ...]:
-        """Shape of a shard, or of a chunk where there are no shards."""
+        """Shape of a shard, or of a chunk if there are no shards."""
         return self.shards or self.chunks
 
     def _default_shards(self) -> tuple[int, ...] | None:
         return default_shards(self.shape, self.chunks)
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
-        """What the voxels take; half of it where they are compressed, as noise allows no more."""
+        """Estimated disk space [byte]: that of the voxels, or half of it if they are compressed."""
         return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec == "none" else 2)
 
     def _make(self, dtype: np.dtype[Any]) -> ZarrArrayWriter:
@@ -190,7 +193,7 @@ class ZarrSink(FileSink):
         return self._same(open_writer(Path(path), Path(path).parent))
 
     def _same(self, writer: ZarrArrayWriter) -> ZarrArrayWriter:
-        """Refuse an array that is not as this one is to be."""
+        """Refuse an unfinished array whose shape or write units differ from this sink's."""
         if (writer.shape, writer.write_units) != (self.shape, self.write_units):
             raise UnreadableFileError(
                 f"{writer.root} has the shape {writer.shape} in units of {writer.write_units}, not {self.shape} in "
@@ -203,10 +206,10 @@ class ZarrSink(FileSink):
 
 
 def open_writer(path: Path, place: Path) -> ZarrArrayWriter:
-    """Open an array whose metadata were written, in the place of its run."""
+    """Open an array whose metadata have been written, in the folder of its run."""
     metadata = parse_array(FolderStore(str(path)), "")
     if metadata is None or metadata.codec is None:
-        raise UnreadableFileError(f"{path} has no metadata of an array that is written here")
+        raise UnreadableFileError(f"{path} has no metadata of an array that can be written here")
     return ZarrArrayWriter(str(path), metadata, str(place))
 
 
@@ -216,7 +219,7 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def default_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Chunks of about a million voxels in the last three axes, longer along the rows."""
+    """Default shape of chunks: about a million voxels in the last three axes, longest along the last."""
     if len(shape) < 3:
         spatial: tuple[int, ...] = (1024,) * len(shape) if len(shape) == 2 else (_CHUNK_VOXELS,) * len(shape)
     else:
@@ -225,7 +228,7 @@ def default_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def default_shards(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Shards of two chunks along each of the last three axes, if chunks in files of their own would be too many."""
+    """Default shape of shards: two chunks along each of the last three axes; None if there are few chunks."""
     if math.prod([-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True)]) <= _MOST_FILES:
         return None
     doubled = [1] * (len(shape) - 3) + [2] * min(len(shape), 3)

@@ -1,4 +1,4 @@
-"""Where the chunks of zarr and N5 lie: in a folder, or in a zip file."""
+"""Stores that hold the chunks of zarr and N5: a folder, or a zip file."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ __all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
 
 
 class Store(Protocol):
-    """Bytes by key."""
+    """Mapping from keys to bytes."""
 
     root: str
 
     def get(self, key: str) -> bytes | None:
-        """All bytes of a key; None if it is not there."""
+        """Return all bytes of a key; None if the key does not exist."""
 
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """Some bytes of a key, counted from the end if `offset` is negative."""
+        """Return some bytes of a key, counted from the end if `offset` is negative; None if the key does not exist."""
 
     def place(self, folder: str) -> str:
-        """The file or folder in which all keys lie that begin so."""
+        """File or folder that holds all keys beginning with `folder`."""
 
 
 class FolderStore:
-    """Files in a folder and its folders; none outside, whatever a link or a name says."""
+    """Store of files in a folder and its subfolders; no link or name may lead out of it."""
 
     def __init__(self, root: str) -> None:
         self.root = root
 
     def get(self, key: str) -> bytes | None:
-        """All bytes of a file."""
+        """Return all bytes of a file; None if it does not exist."""
         try:
             with open(self._path(key), "rb", buffering=0) as file:
                 return file.read()
@@ -43,7 +43,7 @@ class FolderStore:
             return None
 
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """Some bytes of a file."""
+        """Return some bytes of a file; None if it does not exist."""
         try:
             with open(self._path(key), "rb", buffering=0) as file:
                 file.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
@@ -52,7 +52,7 @@ class FolderStore:
             return None
 
     def place(self, folder: str) -> str:
-        """The folder."""
+        """Path of a subfolder."""
         return os.path.join(self.root, folder)
 
     def _path(self, key: str) -> str:
@@ -60,11 +60,11 @@ class FolderStore:
 
 
 class ZipStore:
-    """Members of a zip file.
+    """Store of the members of a zip file.
 
     Notes
     -----
-    Process-safety: its position is its own; a process that was forked opens another.
+    Process-safety: the position in the file belongs to one process; a forked process opens the file again.
     """
 
     def __init__(self, root: str) -> None:
@@ -72,19 +72,19 @@ class ZipStore:
         self._zip = zipfile.ZipFile(root)
         self._finalizer = weakref.finalize(self, self._zip.close)
         names = self._zip.namelist()
-        # Some programs put the folder itself into the file.
+        # Some programs put the folder itself into the zip file.
         folder = names[0].partition("/")[0] + "/" if names else ""
         self._prefix = folder if names and all(name.startswith(folder) for name in names) else ""
 
     def get(self, key: str) -> bytes | None:
-        """All bytes of a member."""
+        """Return all bytes of a member; None if it does not exist."""
         try:
             return self._zip.read(self._prefix + key)
         except KeyError:
             return None
 
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
-        """Some bytes of a member."""
+        """Return some bytes of a member; None if it does not exist."""
         try:
             with self._zip.open(self._prefix + key) as file:
                 file.seek(offset, os.SEEK_END if offset < 0 else os.SEEK_SET)
@@ -93,12 +93,12 @@ class ZipStore:
             return None
 
     def place(self, folder: str) -> str:
-        """The zip file itself."""
+        """Path of the zip file itself."""
         return self.root
 
 
 def open_store(path: str) -> Store:
-    """Open the folder or the zip file."""
+    """Open the store at a path: a folder or a zip file."""
     if os.path.isdir(path):
         return FolderStore(path)
     if not zipfile.is_zipfile(path):

@@ -1,26 +1,33 @@
-"""What a process may leave behind: processes, open files, names in /dev/shm."""
+"""Leaks of a process: other processes, open files, and names in /dev/shm."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
 import os
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from multiprocessing import forkserver, resource_tracker
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.faults.harness import descendants, names_in_shm
+__all__ = ["CAN_LOOK", "descendants", "names_in_shm", "nothing_left", "start_what_stays"]
+
+#: Whether this system tells what a process has: Linux does.
+CAN_LOOK = os.path.isdir("/proc/self/fd")
 
 # How long what is ending may take to be gone, on a busy machine [s].
 _PATIENCE = 60
 
 
 def start_what_stays() -> None:
-    """Start multiprocessing's own helpers: they live as long as this process, and are not leaks."""
+    """Start multiprocessing's own helper processes, which live as long as this process and are not leaks."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver, resource_tracker
+
     modules = ["tilecore.executors.processes.worker", "scipy.ndimage", "skimage.feature", "zarr"]
     forkserver.set_forkserver_preload(modules)
     resource_tracker.ensure_running()
@@ -29,7 +36,10 @@ def start_what_stays() -> None:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """Fail if what happens inside leaves a process, an open file, or a name in /dev/shm."""
+    """Fail if a ``with`` block leaves a process, an open file, or a name in /dev/shm.
+
+    Where the system does not tell (see `CAN_LOOK`), nothing is looked at. Call `start_what_stays` before.
+    """
     before = _census()
     yield
     deadline = time.monotonic() + _PATIENCE
@@ -39,9 +49,34 @@ def nothing_left() -> Iterator[None]:
     assert not left, f"left behind: {left}"
 
 
+def descendants(pid: int) -> list[int]:
+    """The children of a process that run, and theirs."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, todo = [], [pid]
+    while todo:
+        todo += (own := children.get(todo.pop(), []))
+        found += own
+    return found
+
+
+def names_in_shm(pids: Iterable[int]) -> list[str]:
+    """Names that processes have given to shared memory."""
+    owners = {str(pid) for pid in pids}
+    return [path.name for path in Path("/dev/shm").glob("tilecore-*") if path.name.split("-")[1] in owners]
+
+
 def _census() -> Counter[str]:
-    """What there is now: our processes, our open files by kind, our names in /dev/shm."""
+    """List our processes, our open files by kind, and our names in /dev/shm."""
     census: Counter[str] = Counter()
+    if not CAN_LOOK:
+        return census
     children = descendants(os.getpid())
     # A name of a process that is gone is left out: nobody can tell whose child that was.
     for name in names_in_shm([os.getpid(), *children]):
@@ -61,7 +96,7 @@ def _difference(before: Counter[str]) -> dict[str, int]:
 
 
 def _zarrs_loop() -> Counter[str]:
-    """zarr starts an event loop when it is first used, which lives as long as this process."""
+    """Number of files of Zarr's event loop, which starts at its first use and lives as long as this process."""
     sync = sys.modules.get("zarr.core.sync")
     running = sync is not None and sync.loop[0] is not None
     return Counter({"open anon_inode:[eventpoll]": 1, "open socket:[N]": 2}) if running else Counter()

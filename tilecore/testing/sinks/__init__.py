@@ -1,0 +1,1 @@
+"""The contract of sinks, in three parts: the file, who writes it at once, whole runs."""
