@@ -63,9 +63,9 @@ def read_padded(array: ReadableArray, box: Box, pad: Halo, boundary: Boundary) -
     -----
     An array with a method ``read_padded(box, pad)`` knows itself what lies around it.
     """
-    if hasattr(type(array), "read_padded"):
-        padded_block: npt.NDArray[Any] = array.read_padded(box, pad)
-        return padded_block
+    reads_itself = getattr(type(array), "read_padded", None)
+    if reads_itself is not None:
+        return np.asarray(reads_itself(array, box, pad))
     if boundary is None or not any(before or after for before, after in pad):
         return np.asarray(array[box.slices])
     padded = box.grown(pad)
