@@ -18,7 +18,8 @@ from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.recordings.batches import Selection, local_index
 from tilecore.recordings.excerpt import Excerpt
-from tilecore.recordings.results import Output, Placed, ResultFile, Target
+from tilecore.recordings.output import Output
+from tilecore.recordings.results import Placed, ResultFile, Target
 
 __all__ = ["Cleanup", "OnBatch", "OnChannels", "applied", "as_processes", "run_options"]
 
@@ -164,7 +165,8 @@ def applied(job: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: Ru
     try:
         with _naming_batches(excerpt):
             reduce_tiles(replace(job, target=file.target), _added, excerpt, initial=file, **tiles, **run)
-        return output.path, file.commit(n_channels, "channels" if excerpt.turned else "samples")
+        lengths = [tile.write.shape[1 if excerpt.turned else 0] for tile in grid]
+        return output.path, file.commit(n_channels, "channels" if excerpt.turned else "samples", lengths)
     except BaseException:
         file.discard()
         raise
@@ -182,15 +184,16 @@ def _naming_batches(excerpt: Excerpt) -> Iterator[None]:
     try:
         yield
     except TileError as error:
-        failure = error.failures[0]
-        first = excerpt.first + failure.tile.write.start[1 if excerpt.turned else 0]
-        raise error.original(
-            f"in batch {failure.tile.number}, which begins at observation {first}"
-        ) from error.__cause__
+        tile = error.failures[0].tile
+        first = excerpt.first + tile.write.start[1 if excerpt.turned else 0]
+        of = ""
+        if excerpt.turned:
+            of = f" of channels {list(excerpt.channels[slice(*_span(tile, 0))])}"
+        raise error.original(_note(tile.number, first, of)) from error.__cause__
 
 
-def _note(number: int, first: int) -> str:
-    return f"in batch {number}, which begins at observation {first}"
+def _note(number: int, first: int, of: str = "") -> str:
+    return f"in batch {number}{of}, which begins at observation {first}"
 
 
 def _numbers(result: Any) -> npt.NDArray[Any]:

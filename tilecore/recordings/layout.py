@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,7 +16,7 @@ from tilecore.errors import MissingDependencyError, MissingFileError, ParameterE
 from tilecore.geometry.per_axis import as_integer
 from tilecore.output_file import finished
 
-__all__ = ["DataOrder", "Layout", "read_yaml", "write_yaml", "yaml_path"]
+__all__ = ["DataOrder", "Layout", "finished_yaml", "read_yaml", "yaml_path"]
 
 #: Which number follows another in the file: the channel's next sample, or the next channel's.
 DataOrder: TypeAlias = Literal["channels", "samples"]
@@ -60,7 +62,12 @@ class Layout:
             "data_order": _as_order(data_order, data_format),
         }
         given = {name: value for name, value in asked.items() if value is not None}
-        found = _in_yaml(path)
+        try:
+            found = _in_yaml(path)
+        except UnreadableFileError:
+            if len(given) < len(asked):
+                raise
+            found = None  # a file that tells of something else contradicts nothing
         if len(given) < len(asked) and found is None:
             missing = ", ".join(name for name in asked if name not in given)
             raise ParameterError(f"{missing}: give what there is no file {yaml_path(path)} to tell")
@@ -123,11 +130,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_yaml(path: Path, params: dict[str, Any]) -> None:
-    """Write a ``.yaml`` file of parameters; it is there as a whole or not at all."""
+@contextlib.contextmanager
+def finished_yaml(path: Path, params: dict[str, Any]) -> Iterator[None]:
+    """Write a ``.yaml`` file of parameters, which has its name when the ``with`` block succeeds."""
     yaml = _import_yaml()
     with finished(path) as place:
         place.write_text(yaml.safe_dump(params, default_flow_style=False))
+        yield
 
 
 def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from tilecore.errors import ParameterError
 from tilecore.recordings.batches import Channels
 from tilecore.recordings.layout import Layout, yaml_path
+from tilecore.recordings.output import IfFileExists, check_if_file_exists
 from tilecore.recordings.processor import BatchProcessor
-from tilecore.recordings.results import IfFileExists
 
 __all__ = ["BatchPipeline", "PipedMode", "PipedTransformation"]
 
@@ -58,6 +58,7 @@ class PipedTransformation:
             raise ParameterError.of("mode", mode, "'single_channel_one_batch', 'single_channel' or 'multi_channel'")
         if not callable(function):
             raise ParameterError.of("function", function, "a function is needed")
+        check_if_file_exists(if_file_exists)
         self.function, self.output_name, self.mode, self.keep = function, output_name, mode, keep
         self.if_file_exists, self.cast_dtype, self.kwargs = if_file_exists, cast_dtype, kwargs
 
@@ -144,7 +145,8 @@ class BatchPipeline:
         Raises
         ------
         ParameterError
-            If two steps write one file, or one writes the input.
+            If two steps write one file, or one writes the input, or a file is there that must not be. A ``.yaml``
+            file counts as its recording does.
         """
         paths = [os.path.join(self.output_path, task.output_name) for task in self.tasks]
         self._check(paths)
@@ -162,9 +164,13 @@ class BatchPipeline:
 
     def _check(self, paths: Sequence[str]) -> None:
         names = [os.path.abspath(path) for path in [self.path_to_input, *paths]]
-        for path in paths:
-            if names.count(os.path.abspath(path)) > 1:
+        parameters = [str(yaml_path(name)) for name in names]
+        for task, path in zip(self.tasks, paths, strict=True):
+            name = os.path.abspath(path)
+            if names.count(name) > 1 or parameters.count(str(yaml_path(name))) > 1 or name in parameters:
                 raise ParameterError.of("output_name", path, "is the input, or the output of two steps")
+            if task.if_file_exists == "abort" and os.path.exists(path):
+                raise ParameterError.of("output_name", path, "exists already, and if_file_exists='abort'")
 
 
 def _remove(path: str) -> None:

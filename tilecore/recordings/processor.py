@@ -15,9 +15,9 @@ from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.applying import Cleanup, OnBatch, OnChannels, applied, as_processes, run_options
 from tilecore.recordings.batches import Channels, Selection, local_index
 from tilecore.recordings.layout import Layout
+from tilecore.recordings.output import IfFileExists, Mode, Output
 from tilecore.recordings.reader import Loader, RecordingsReader
 from tilecore.recordings.recording import Recording
-from tilecore.recordings.results import IfFileExists, Mode, Output
 
 __all__ = ["BatchProcessor"]
 

@@ -9,22 +9,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
-from tilecore.errors import DiskSpaceError, ParameterError, UnwritableFileError
+from tilecore.errors import DiskSpaceError, ParameterError
 from tilecore.output_file import Place
-from tilecore.recordings.layout import DataOrder, Layout, read_yaml, write_yaml, yaml_path
+from tilecore.recordings.layout import DataOrder, Layout, finished_yaml, yaml_path
 
-__all__ = ["IfFileExists", "Mode", "Output", "Placed", "ResultFile", "Target"]
-
-#: Where results go: into a file, or into a list.
-Mode: TypeAlias = Literal["disk", "memory"]
-#: What becomes of an output that exists: it is replaced, refused, or taken as the result.
-IfFileExists: TypeAlias = Literal["overwrite", "abort", "skip"]
+__all__ = ["Placed", "ResultFile", "Target"]
 
 _COPIED_BYTES = 2**24
 
@@ -74,7 +69,7 @@ class Target:
         content = np.ascontiguousarray(result).reshape(-1).view(np.uint8).data
         first = row * max(columns, 1)
         offset = first * result.dtype.itemsize
-        descriptor = os.open(self.data, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(self.data, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             while content:
                 written = _write(descriptor, content, offset)
@@ -104,13 +99,13 @@ class Target:
                 "all results have one dtype (see cast_dtype=) and the same number of columns"
             )
 
-    def layout(self, n_channels: int, data_order: DataOrder) -> Layout:
-        """Layout of what was written; of lines of numbers it is `n_channels` wide."""
+    def form(self) -> tuple[np.dtype[Any], int]:
+        """Kind of number and columns of what was written; 0 columns for lines of numbers."""
         found = self._agreed()
         if found is None:
             raise ParameterError("no batch gave a result: there is nothing to be written")
         dtype, columns = found.split()
-        return Layout(np.dtype(dtype), n_channels if columns == "0" else int(columns), data_order)
+        return np.dtype(dtype), int(columns)
 
     def _agreed(self) -> str | None:
         try:
@@ -156,16 +151,35 @@ class ResultFile:
         self._pieces.append(result.nbytes)
         return self
 
-    def commit(self, n_channels: int, data_order: DataOrder, **more: Any) -> dict[str, Any]:
-        """Give the files their names, and return the parameters that are in the ``.yaml`` file."""
-        layout = self.target.layout(n_channels, data_order)
-        self._join(layout.dtype.itemsize)
-        params = {**layout.params, **more}
-        # Between the two renames there is data without parameters, which nobody can take for something else.
-        yaml_path(self.path).unlink(missing_ok=True)
-        self._place.commit(overwrite=True)
-        write_yaml(yaml_path(self.path), params)
-        return params
+    def commit(self, n_channels: int, data_order: DataOrder, lengths: Sequence[int]) -> dict[str, Any]:
+        """Give the files their names, and return the parameters that are in the ``.yaml`` file.
+
+        Parameters
+        ----------
+        n_channels : int
+        data_order : DataOrder
+        lengths : sequence of int
+            Observations of each batch, in order of time.
+
+        Raises
+        ------
+        ParameterError
+            If channels have results of different lengths.
+        """
+        dtype, columns = self.target.form()
+        items = [each.n_items if isinstance(each, Placed) else each // dtype.itemsize for each in self._pieces]
+        if data_order == "channels":
+            _check_channels(items, n_channels)
+            layout = Layout(dtype, n_channels, data_order)
+        else:
+            layout = Layout(dtype, columns or _width(items, lengths, n_channels), data_order)
+        self._join(dtype.itemsize)
+        parameters = yaml_path(self.path)
+        with finished_yaml(parameters, layout.params):
+            # Between the two renames there is data without parameters, which nobody can take for something else.
+            parameters.unlink(missing_ok=True)
+            self._place.commit(overwrite=True)
+        return layout.params
 
     def discard(self) -> None:
         """Remove what was written; files of these names stay as they were."""
@@ -184,80 +198,25 @@ class ResultFile:
             os.replace(joined, self.target.data)
 
 
-@dataclass(frozen=True)
-class Output:
-    """Where a caller wants the results.
-
-    Attributes
-    ----------
-    mode : Mode
-    path : path_like or None
-    if_file_exists : IfFileExists
-    source : path_like
-        The recording.
-
-    Raises
-    ------
-    ParameterError
-        If `Mode` or `IfFileExists` has no such value, or "disk" has no path.
-    """
-
-    mode: Mode
-    path: str | os.PathLike[str] | None
-    if_file_exists: IfFileExists
-    source: str | os.PathLike[str]
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("disk", "memory"):
-            raise ParameterError.of("mode", self.mode, "'disk' or 'memory'")
-        if self.mode == "disk" and self.path is None:
-            raise ParameterError.of("output_path", None, "mode 'disk' needs one")
-        if self.mode == "disk" and self.if_file_exists not in ("overwrite", "abort", "skip"):
-            raise ParameterError.of("if_file_exists", self.if_file_exists, "'overwrite', 'abort' or 'skip'")
-
-    def existing(self) -> dict[str, Any] | None:
-        """Look at the path before any work.
-
-        Returns
-        -------
-        dict or None
-            The parameters of a file that is taken as the result; None if one is to be made.
-
-        Raises
-        ------
-        ParameterError
-            If it is the recording itself, no file can have the name, or a file is there that must not be; one that is
-            taken as the result needs its ``.yaml`` file.
-        UnwritableFileError
-            If its folder cannot be written into.
-        """
-        assert self.path is not None
-        _check_output(self.path, self.source)
-        if self.if_file_exists == "overwrite" or not os.path.exists(self.path):
-            return None
-        name, parameters = str(self.path), yaml_path(self.path)
-        if self.if_file_exists == "abort":
-            raise ParameterError.of("output_path", name, "exists already, and if_file_exists='abort'")
-        if not parameters.is_file():
-            raise ParameterError.of("output_path", name, f"exists, but {parameters}, which tells of it, does not")
-        return read_yaml(parameters)
-
-
-def _check_output(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise ParameterError.of("output_path", str(path), f"there is no folder {folder}")
-    if os.path.isdir(path):
-        raise ParameterError.of("output_path", str(path), "is a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UnwritableFileError(f"output_path={path}: nothing can be written into {folder}")
-    if os.path.exists(path) and os.path.samefile(path, source):
-        raise ParameterError.of("output_path", str(path), "is the recording itself")
-
-
 def columns_of(result: npt.NDArray[Any]) -> int:
     """Columns of a table of results; 0 for a single line of them."""
     return int(result.shape[1]) if result.ndim == 2 else 0
+
+
+def _width(items: Sequence[int], lengths: Sequence[int], n_channels: int) -> int:
+    """Columns of lines of numbers: one of each channel, for a batch or for each of its observations; else just one."""
+    pairs = zip(items, lengths, strict=True)
+    return n_channels if all(n in (n_channels, n_channels * length) for n, length in pairs) else 1
+
+
+def _check_channels(items: Sequence[int], n_channels: int) -> None:
+    """Refuse channels of different lengths, which come in the same number of parts each."""
+    of_channels = np.reshape(items, (n_channels, -1)).sum(axis=1)
+    if (of_channels != of_channels[0]).any():
+        raise ParameterError(
+            f"the function returned {of_channels.min()} numbers of one channel and {of_channels.max()} of another: "
+            "all channels of a file have the same length"
+        )
 
 
 def _described(agreed: str | None) -> str:
