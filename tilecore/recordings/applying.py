@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +18,17 @@ from tilecore.engine.options import DEFAULT_RETRIES, RunOptions
 from tilecore.errors import ParameterError, TileError
 from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
-from tilecore.recordings.batches import Selection, local_index
+from tilecore.recordings.batches import Index, Selection, local_index
 from tilecore.recordings.excerpt import Excerpt
 from tilecore.recordings.output import Output
 from tilecore.recordings.results import Placed, ResultFile, Target
 
 __all__ = ["Cleanup", "OnBatch", "OnChannels", "applied", "as_processes", "run_options"]
 
-Cleanup = Callable[[Any, Any, Any, int], Any]
+Cleanup: TypeAlias = Callable[[Any, Any, Any, int], Any]
+
+#: What a call gives back: each result, or a path and the parameters of its file.
+Results: TypeAlias = list[Any] | tuple[str | os.PathLike[str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,12 @@ class OnBatch:
     cleanup: Cleanup | None = None
     target: Target | None = None
 
-    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> Any:
+    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> object:
         """Work on a batch."""
         result = self.result(_writable(block), local_index(tile, self.buffer), self.selection.index_of(tile))
         return result if self.target is None else self._placed(result, tile, self.target)
 
-    def result(self, data: npt.NDArray[Any], idx_local: Any, idx: Any, **previous: Any) -> Any:
+    def result(self, data: npt.NDArray[Any], idx_local: Index, idx: Index, **previous: object) -> object:
         """What the function, and the cleanup after it, make of a batch."""
         info = {"idx_local": idx_local, "idx": idx} if self.pass_info else {}
         result = self.function(data, **info, **previous, **self.kwargs)
@@ -68,9 +73,9 @@ class OnBatch:
             result = np.asarray(result).astype(self.cast_dtype)
         return result if self.cleanup is None else self.cleanup(result, idx_local, idx, self.buffer)
 
-    def one_after_the_other(self, batches: Iterable[Any]) -> Any:
+    def one_after_the_other(self, batches: Iterable[Any]) -> object:
         """Call the function for batch after batch with what was kept of the one before; return the last result."""
-        previous = None
+        previous: object = None
         for number, (data, idx_local, idx) in enumerate(batches):
             try:
                 previous = self.result(data, idx_local, idx, previous_batch=previous)
@@ -79,7 +84,7 @@ class OnBatch:
                 raise
         return previous
 
-    def _placed(self, result: Any, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
+    def _placed(self, result: object, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
         n_rows = tile.write.shape[0]
         array = _numbers(result)
         if self.buffer and self.cleanup is None:
@@ -120,7 +125,7 @@ class OnChannels:
     n_observations: int = 0
     target: Target | None = None
 
-    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> list[Any]:
+    def __call__(self, block: npt.NDArray[Any], tile: Tile) -> list[object]:
         """Work on the channels of a block, which is turned: one row a channel."""
         results = []
         for number, data in zip(range(*_span(tile, 0)), _writable(block), strict=True):
@@ -130,7 +135,7 @@ class OnChannels:
             results.append(result if self.target is None else self._placed(result, number, tile, self.target))
         return results
 
-    def _placed(self, result: Any, number: int, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
+    def _placed(self, result: object, number: int, tile: Tile, target: Target) -> Placed | npt.NDArray[Any]:
         array = _numbers(result)
         first, stop = _span(tile, 1)
         if array.shape != (stop - first,):
@@ -151,13 +156,14 @@ def run_options(processes: int, *, shows_bar: bool) -> RunOptions:
     return RunOptions(executor="processes", workers=processes, retries=DEFAULT_RETRIES, progress=progress)
 
 
-def applied(job: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions, output: Output) -> Any:
+def applied(job: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: RunOptions, output: Output) -> Results:
     """Run a job for all batches, and put the results where they are wanted: a list, or a path and its parameters."""
     tiles: dict[str, Any] = {"tile_shape": grid.tile_shape, "halo": grid.halo, "boundary": 0, "pass_tile": True}
     if output.mode == "memory" or output.path is None:
         with _naming_batches(excerpt):
-            found = collect_tiles(job, excerpt, **tiles, **run)
-        return [result for results in found for result in results] if isinstance(job, OnChannels) else found
+            if isinstance(job, OnBatch):
+                return collect_tiles(job, excerpt, **tiles, **run)
+            return list(chain.from_iterable(collect_tiles(job, excerpt, **tiles, **run)))
     if (there := output.existing()) is not None:
         return output.path, there
     n_observations, n_channels = excerpt.stop - excerpt.first, len(excerpt.channels)
@@ -172,7 +178,7 @@ def applied(job: OnBatch | OnChannels, excerpt: Excerpt, grid: TileGrid, run: Ru
         raise
 
 
-def _added(file: ResultFile, found: Any) -> ResultFile:
+def _added(file: ResultFile, found: object) -> ResultFile:
     for result in found if isinstance(found, list) else [found]:
         file.add(result)
     return file
@@ -196,7 +202,7 @@ def _note(number: int, first: int, of: str = "") -> str:
     return f"in batch {number}{of}, which begins at observation {first}"
 
 
-def _numbers(result: Any) -> npt.NDArray[Any]:
+def _numbers(result: object) -> npt.NDArray[Any]:
     array = np.asarray(result)
     if array.dtype.kind not in "biufc" or array.ndim > 2:
         raise ParameterError(

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.per_axis import as_integer
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -74,7 +75,7 @@ class Selection:
         """Number of observations of each channel."""
         return self.stop - self.first
 
-    def excerpt(self, recording: Any, *, in_channels: bool, turned: bool = False) -> Excerpt:
+    def excerpt(self, recording: ReadableArray, *, in_channels: bool, turned: bool = False) -> Excerpt:
         """The part of the recording."""
         return Excerpt(recording, self.first, self.stop, self.channels, in_channels, turned)
 
@@ -135,7 +136,7 @@ def _as_channels(channels: Channels, n_channels: int) -> tuple[tuple[int, ...], 
     return numbers, asked
 
 
-def _as_channel(channel: Any, n_channels: int) -> int:
+def _as_channel(channel: object, n_channels: int) -> int:
     number = as_integer(channel, "channels")
     if not -n_channels <= number < n_channels:
         raise ParameterError.of("channels", channel, f"the recording has {n_channels}, counted from 0")

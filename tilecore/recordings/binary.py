@@ -9,11 +9,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ArrayIndex
 from tilecore.errors import BoundsError, MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError
 
 __all__ = ["BinaryReader", "MemoryMap"]
 
-Key: TypeAlias = int | slice | Sequence[int]
+_Mode: TypeAlias = Literal["r", "c", "r+", "w+", "readonly", "copyonwrite", "readwrite", "write"]
 
 
 class MemoryMap:
@@ -21,7 +22,7 @@ class MemoryMap:
 
     Parameters
     ----------
-    *args, **kwargs
+    filename, dtype, mode, offset, shape, order
         As of `numpy.memmap`.
 
     Attributes
@@ -40,18 +41,24 @@ class MemoryMap:
     .. [1] ``yass.batch.MemoryMap``.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        first: np.memmap[Any, Any] = np.memmap(*args, **kwargs)
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        dtype: npt.DTypeLike = np.uint8,
+        mode: _Mode = "r+",
+        offset: int = 0,
+        shape: int | tuple[int, ...] | None = None,
+        order: Literal["C", "F"] = "C",
+    ) -> None:
+        first: np.memmap[Any, Any] = np.memmap(filename, dtype, mode, offset, shape, order)
         self.shape, self.dtype, self.ndim, self.size = first.shape, first.dtype, first.ndim, first.size
-        names = ("filename", "dtype", "mode", "offset", "shape", "order")
-        self._arguments = {**dict(zip(names, args, strict=False)), **kwargs, "shape": first.shape}
-        if self._arguments.get("mode") in ("w+", "write"):
-            self._arguments["mode"] = "r+"  # it is made once
+        later: _Mode = "r+" if mode in ("w+", "write") else mode  # it is made once
+        self._arguments = (filename, dtype, later, offset, first.shape, order)
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: ArrayIndex) -> Any:
         return self._map()[key]
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: ArrayIndex, value: npt.ArrayLike) -> None:
         self._map()[key] = value
 
     def __len__(self) -> int:
@@ -61,7 +68,7 @@ class MemoryMap:
         return np.array(self._map(), dtype=dtype, copy=copy)
 
     def _map(self) -> np.memmap[Any, Any]:
-        return np.memmap(**self._arguments)
+        return np.memmap(*self._arguments)
 
 
 class BinaryReader:
@@ -112,7 +119,7 @@ class BinaryReader:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: tuple[Key, Key]) -> Any:
+    def __getitem__(self, key: ArrayIndex) -> Any:
         """Read a part.
 
         Parameters
@@ -176,7 +183,7 @@ def _read(descriptor: int, target: memoryview, offset: int) -> int:
     return len(content)
 
 
-def _numbers(key: Key, length: int) -> Sequence[int]:
+def _numbers(key: object, length: int) -> Sequence[int]:
     """Which lines a key asks for: a range where they lie beside each other."""
     if isinstance(key, (int, np.integer, slice)):
         first, stop = _span(key, length)
@@ -189,7 +196,7 @@ def _numbers(key: Key, length: int) -> Sequence[int]:
     return [_position(int(each), length) for each in numbers]
 
 
-def _span(key: int | slice, length: int) -> tuple[int, int]:
+def _span(key: int | np.integer[Any] | slice, length: int) -> tuple[int, int]:
     if isinstance(key, slice):
         if key.step not in (None, 1):
             raise NotImplementedError(f"{key}: a step; read all of it, and choose then")

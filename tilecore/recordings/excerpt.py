@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of
@@ -43,7 +44,7 @@ class Excerpt:
     Process-safety: travels as the recording does.
     """
 
-    recording: Any
+    recording: ReadableArray
     first: int
     stop: int
     channels: tuple[int, ...]
@@ -153,7 +154,7 @@ def _as_run(channels: tuple[int, ...]) -> slice | None:
     return slice(first, first + len(channels)) if channels == tuple(range(first, first + len(channels))) else None
 
 
-def _own(block: Any) -> npt.NDArray[Any]:
+def _own(block: npt.ArrayLike) -> npt.NDArray[Any]:
     """The block, copied where it is a view of the recording."""
     array = np.asarray(block)
     return array if array.flags.owndata and array.flags.writeable else np.array(array, order="K")

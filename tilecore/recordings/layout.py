@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
 from tilecore.geometry.per_axis import as_integer
@@ -44,7 +46,7 @@ class Layout:
     def of(
         cls,
         path: str | os.PathLike[str],
-        dtype: Any = None,
+        dtype: npt.DTypeLike | None = None,
         n_channels: int | None = None,
         data_order: str | None = None,
         data_format: str | None = None,
@@ -155,7 +157,7 @@ def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return found
 
 
-def _as_dtype(dtype: Any) -> np.dtype[Any]:
+def _as_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     try:
         kind: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
@@ -184,9 +186,10 @@ def _as_order(data_order: str | None, data_format: str | None) -> DataOrder | No
     raise ParameterError.of("data_order", data_order, "'channels' or 'samples'")
 
 
-def _import_yaml() -> Any:
+def _import_yaml() -> ModuleType:
     try:
         import yaml
     except ImportError as error:
         raise MissingDependencyError("recordings need PyYAML: pip install tilecore[recordings]") from error
-    return yaml
+    module: ModuleType = yaml
+    return module

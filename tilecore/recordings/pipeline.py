@@ -52,7 +52,7 @@ class PipedTransformation:
         keep: bool = False,
         if_file_exists: IfFileExists = "overwrite",
         cast_dtype: npt.DTypeLike | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         if mode not in ("single_channel_one_batch", "single_channel", "multi_channel"):
             raise ParameterError.of("mode", mode, "'single_channel_one_batch', 'single_channel' or 'multi_channel'")
@@ -62,7 +62,7 @@ class PipedTransformation:
         self.function, self.output_name, self.mode, self.keep = function, output_name, mode, keep
         self.if_file_exists, self.cast_dtype, self.kwargs = if_file_exists, cast_dtype, kwargs
 
-    def apply(self, processor: BatchProcessor, output_path: str, **selected: Any) -> dict[str, Any]:
+    def apply(self, processor: BatchProcessor, output_path: str, **selected: object) -> dict[str, Any]:
         """Run the step, and return the parameters of its file."""
         common: dict[str, Any] = {
             "mode": "disk",

@@ -168,7 +168,7 @@ class BatchProcessor:
         pass_batch_info: bool = False,
         pass_batch_results: bool = False,
         processes: int | Literal["max"] = 1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Apply a function to batches of several channels.
 
@@ -247,7 +247,7 @@ class BatchProcessor:
         if_file_exists: IfFileExists = "overwrite",
         cast_dtype: npt.DTypeLike | None = None,
         processes: int | Literal["max"] = 1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """Apply a function to one channel after the other.
 

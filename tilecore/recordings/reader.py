@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ArrayIndex
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.binary import BinaryReader, MemoryMap
@@ -110,7 +111,7 @@ class RecordingsReader:
     def __len__(self) -> int:
         return self.observations
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: ArrayIndex) -> Any:
         """Read observations of channels, with the buffer if there is one.
 
         Raises
@@ -120,7 +121,8 @@ class RecordingsReader:
         """
         rows, columns = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
         if not self.buffer_size:
-            data = self.data[rows, columns] if self.loader == "python" else self.data[key]
+            whole = (key, slice(None)) if isinstance(key, (int, np.integer, slice)) else key
+            data = self.data[whole if isinstance(self.data, BinaryReader) else key]
             n_rows = np.shape(data)[0] if np.ndim(data) else 1
             return self._with_index(data, n_rows)
         if not isinstance(rows, slice) or rows.step not in (None, 1):
@@ -134,12 +136,12 @@ class RecordingsReader:
         data[before : before + len(inside)] = inside
         return self._with_index(data, stop - first)
 
-    def _with_index(self, data: Any, n_rows: int) -> Any:
+    def _with_index(self, data: object, n_rows: int) -> object:
         if not self.return_data_index:
             return data
         return data, (slice(self.buffer_size, self.buffer_size + n_rows), slice(None))
 
-    def _load(self) -> Any:
+    def _load(self) -> MemoryMap | npt.NDArray[Any] | BinaryReader:
         path, layout = self.path_to_recordings, self.layout
         order: Literal["C", "F"] = "F" if layout.data_order == "channels" else "C"
         if self.loader == "array" or 0 in self._shape:

@@ -12,6 +12,7 @@ import numpy as np
 from tilecore.arrays.padding import read_padded
 from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
+from tilecore.formats.source import FileSource
 from tilecore.geometry.tiles import TileGrid
 from tilecore.recordings.batches import Selection, observations_per_batch
 from tilecore.recordings.excerpt import Excerpt
@@ -82,7 +83,7 @@ class Recording:
             for number, data in zip(numbers, block, strict=True):
                 yield data if is_complete else (data, number)
 
-    def _source(self) -> Any:
+    def _source(self) -> FileSource:
         """The file, as workers open it."""
         reader = self.reader
         order: Literal["C", "F"] = "F" if reader.data_order == "channels" else "C"

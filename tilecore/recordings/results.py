@@ -140,11 +140,12 @@ class ResultFile:
         self._appended = self._place.folder / "appended"
         self._pieces: list[Placed | int] = []  # in order of time; of those that were appended, their bytes
 
-    def add(self, result: Placed | npt.NDArray[Any]) -> Self:
+    def add(self, found: object) -> Self:
         """Take the next result in order of time: appended now, unless a worker has placed it already."""
-        if isinstance(result, Placed):
-            self._pieces.append(result)
+        if isinstance(found, Placed):
+            self._pieces.append(found)
             return self
+        result: npt.NDArray[Any] = np.asarray(found)
         self.target.agree(result.dtype, columns_of(result))
         with self._appended.open("ab") as file:
             file.write(np.ascontiguousarray(result).reshape(-1).view(np.uint8).data)
