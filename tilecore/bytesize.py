@@ -14,7 +14,7 @@ _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 _PATTERN = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGTP]?)(I?)(B?)\s*", re.IGNORECASE)
 
 
-def parse_bytes(size: int | str, name: str = "size") -> int:
+def parse_bytes(size: int | str, name: str = "size", *, binary: bool = False) -> int:
     """Convert text such as ``"2GB"`` or ``"512MiB"``, or a number, into a number of bytes.
 
     Parameters
@@ -24,6 +24,8 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
         (or ``K M G T P``), binary ``KiB MiB GiB TiB PiB``; upper or lower case.
     name : str
         The parameter's name, for the error message.
+    binary : bool
+        Whether ``KB MB GB`` (and ``K M G``) are powers of 1024, too.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def parse_bytes(size: int | str, name: str = "size") -> int:
         match = _PATTERN.fullmatch(size)
         if match is None or (match[3] and not match[2]):
             raise ParameterError.of(name, size, "a size such as '2GB', '512MiB' or 1000000")
-        units = _BINARY if match[3] else _DECIMAL
+        units = _BINARY if match[3] or (binary and match[2]) else _DECIMAL
         return int(float(match[1]) * units[match[2].upper()])
     try:
         number = operator.index(size)

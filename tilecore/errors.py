@@ -149,6 +149,20 @@ class TileError(TilecoreError, RuntimeError):
         self.failures = () if isinstance(failures, str) else tuple(failures)
         super().__init__(failures if isinstance(failures, str) else self._message())
 
+    def original(self, note: str = "") -> Exception:
+        """What the function itself raised, with a note that says where; this error if that is not known.
+
+        Parameters
+        ----------
+        note : str
+            Default: the tile.
+        """
+        cause = self.__cause__
+        if not isinstance(cause, Exception):
+            return self
+        cause.add_note(note or str(self.failures[0].tile))
+        return cause
+
     def _message(self) -> str:
         n_failed = len(self.failures)
         head = f"{n_failed} tile{'s' * (n_failed != 1)} failed"

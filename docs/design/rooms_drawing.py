@@ -30,6 +30,7 @@ ACROSS = {
     "locked_file": 3.2,
     "renaming": 5.2,
     "plugins": 7.2,
+    "recordings": 6.6,
     "array_types": -3.6,
     "errors": 0.9,
 }

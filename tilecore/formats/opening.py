@@ -115,7 +115,7 @@ def open_source(
     if missing_chunks not in ("error", "fill"):
         raise ParameterError.of("missing_chunks", missing_chunks, "'error' or 'fill'")
     descriptor = _describe(name, given)
-    with reading(name, _kind_of(name)):
+    with reading(name, _kind_of(name, is_raw=raw_shape is not None)):
         reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
         reader.verify()
         info = reader.info.check(name).with_axes(axes)
@@ -145,8 +145,8 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
 
-def _kind_of(name: str) -> str:
-    """Find the kind of a file or folder from its name and its first bytes."""
+def _kind_of(name: str, *, is_raw: bool = False) -> str:
+    """Find the kind of a file or folder from its name and its first bytes; raw numbers may have any name."""
     path = Path(name)
     if not path.exists():
         if is_pattern(name):
@@ -159,6 +159,8 @@ def _kind_of(name: str) -> str:
         start = file.read(8)
     if not start:
         raise UnreadableFileError(f"{name} is empty: zero bytes")
+    if is_raw:
+        return "raw"
     if kind in KINDS and KINDS[kind].signatures and not start.startswith(KINDS[kind].signatures):
         found = kind_of_signature(start)
         really = f"it begins like a file of kind {found}" if found else "its first bytes are wrong"

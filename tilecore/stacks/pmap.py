@@ -173,7 +173,7 @@ def _run(
             try:
                 return list(TaskLoop(tasks, crew, retries=DEFAULT_RETRIES, announce=announce).results())
             except TileError as error:
-                raise _original(error) from error.__cause__
+                raise error.original() from error.__cause__
 
 
 def _readonly(array: npt.NDArray[Any] | SharedArray) -> npt.NDArray[Any]:
@@ -186,12 +186,3 @@ def _readonly(array: npt.NDArray[Any] | SharedArray) -> npt.NDArray[Any]:
 
 def _private(array: npt.ArrayLike | SharedArray) -> npt.NDArray[Any]:
     return array.private_view() if isinstance(array, SharedArray) else np.array(array)
-
-
-def _original(error: TileError) -> BaseException:
-    """Return the exception of the function, if it is known, otherwise the `TileError`."""
-    cause = error.__cause__
-    if not isinstance(cause, Exception):
-        return error
-    cause.add_note(str(error.failures[0].tile))
-    return cause

@@ -1,0 +1,5 @@
+"""Names of ``yass.batch.pipeline``."""
+
+from tilecore.recordings.pipeline import BatchPipeline, PipedTransformation
+
+__all__ = ["BatchPipeline", "PipedTransformation"]

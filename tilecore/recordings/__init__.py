@@ -1,0 +1,1 @@
+"""Recordings: samples of many channels over a long time, worked on in batches."""

@@ -1,0 +1,160 @@
+"""Part of a recording: some time and some channels, which knows what lies around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.array_types import ReadableArray
+from tilecore.arrays.access import Access, Reach
+from tilecore.arrays.extents import Extent
+from tilecore.arrays.kinds import access_of
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.per_axis import Halo
+
+__all__ = ["Excerpt"]
+
+# Samples of all channels are read in pieces of this size, and turned while they lie in the processor's cache [byte].
+_PIECE_BYTES = 2**19
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Observations `first` to `stop` of some channels, as an array of two axes that is read by workers.
+
+    Parameters
+    ----------
+    recording : array_like, shape (observations, channels)
+    first, stop : int
+    channels : tuple of int
+    in_channels : bool
+        Whether the recording keeps the observations of a channel beside each other.
+    turned : bool
+        Whether the array has the axes (channels, observations) instead, each channel in one piece.
+
+    Notes
+    -----
+    Blocks are copies of the recording's, and may be written into. What a block has beyond the excerpt along time are
+    the recording's own values, and zeros where it has none.
+
+    Process-safety: travels as the recording does.
+    """
+
+    recording: ReadableArray
+    first: int
+    stop: int
+    channels: tuple[int, ...]
+    in_channels: bool = False
+    turned: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Length of each axis."""
+        lengths = (self.stop - self.first, len(self.channels))
+        return lengths[::-1] if self.turned else lengths
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        dtype: np.dtype[Any] = np.dtype(self.recording.dtype)
+        return dtype
+
+    @property
+    def access(self) -> _ExcerptAccess:
+        """How workers reach it."""
+        return _ExcerptAccess(self)
+
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+        starts, stops, _ = zip(*[each.indices(n) for each, n in zip(slices, self.shape, strict=True)], strict=True)
+        return self.read_padded(Box(starts, stops), ((0, 0), (0, 0)))
+
+    def read_padded(self, box: Box, pad: Halo) -> npt.NDArray[Any]:
+        """Read a box and what lies around it: values of the recording, and zeros beyond its ends."""
+        axis = 1 if self.turned else 0
+        chosen = self.channels[box.start[1 - axis] : box.stop[1 - axis]]
+        low = self.first + box.start[axis] - pad[axis][0]
+        high = self.first + box.stop[axis] + pad[axis][1]
+        n_observations = int(self.recording.shape[0])
+        inside = slice(min(max(low, 0), n_observations), max(min(high, n_observations), 0))
+        if self.turned:
+            return self._turned(inside, chosen)
+        if (inside.start, inside.stop) == (low, high) and (run := _as_run(chosen)) is not None:
+            return _own(self.recording[inside, run])
+        block = np.zeros((high - low, len(chosen)), dtype=self.dtype)
+        self._fill(block[inside.start - low : inside.stop - low], inside, chosen)
+        return block
+
+    def _fill(self, block: npt.NDArray[Any], rows: slice, channels: tuple[int, ...]) -> None:
+        """Read channels, those that lie beside each other at once."""
+        if len(block) == 0:
+            return
+        cuts = [0, *(at for at in range(1, len(channels)) if channels[at] != channels[at - 1] + 1), len(channels)]
+        runs = list(pairwise(cuts))
+        if len(runs) == 1 or self.in_channels:
+            for begin, end in runs:
+                block[:, begin:end] = self.recording[rows, channels[begin] : channels[end - 1] + 1]
+            return
+        lowest, numbers = min(channels), np.array(channels) - min(channels)
+        for piece in self._pieces(rows, max(channels) + 1 - lowest):
+            at = slice(piece.start - rows.start, piece.stop - rows.start)
+            block[at] = np.asarray(self.recording[piece, lowest : max(channels) + 1])[:, numbers]
+
+    def _turned(self, rows: slice, channels: tuple[int, ...]) -> npt.NDArray[Any]:
+        block = np.empty((len(channels), rows.stop - rows.start), dtype=self.dtype)
+        if self.in_channels:
+            self._fill(block.T, rows, channels)
+            return block
+        n_between = max(channels) + 1 - min(channels)
+        for piece in self._pieces(rows, n_between):
+            at = slice(piece.start - rows.start, piece.stop - rows.start)
+            self._fill(block[:, at].T, piece, channels)
+        return block
+
+    def _pieces(self, rows: slice, n_channels: int) -> list[slice]:
+        step = max(1, _PIECE_BYTES // max(1, n_channels * self.dtype.itemsize))
+        return [slice(at, min(at + step, rows.stop)) for at in range(rows.start, rows.stop, step)]
+
+
+class _ExcerptAccess(Access):
+    """An excerpt, by the recording that it is of."""
+
+    array: Excerpt
+
+    @property
+    def _recording(self) -> Access:
+        return access_of(self.array.recording)
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """Where the recording lies."""
+        return self._recording.extents
+
+    def content(self) -> dict[str, Any] | None:
+        """What tells the recording from others, and the part from other parts."""
+        content, part = self._recording.content(), self.array
+        return content and content | {"part": [part.first, part.stop, list(part.channels), part.turned]}
+
+    def stamps(self) -> dict[str, Any] | None:
+        """Of the recording's files."""
+        return self._recording.stamps()
+
+    def readable(self, reach: Reach) -> Any | None:
+        """The same part of what workers reach."""
+        recording = self._recording.readable(reach)
+        return None if recording is None else replace(self.array, recording=recording)
+
+
+def _as_run(channels: tuple[int, ...]) -> slice | None:
+    """Channels that lie beside each other as a slice."""
+    first = channels[0] if channels else 0
+    return slice(first, first + len(channels)) if channels == tuple(range(first, first + len(channels))) else None
+
+
+def _own(block: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The block, copied where it is a view of the recording."""
+    array = np.asarray(block)
+    return array if array.flags.owndata and array.flags.writeable else np.array(array, order="K")

@@ -1,0 +1,195 @@
+"""How numbers lie in a recording's file, and the ``.yaml`` file beside it that says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
+from tilecore.geometry.per_axis import as_integer
+from tilecore.output_file import finished
+
+__all__ = ["DataOrder", "Layout", "finished_yaml", "read_yaml", "yaml_path"]
+
+#: Which number follows another in the file: the channel's next sample, or the next channel's.
+DataOrder: TypeAlias = Literal["channels", "samples"]
+
+_OLD_ORDERS = {"wide": "channels", "long": "samples"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Kind of number, number of channels and order of a recording's file.
+
+    Attributes
+    ----------
+    dtype : dtype
+    n_channels : int
+    data_order : {"channels", "samples"}
+        Whether whole channels follow each other, or the samples of all channels at one time.
+    """
+
+    dtype: np.dtype[Any]
+    n_channels: int
+    data_order: DataOrder
+
+    @classmethod
+    def of(
+        cls,
+        path: str | os.PathLike[str],
+        dtype: npt.DTypeLike | None = None,
+        n_channels: int | None = None,
+        data_order: str | None = None,
+        data_format: str | None = None,
+    ) -> Layout:
+        """Take what is given, and the rest from the ``.yaml`` file.
+
+        Raises
+        ------
+        ParameterError
+            If something is neither given nor in the file, is wrong, or contradicts the file.
+        """
+        asked = {
+            "dtype": None if dtype is None else _as_dtype(dtype),
+            "n_channels": None if n_channels is None else as_integer(n_channels, "n_channels", minimum=1),
+            "data_order": _as_order(data_order, data_format),
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
+        try:
+            found = _in_yaml(path)
+        except UnreadableFileError:
+            if len(given) < len(asked):
+                raise
+            found = None  # a file that tells of something else contradicts nothing
+        if len(given) < len(asked) and found is None:
+            missing = ", ".join(name for name in asked if name not in given)
+            raise ParameterError(f"{missing}: give what there is no file {yaml_path(path)} to tell")
+        for name, value in given.items():
+            if found is not None and found.get(name, value) != value:
+                raise ParameterError.of(name, str(value), f"{yaml_path(path)} says {found[name]}")
+        known: dict[str, Any] = {**(found or {}), **given}
+        if absent := [name for name in asked if name not in known]:
+            raise ParameterError(f"{', '.join(absent)}: neither given nor in {yaml_path(path)}")
+        return cls(**known)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The same as plain values, as they stand in the ``.yaml`` file."""
+        name = self.dtype.name if self.dtype.isnative else self.dtype.str
+        return {"dtype": name, "n_channels": self.n_channels, "data_order": self.data_order}
+
+    def observations_in(self, path: str | os.PathLike[str]) -> int:
+        """Number of samples of each channel in a file.
+
+        Raises
+        ------
+        MissingFileError
+            If there is no such file.
+        ParameterError
+            If its size does not fit.
+        """
+        if not os.path.isfile(path):
+            raise MissingFileError.of("path_to_recordings", str(path), "there is no such file")
+        size, unit = os.path.getsize(path), self.n_channels * self.dtype.itemsize
+        if size % unit:
+            raise ParameterError(
+                f"{path} has {size} bytes, which is no whole number of observations: {self.n_channels} channels "
+                f"of {self.dtype} take {unit} bytes at a time"
+            )
+        return size // unit
+
+
+def yaml_path(path: str | os.PathLike[str]) -> Path:
+    """Where the parameters of a recording's file lie: the same name, ending with ``.yaml``."""
+    data = Path(path)
+    return data.with_name(data.name + ".yaml") if data.suffix.lower() == ".yaml" else data.with_suffix(".yaml")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a ``.yaml`` file of parameters.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it holds something else.
+    """
+    yaml = _import_yaml()
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{path} holds no parameters: dtype, n_channels and data_order are needed")
+    return content
+
+
+@contextlib.contextmanager
+def finished_yaml(path: Path, params: dict[str, Any]) -> Iterator[None]:
+    """Write a ``.yaml`` file of parameters, which has its name when the ``with`` block succeeds."""
+    yaml = _import_yaml()
+    with finished(path) as place:
+        place.write_text(yaml.safe_dump(params, default_flow_style=False))
+        yield
+
+
+def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What the ``.yaml`` file beside a recording says of its layout; None if there is none."""
+    if not yaml_path(path).is_file():
+        return None
+    content = read_yaml(yaml_path(path))
+    found: dict[str, Any] = {}
+    if content.get("dtype") is not None:
+        found["dtype"] = _as_dtype(content["dtype"])
+    if content.get("n_channels") is not None:
+        found["n_channels"] = as_integer(content["n_channels"], f"n_channels in {yaml_path(path)}", minimum=1)
+    order = content.get("data_order") or _OLD_ORDERS.get(str(content.get("data_format")))
+    if order is not None:
+        found["data_order"] = _as_order(order, None)
+    return found
+
+
+def _as_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        kind: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        raise ParameterError.of("dtype", dtype, str(error)) from error
+    if kind.kind not in "biufc" or kind.itemsize == 0:
+        raise ParameterError.of("dtype", dtype, "a kind of number is needed, such as 'int16'")
+    return kind
+
+
+def _as_order(data_order: str | None, data_format: str | None) -> DataOrder | None:
+    if data_format is not None:
+        warnings.warn(
+            "data_format is an old name of data_order: 'channels' or 'samples'", DeprecationWarning, stacklevel=4
+        )
+        if data_format not in _OLD_ORDERS:
+            raise ParameterError.of("data_format", data_format, "'wide' or 'long'")
+        if data_order not in (None, _OLD_ORDERS[data_format]):
+            raise ParameterError.of("data_format", data_format, f"contradicts data_order={data_order!r}")
+        data_order = _OLD_ORDERS[data_format]
+    if data_order is None:
+        return None
+    if data_order == "channels":
+        return "channels"
+    if data_order == "samples":
+        return "samples"
+    raise ParameterError.of("data_order", data_order, "'channels' or 'samples'")
+
+
+def _import_yaml() -> ModuleType:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependencyError("recordings need PyYAML: pip install tilecore[recordings]") from error
+    module: ModuleType = yaml
+    return module
