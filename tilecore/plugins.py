@@ -15,7 +15,7 @@ __all__ = ["find", "load", "names", "not_taken"]
 
 
 def find(group: str, name: str) -> Any | None:
-    """Load the plug-in that a package has registered under a name under a name; None if there is none.
+    """Load the plug-in that a package has registered under a name; None if there is none.
 
     Parameters
     ----------
