@@ -52,13 +52,13 @@ def nothing_left() -> Iterator[None]:
 def descendants(pid: int) -> list[int]:
     """The children of a process that run, and theirs."""
     children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for name in filter(str.isdigit, os.listdir("/proc")):  # a pattern fails where a process goes meanwhile
         try:
-            fields = stat.read_text().rpartition(")")[2].split()
+            fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
         if fields[0] != "Z":
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+            children.setdefault(int(fields[1]), []).append(int(name))
     found, todo = [], [pid]
     while todo:
         todo += (own := children.get(todo.pop(), []))
