@@ -163,7 +163,7 @@ def test_a_file_of_somebody_else_is_not_taken_for_a_step(folder: Path) -> None:
     assert called == "bc"
     right(folder, 10)
     os.utime(folder / "tmp" / "a.bin", (1, 1))
-    later = [step for step in steps(folder)]
+    later = list(steps(folder))
     later[0].if_file_exists = "skip"
     assert run(folder, later)[0] == "bc"
 
