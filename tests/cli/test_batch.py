@@ -94,3 +94,12 @@ def test_a_function_that_fails_leaves_nothing(capsys: pytest.CaptureFixture[str]
     assert "this is no signal" in error
     assert "batch 0" in error
     assert sorted(path.name for path in Path().iterdir() if path.suffix) == ["of_mine.py", "raw.bin"]
+
+
+def test_info_of_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("batch", *RAW, "--function", "of_mine:double", "-o", "out.bin") == 0
+    capsys.readouterr()
+    assert run("info", "out.bin") == 0
+    facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (facts["kind"], facts["observations"], facts["channels"]) == ("recording", "500", "6")
+    assert (facts["dtype"], facts["order"]) == ("int16", "samples")

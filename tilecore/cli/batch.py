@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from tilecore.cli.arguments import add_function_arguments, add_output_arguments, kwargs_of, numbers
+from tilecore.cli.arguments import add_function_arguments, add_output_arguments, kwargs_of
 from tilecore.cli.functions import load_function
 from tilecore.cli.outputs import check_outputs
+from tilecore.cli.recordings import add_recording_arguments, add_selection_arguments, check_input
 
 __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
-    parser.add_argument("input", metavar="INPUT", help="file of plain numbers; a .yaml file beside it may describe it")
+    add_recording_arguments(parser)
     add_function_arguments(parser, required=True)
     add_output_arguments(parser, "file to write; a .yaml file beside it describes it")
-    group = parser.add_argument_group("the recording")
-    group.add_argument("--dtype", help="kind of number, such as int16 (default, as below: what the .yaml file says)")
-    group.add_argument("--channels", type=int, metavar="N", help="number of channels")
-    group.add_argument(
-        "--order",
-        choices=["samples", "channels"],
-        help="whether all channels of one moment, or whole channels, lie together",
-    )
     group = parser.add_argument_group("the batches")
-    group.add_argument("--select", type=numbers, metavar="N,N,...", help="channels to take (default: all)")
-    group.add_argument("--from-time", type=int, metavar="N", help="first observation to take")
-    group.add_argument("--to-time", type=int, metavar="N", help="observation to end before")
+    add_selection_arguments(group)
     group.add_argument(
         "--single-channel", action="store_true", help="call the function with one whole channel at a time"
     )
@@ -52,12 +42,11 @@ def _processes(text: str) -> int | str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.errors import MissingFileError, TilecoreError, TileError
+    from tilecore.errors import TilecoreError, TileError
     from tilecore.recordings.layout import yaml_path
     from tilecore.recordings.processor import BatchProcessor
 
-    if not Path(options.input).is_file():
-        raise MissingFileError.of("path", options.input, "there is no such file")
+    check_input(options)
     outputs = {"output": options.output, "parameters of the output": yaml_path(options.output)}
     check_outputs(outputs, inputs={"input": options.input}, overwrite=options.overwrite)
     processor = BatchProcessor(

@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "info": ("tilecore.cli.info", "show the properties of an image file"),
     "sample": ("tilecore.cli.sample", "write a sample volume"),
     "batch": ("tilecore.cli.batch", "apply a function to a recording"),
+    "view": ("tilecore.cli.view", "draw some channels of a recording"),
 }
 
 
