@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import add_source_arguments, open_input
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from tilecore.formats.source import FileSource
 
 __all__ = ["configure"]
+
+# Suffixes of files of plain numbers.
+_OF_RECORDINGS = (".bin", ".dat", ".raw")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with open_input(options) as source:
-        facts = _facts(source)
+    facts = _facts_of_recording(options)
+    if facts is None:
+        with open_input(options) as source:
+            facts = _facts(source)
     if options.json:
         print(json.dumps(facts))
         return
@@ -48,6 +55,26 @@ def _facts(source: FileSource) -> dict[str, Any]:
         "levels": info.levels or (info.shape,),
         "size_bytes": info.n_bytes,
         "write_unit": info.write_units,
+    }
+
+
+def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Facts of a file of plain numbers that a ``.yaml`` file beside it describes; None of any other."""
+    from tilecore.recordings.layout import yaml_path
+    from tilecore.recordings.reader import RecordingsReader
+
+    path = Path(options.input)
+    if options.shape is not None or path.suffix not in _OF_RECORDINGS or not yaml_path(path).is_file():
+        return None
+    reader = RecordingsReader(path)
+    return {
+        "path": os.path.abspath(path),
+        "kind": "recording",
+        "observations": reader.observations,
+        "channels": reader.channels,
+        "dtype": str(reader.dtype),
+        "order": reader.data_order,
+        "size_bytes": os.path.getsize(path),
     }
 
 

@@ -21,6 +21,8 @@ SUBCOMMANDS = {
     "convert": ("tilecore.cli.convert", "convert an image to another file format"),
     "info": ("tilecore.cli.info", "show the properties of an image file"),
     "sample": ("tilecore.cli.sample", "write a sample volume"),
+    "batch": ("tilecore.cli.batch", "apply a function to a recording"),
+    "view": ("tilecore.cli.view", "draw some channels of a recording"),
 }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-__all__ = ["Points", "check_picture", "draw_blobs"]
+__all__ = ["Points", "canvas", "check_picture", "draw_blobs"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     ParameterError
         If the suffix is unknown.
     """
-    known = _canvas().get_supported_filetypes()
+    known = canvas().get_supported_filetypes()
     if Path(path).suffix.lower()[1:] not in known:
         kinds = ", ".join(f".{each}" for each in sorted(known))
         raise ParameterError.of("picture", os.fspath(path), f"this suffix is unknown; known ones are {kinds}")
@@ -112,14 +112,14 @@ def draw_blobs(source: ReadableArray | Mapping[int, Any], blobs: Points, path: s
     """
     from matplotlib.figure import Figure
 
-    canvas = _canvas()
+    new_canvas = canvas()
     volumes = dict(source) if isinstance(source, Mapping) else {0: source}
     picture = _Picture(volumes, blobs)
     panels = picture.panels()
     note = picture.note(panels)
     width, height = picture.width, picture.height + _LINE * len(note)
     figure = Figure(figsize=(width, height), dpi=150, facecolor="black")
-    canvas(figure)
+    new_canvas(figure)
     for panel in panels:
         left, bottom, across, down = panel.place
         axes = figure.add_axes((left / width, bottom / height, across / width, down / height))
@@ -255,7 +255,14 @@ class _Picture:
         axes.legend(handles=lines, fontsize=9, labelcolor="white", facecolor="black", edgecolor="none", **place)
 
 
-def _canvas() -> type[FigureCanvasAgg]:
+def canvas() -> type[FigureCanvasAgg]:
+    """Import the part of matplotlib that draws into files.
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:

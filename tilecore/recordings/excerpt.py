@@ -19,7 +19,7 @@ from tilecore.geometry.per_axis import Halo
 __all__ = ["Excerpt"]
 
 # Samples of all channels are read in pieces of this size, and turned while they lie in the processor's cache [byte].
-_PIECE_BYTES = 2**19
+_PIECE_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,12 @@ class Excerpt:
         if self.in_channels:
             self._fill(block.T, rows, channels)
             return block
-        n_between = max(channels) + 1 - min(channels)
-        for piece in self._pieces(rows, n_between):
+        lowest, stop, is_run = min(channels), max(channels) + 1, _as_run(channels) is not None
+        numbers = slice(None) if is_run else np.array(channels) - lowest
+        for piece in self._pieces(rows, stop - lowest):
             at = slice(piece.start - rows.start, piece.stop - rows.start)
-            self._fill(block[:, at].T, piece, channels)
+            samples = np.array(self.recording[piece, lowest:stop])  # read in the order of the file, then turned
+            block[:, at].T[...] = samples[:, numbers]
         return block
 
     def _pieces(self, rows: slice, n_channels: int) -> list[slice]:

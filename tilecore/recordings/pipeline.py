@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
 from tilecore.recordings.batches import Channels
-from tilecore.recordings.layout import Layout, yaml_path
+from tilecore.recordings.finished_steps import identity_of_file, identity_of_step, made_by, sign
+from tilecore.recordings.layout import Layout, read_yaml, yaml_path
 from tilecore.recordings.output import IfFileExists, check_if_file_exists
 from tilecore.recordings.processor import BatchProcessor
 
@@ -132,15 +134,21 @@ class BatchPipeline:
         """
         self.tasks = [*self.tasks, *([tasks] if isinstance(tasks, PipedTransformation) else tasks)]
 
-    def run(self) -> tuple[list[str], list[dict[str, Any]]]:
+    def run(self, resume: bool = False) -> tuple[list[str], list[dict[str, Any]]]:
         """Run all steps.
+
+        Parameters
+        ----------
+        resume : bool
+            Whether to leave out steps that an earlier run has finished, with the same input, function and arguments.
+            Their outputs must be there, or that of a later finished step.
 
         Returns
         -------
         paths : list of str
             Of the files in order, also of those that do not stay.
         params : list of dict
-            Their parameters.
+            Their parameters; of a step that was left out and whose file does not stay, an empty one.
 
         Raises
         ------
@@ -149,26 +157,69 @@ class BatchPipeline:
             file counts as its recording does.
         """
         paths = [os.path.join(self.output_path, task.output_name) for task in self.tasks]
-        self._check(paths)
-        source, params, selected = os.fspath(self.path_to_input), self._layout.params, self._selected
-        found = []
-        for number, (task, path) in enumerate(zip(self.tasks, paths, strict=True)):
-            described = {name: params[name] for name in ("dtype", "n_channels", "data_order")}
-            processor = BatchProcessor(source, **described, max_memory=self.max_memory)
-            params = task.apply(processor, path, **selected)
-            found.append(params)
-            if number and not self.tasks[number - 1].keep:
-                _remove(paths[number - 1])
-            source, selected = path, {}
+        self._check_names(paths)
+        identities = self._identities(paths)
+        found = self._finished(paths, identities) if resume else []
+        self._check_existing(paths[len(found) :], self.tasks[len(found) :])
+        for number in range(len(found), len(self.tasks)):
+            found.append(self._run_step(number, paths, found[-1:], identities[number]))
+            self._let_go(number - 1, paths)
         return paths, found
 
-    def _check(self, paths: Sequence[str]) -> None:
+    def _run_step(
+        self, number: int, paths: Sequence[str], before: Sequence[dict[str, Any]], identity: str | None
+    ) -> dict[str, Any]:
+        task, path = self.tasks[number], paths[number]
+        source = paths[number - 1] if number else os.fspath(self.path_to_input)
+        params = before[0] if number else self._layout.params
+        layout = {name: params[name] for name in ("dtype", "n_channels", "data_order")}
+        processor = BatchProcessor(source, **layout, max_memory=self.max_memory)
+        was_there = task.if_file_exists == "skip" and os.path.exists(path)
+        made = task.apply(processor, path, **({} if number else self._selected))
+        return made if was_there else sign(path, made, identity)
+
+    def _identities(self, paths: Sequence[str]) -> list[str | None]:
+        """What stands for the output of each step; a file that is taken as it is stands for itself."""
+        before: str | None = identity_of_file(os.fspath(self.path_to_input), self._layout.params)
+        identities = []
+        for number, (task, path) in enumerate(zip(self.tasks, paths, strict=True)):
+            arguments: dict[str, object] = {
+                "mode": task.mode,
+                "cast_dtype": None if task.cast_dtype is None else str(np.dtype(task.cast_dtype)),
+                "kwargs": task.kwargs,
+                "max_memory": self.max_memory,
+                "selected": {} if number else {name: repr(value) for name, value in self._selected.items()},
+            }
+            own = identity_of_step(before, task.function, arguments)
+            identities.append(own)
+            is_there = os.path.isfile(path) and yaml_path(path).is_file()
+            is_taken = task.if_file_exists == "skip" and is_there and made_by(path, own) is None
+            before = identity_of_file(path, read_yaml(yaml_path(path))) if is_taken else own
+        return identities
+
+    def _finished(self, paths: Sequence[str], identities: Sequence[str | None]) -> list[dict[str, Any]]:
+        """Parameters of the steps that need not be run again: all up to the last one whose output is there."""
+        params = [made_by(*each) for each in zip(paths, identities, strict=True)]
+        n_finished = max((number + 1 for number, each in enumerate(params) if each is not None), default=0)
+        for number in range(n_finished - 1):  # what a killed run had no time for
+            if params[number] is not None:
+                self._let_go(number, paths)
+        return [each or {} for each in params[:n_finished]]
+
+    def _let_go(self, number: int, paths: Sequence[str]) -> None:
+        if number >= 0 and not self.tasks[number].keep:
+            _remove(paths[number])
+
+    def _check_names(self, paths: Sequence[str]) -> None:
         names = [os.path.abspath(path) for path in [self.path_to_input, *paths]]
         parameters = [str(yaml_path(name)) for name in names]
-        for task, path in zip(self.tasks, paths, strict=True):
+        for path in paths:
             name = os.path.abspath(path)
             if names.count(name) > 1 or parameters.count(str(yaml_path(name))) > 1 or name in parameters:
                 raise ParameterError.of("output_name", path, "is the input, or the output of two steps")
+
+    def _check_existing(self, paths: Sequence[str], tasks: Sequence[PipedTransformation]) -> None:
+        for task, path in zip(tasks, paths, strict=True):
             if task.if_file_exists == "abort" and os.path.exists(path):
                 raise ParameterError.of("output_name", path, "exists already, and if_file_exists='abort'")
 

@@ -71,7 +71,8 @@ class Recording:
                 "force_complete_channel_batch=False",
             )
         n_fitting = max(1, room // n_observations // processes)
-        step = min(n_fitting, -(-n_channels // processes))
+        n_rounds = -(-n_channels // (n_fitting * processes))  # each process has as much to do as any other
+        step = -(-n_channels // (n_rounds * processes))
         return TileGrid((n_channels, n_observations), (step, min(room, n_observations)))
 
     def single_channels(self, selection: Selection, is_complete: bool) -> Iterator[Any]:
