@@ -245,8 +245,9 @@ class ProcessCrew:
         self._count_death(worker, failure.reason + "\n" + failure.traceback)
         if worker.place < self.workers:
             self._launch(worker.place)
-        if since is not None:
-            outcomes.append(Outcome(culprit, None, failure, time.monotonic() - since, worker.place))
+        if n_begun > 0:
+            seconds = 0.0 if since is None else time.monotonic() - since
+            outcomes.append(Outcome(culprit, None, failure, seconds, worker.place))
         return outcomes
 
     def _count_death(self, worker: SupervisedWorker, reason: str) -> None:
