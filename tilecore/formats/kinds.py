@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tilecore import plugins
@@ -122,7 +122,7 @@ def kind_of_signature(start: bytes) -> str | None:
 
 def kind_to_write(name: str) -> Kind | None:
     """The kind of tilecore's own that is written under a name; None if none has this suffix."""
-    found = _first_that_fits(name, ((kind, suffix) for suffix, kind in _written()))
+    found = _first_that_fits(name, [(kind, suffix) for suffix, kind in _written()])
     return None if found is None else KINDS[found]
 
 
@@ -132,10 +132,9 @@ def split_place(path: str) -> tuple[str, str]:
     return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
 
 
-def _written() -> Iterator[tuple[str, str]]:
-    for name, kind in KINDS.items():
-        if kind.sink:
-            yield from ((suffix, name) for suffix in kind.written or kind.suffixes)
+def _written() -> list[tuple[str, str]]:
+    """Suffixes that are written, each with its kind; a list, as Ctrl-C while a generator is dropped would be lost."""
+    return [(suffix, name) for name, kind in KINDS.items() if kind.sink for suffix in kind.written or kind.suffixes]
 
 
 def _first_that_fits(name: str, known: Iterable[tuple[str, str]]) -> str | None:
