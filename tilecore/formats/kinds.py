@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tilecore import plugins
@@ -100,7 +99,7 @@ def known_suffixes() -> list[str]:
 
 def written_suffixes() -> list[str]:
     """List the suffixes of files that can be written: tilecore's, then those of other packages."""
-    own = [suffix for suffix, _ in _written()]
+    own = [suffix for _, suffix in _written()]
     return own + [f".{name}" for name in plugins.names(SINKS) if f".{name}" not in own]
 
 
@@ -111,7 +110,7 @@ def last_suffix(name: str) -> str:
 
 def kind_of_suffix(name: str) -> str:
     """Kind of file that a suffix stands for; for an unknown suffix, the suffix itself without the dot."""
-    known = ((kind, suffix) for kind, row in KINDS.items() for suffix in row.suffixes)
+    known = [(kind, suffix) for kind, row in KINDS.items() for suffix in row.suffixes]
     return _first_that_fits(name, known) or last_suffix(name)
 
 
@@ -122,7 +121,7 @@ def kind_of_signature(start: bytes) -> str | None:
 
 def kind_to_write(name: str) -> Kind | None:
     """The kind of tilecore's own that is written under a name; None if none has this suffix."""
-    found = _first_that_fits(name, [(kind, suffix) for suffix, kind in _written()])
+    found = _first_that_fits(name, _written())
     return None if found is None else KINDS[found]
 
 
@@ -133,9 +132,9 @@ def split_place(path: str) -> tuple[str, str]:
 
 
 def _written() -> list[tuple[str, str]]:
-    """Suffixes that are written, each with its kind; a list, as Ctrl-C while a generator is dropped would be lost."""
-    return [(suffix, name) for name, kind in KINDS.items() if kind.sink for suffix in kind.written or kind.suffixes]
+    """Kinds and suffixes that are written; a list, as Ctrl-C while a generator is dropped would be lost."""
+    return [(name, suffix) for name, kind in KINDS.items() if kind.sink for suffix in kind.written or kind.suffixes]
 
 
-def _first_that_fits(name: str, known: Iterable[tuple[str, str]]) -> str | None:
+def _first_that_fits(name: str, known: list[tuple[str, str]]) -> str | None:
     return next((kind for kind, suffix in known if name.lower().endswith(suffix)), None)

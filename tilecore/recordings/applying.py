@@ -68,9 +68,7 @@ class OnBatch:
     def result(self, data: npt.NDArray[Any], idx_local: Index, idx: Index, **previous: object) -> object:
         """What the function, and the cleanup after it, make of a batch."""
         info = {"idx_local": idx_local, "idx": idx} if self.pass_info else {}
-        result = self.function(data, **info, **previous, **self.kwargs)
-        if self.cast_dtype is not None:
-            result = np.asarray(result).astype(self.cast_dtype)
+        result = _cast(self.function(data, **info, **previous, **self.kwargs), self.cast_dtype)
         return result if self.cleanup is None else self.cleanup(result, idx_local, idx, self.buffer)
 
     def one_after_the_other(self, batches: Iterable[Any]) -> object:
@@ -129,9 +127,7 @@ class OnChannels:
         """Work on the channels of a block, which is turned: one row a channel."""
         results = []
         for number, data in zip(range(*_span(tile, 0)), _writable(block), strict=True):
-            result = self.function(data, **self.kwargs)
-            if self.cast_dtype is not None:
-                result = np.asarray(result).astype(self.cast_dtype)
+            result = _cast(self.function(data, **self.kwargs), self.cast_dtype)
             results.append(result if self.target is None else self._placed(result, number, tile, self.target))
         return results
 
@@ -200,6 +196,10 @@ def _naming_batches(excerpt: Excerpt) -> Iterator[None]:
 
 def _note(number: int, first: int, of: str = "") -> str:
     return f"in batch {number}{of}, which begins at observation {first}"
+
+
+def _cast(result: object, dtype: npt.DTypeLike | None) -> object:
+    return result if dtype is None else np.asarray(result).astype(dtype)
 
 
 def _numbers(result: object) -> npt.NDArray[Any]:

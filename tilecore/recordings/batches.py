@@ -35,15 +35,12 @@ class Selection:
         In the order asked for.
     asked : slice, list of int
         The same as an index that keeps the axis of the channels.
-    is_single : bool
-        Whether one channel was asked for by its number.
     """
 
     first: int
     stop: int
     channels: tuple[int, ...]
     asked: Any
-    is_single: bool
 
     @classmethod
     def of(
@@ -67,8 +64,7 @@ class Selection:
             raise ParameterError.of("to_time", stop, f"the recording has {n_observations} observations")
         if first >= stop:
             raise ParameterError.of("from_time", first, f"must be less than to_time={stop}")
-        numbers, asked = _as_channels(channels, n_channels)
-        return cls(first, stop, numbers, asked, is_single=isinstance(channels, (int, np.integer)))
+        return cls(first, stop, *_as_channels(channels, n_channels))
 
     @property
     def n_observations(self) -> int:

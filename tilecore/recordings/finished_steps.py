@@ -11,7 +11,7 @@ from typing import Any
 from tilecore.arrays.file_stamps import describe_files
 from tilecore.engine.identity.comparing import what_is_unknown
 from tilecore.engine.identity.values import new_describer
-from tilecore.recordings.layout import finished_yaml, read_yaml, yaml_path
+from tilecore.recordings.layout import finished_yaml, layout_of, read_yaml, yaml_path
 
 __all__ = ["identity_of_file", "identity_of_step", "made_by", "sign"]
 
@@ -21,7 +21,7 @@ _KEY = "made_by"
 
 def identity_of_file(path: str, params: Mapping[str, Any]) -> str:
     """Stand for a file that nobody here has made, by what it says of itself."""
-    return _digest({"file": _stamps(path), "params": {name: params[name] for name in _LAYOUT}})
+    return _digest({"file": _stamps(path), "params": layout_of(params)})
 
 
 def identity_of_step(before: str | None, function: Callable[..., Any], arguments: Mapping[str, object]) -> str | None:
@@ -57,9 +57,6 @@ def made_by(path: str, identity: str | None) -> dict[str, Any] | None:
         return None
     params = read_yaml(yaml_path(path))
     return params if params.get(_KEY) == {"identity": identity, **_stamps(path)} else None
-
-
-_LAYOUT = ("dtype", "n_channels", "data_order")
 
 
 def _stamps(path: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ from tilecore.errors import MissingDependencyError, MissingFileError, ParameterE
 from tilecore.geometry.per_axis import as_integer
 from tilecore.output_file import finished
 
-__all__ = ["DataOrder", "Layout", "finished_yaml", "read_yaml", "yaml_path"]
+__all__ = ["DataOrder", "Layout", "finished_yaml", "layout_of", "read_yaml", "yaml_path"]
 
 #: Which number follows another in the file: the channel's next sample, or the next channel's.
 DataOrder: TypeAlias = Literal["channels", "samples"]
@@ -106,6 +106,11 @@ class Layout:
                 f"of {self.dtype} take {unit} bytes at a time"
             )
         return size // unit
+
+
+def layout_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that say how numbers lie in a file, without others that stand beside them."""
+    return {name: params[name] for name in ("dtype", "n_channels", "data_order")}
 
 
 def yaml_path(path: str | os.PathLike[str]) -> Path:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilecore.errors import ParameterError
 from tilecore.recordings.batches import Channels
 from tilecore.recordings.finished_steps import identity_of_file, identity_of_step, made_by, sign
-from tilecore.recordings.layout import Layout, read_yaml, yaml_path
+from tilecore.recordings.layout import Layout, layout_of, read_yaml, yaml_path
 from tilecore.recordings.output import IfFileExists, check_if_file_exists
 from tilecore.recordings.processor import BatchProcessor
 
@@ -172,8 +172,7 @@ class BatchPipeline:
         task, path = self.tasks[number], paths[number]
         source = paths[number - 1] if number else os.fspath(self.path_to_input)
         params = before[0] if number else self._layout.params
-        layout = {name: params[name] for name in ("dtype", "n_channels", "data_order")}
-        processor = BatchProcessor(source, **layout, max_memory=self.max_memory)
+        processor = BatchProcessor(source, **layout_of(params), max_memory=self.max_memory)
         was_there = task.if_file_exists == "skip" and os.path.exists(path)
         made = task.apply(processor, path, **({} if number else self._selected))
         return made if was_there else sign(path, made, identity)
