@@ -106,7 +106,9 @@ def observations_per_batch(max_bytes: int, n_channels: int, itemsize: int, buffe
         )
     if room - 2 * buffer < max(buffer, 1):
         raise ParameterError.of(
-            "buffer_size", buffer, f"longer than a batch: {max_bytes} bytes hold {room} observations, buffers included"
+            "buffer_size",
+            buffer,
+            f"longer than a batch: {max_bytes} bytes hold {room} observations, buffers included; give more max_memory",
         )
     return room - 2 * buffer
 
