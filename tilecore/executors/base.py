@@ -14,6 +14,7 @@ from tilecore.errors import ParameterError, ParameterTypeError
 __all__ = [
     "ENTRY_POINTS",
     "EXECUTORS",
+    "LONGEST_BLOCK_SECONDS",
     "Crew",
     "Executor",
     "ExecutorOptions",
@@ -154,7 +155,10 @@ class Crew(Protocol):
         ...
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait for outcomes; returns at least one, or none after `timeout` seconds."""
+        """Wait for outcomes; returns at least one, or none after `timeout` seconds.
+
+        Ctrl-C ends it, also where nothing wakes this thread: never block for longer than half a second at once.
+        """
         ...
 
     def restrict(self, workers: int) -> None:
@@ -175,6 +179,9 @@ class Crew(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+
+#: Longest time that a crew may block at once [s]: Ctrl-C may come just before, or in another thread, and wake nobody.
+LONGEST_BLOCK_SECONDS = 0.5
 
 #: Reference of each executor by name; its module is imported when it is used.
 EXECUTORS = {

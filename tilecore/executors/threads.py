@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Self
 
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
-from tilecore.executors.base import Function, Outcome, Reach, Task
+from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Reach, Task
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
@@ -82,14 +84,16 @@ class ThreadCrew:
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
         """Wait for one outcome, and return all that have arrived."""
-        if not self._n_open:
-            return []
-        try:
-            outcomes = [self._outcomes.get(timeout=timeout)]
-        except queue.Empty:
-            return []
-        while not self._outcomes.empty():
-            outcomes.append(self._outcomes.get())
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        outcomes: list[Outcome] = []
+        while self._n_open and not outcomes:
+            left = until - time.monotonic()
+            with suppress(queue.Empty):
+                outcomes.append(self._outcomes.get(timeout=min(max(left, 0), LONGEST_BLOCK_SECONDS)))
+                while True:
+                    outcomes.append(self._outcomes.get_nowait())
+            if left <= 0:
+                break
         self._n_open -= len(outcomes)
         return outcomes
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tilecore.arrays.pickling import Parcel
 from tilecore.errors import WorkerError
-from tilecore.executors.base import Outcome, Task
+from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Outcome, Task
 from tilecore.executors.processes.interrupts import interrupts_deferred
 from tilecore.executors.processes.launcher import Launcher
 from tilecore.executors.processes.messages import Job
@@ -186,9 +186,9 @@ class ProcessCrew:
 
     def _listen(self, until: float) -> list[Outcome]:
         """Wait until a worker reports, dies or is late; return the outcomes."""
-        seconds = min(until, self._next_deadline()) - time.monotonic()
+        seconds = min(min(until, self._next_deadline()) - time.monotonic(), LONGEST_BLOCK_SECONDS)
         signals = [signal for worker in self._live for signal in worker.signals()]
-        ready = {id(signal) for signal in connection.wait(signals, None if seconds == math.inf else max(seconds, 0))}
+        ready = {id(signal) for signal in connection.wait(signals, max(seconds, 0))}
         return [outcome for worker in list(self._live) for outcome in self._look_after(worker, ready)]
 
     def _look_after(self, worker: SupervisedWorker, ready: set[int]) -> list[Outcome]:

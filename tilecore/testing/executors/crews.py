@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tilecore.executors.base import Outcome
 from tilecore.testing.executors.crew_driver import Driver, echo, fill, plain, run_all
@@ -79,6 +84,22 @@ class CrewContract(Driver):
         with self.make(workers=2).start(plain(lambda task: task)) as crew:
             assert crew.wait(timeout=0.01) == [], "there is no outcome without a task"
 
+    @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="a signal cannot be sent to one thread here")
+    def test_ctrl_c_ends_a_wait_that_it_does_not_wake(self) -> None:
+        """Ctrl-C may come to another thread, or just before a wait begins: nothing wakes the main thread then."""
+        with tempfile.TemporaryDirectory() as folder, self.make(workers=2).start(plain(_hold)) as crew:
+            crew.submit(folder)
+            thread = threading.Thread(target=_interrupt, args=(folder,))
+            thread.start()
+            try:
+                crew.wait()
+                raise AssertionError("a wait for what never comes must be ended by Ctrl-C")
+            except KeyboardInterrupt:
+                assert not Path(folder, "end").exists(), "Ctrl-C must end a wait soon, not when the next task ends"
+            finally:
+                Path(folder, "end").touch()
+                thread.join()
+
     def test_fewer_workers_finish_the_work(self) -> None:
         """``restrict`` is for memory that runs out; it holds for this run alone."""
         executor = self.make(workers=2)
@@ -150,3 +171,22 @@ class CrewContract(Driver):
             return sum(outcome.value for outcome in run_all(executor, lambda each: each + task, [1, 2]))
 
         assert self.values(inner, [10, 20]) == {10: 23, 20: 43}, "a run inside of a run must end with its own values"
+
+
+def _hold(folder: str) -> None:
+    """Tell that the task has begun, and do not end before one is told to."""
+    Path(folder, "begun").touch()
+    while not Path(folder, "end").exists():
+        time.sleep(0.01)
+
+
+def _interrupt(folder: str) -> None:
+    """Take a Ctrl-C in this thread, once the task has begun; end the task if that was in vain."""
+    deadline = time.monotonic() + HANGS
+    while not Path(folder, "begun").exists():
+        time.sleep(0.01)
+    time.sleep(0.1)  # the main thread waits now
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    while not Path(folder, "end").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    Path(folder, "end").touch()
