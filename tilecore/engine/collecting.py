@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, Unpack, overload
 
 from tilecore.array_types import SourceLike
@@ -14,7 +14,7 @@ from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
 from tilecore.engine.verb_options import TileOptions
 from tilecore.engine.verbs import takes_run_options
-from tilecore.geometry.per_axis import HaloLike
+from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
@@ -31,7 +31,7 @@ def iter_tiles(
     function: Callable[..., Value],
     source: SourceLike,
     *,
-    tile_shape: int | Sequence[int] | None = None,
+    tile_shape: TileShapeLike = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -85,7 +85,7 @@ def collect_tiles(
     function: Callable[..., Value],
     source: SourceLike,
     *,
-    tile_shape: int | Sequence[int] | None = None,
+    tile_shape: TileShapeLike = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -147,7 +147,7 @@ def reduce_tiles(
     source: SourceLike,
     *,
     initial: object = None,
-    tile_shape: int | Sequence[int] | None = None,
+    tile_shape: TileShapeLike = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -225,7 +225,7 @@ class _Fold:
 def _prepare(
     function: Callable[..., Any],
     source: SourceLike,
-    tile_shape: int | Sequence[int] | None,
+    tile_shape: TileShapeLike,
     halo: HaloLike | None,
     boundary: Boundary,
     kwargs: Mapping[str, Any] | None,

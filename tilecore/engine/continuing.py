@@ -65,7 +65,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         raise MissingFileError.of("journal", str(path), "there is no such folder; create it first")
     dtypes = () if outputs is None else outputs.asked_dtypes
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes)
-    whole = run | {"tile_shape": None if request.planned else list(request.grid.tile_shape)}
+    whole = run | {"tile_shape": list(request.asked)}
     if options.resume and outputs is not None and not what_is_unknown(run) and outputs.are_finished(whole):
         return Record(whole, None, is_finished=True)
     if outputs is not None:

@@ -157,7 +157,7 @@ def extra_axes(info: ImageInfo | None) -> tuple[int, ...]:
     return () if info is None else info.separate_axes
 
 
-def for_all_axes(values: Any, info: ImageInfo | None, rest: int) -> Any:
+def for_all_axes(values: Any, info: ImageInfo | None, rest: int | None) -> Any:
     """Extend values given for z, y, x to all axes of a file, with `rest` for the additional axes."""
     extra = extra_axes(info)
     if info is None or not extra or values is None:

@@ -105,15 +105,15 @@ class Journal:
         self.continues = bool(self._lines)
         self.outputs: list[str | None] = self._lines[0].get("outputs", []) if self.continues else []
 
-    def begin(self, grid: TileGrid, *, planned: bool = False) -> TileGrid:
+    def begin(self, grid: TileGrid, asked: Sequence[int | None] | None = None) -> TileGrid:
         """Write the description of the run, or compare it with the one in the file.
 
         Parameters
         ----------
         grid : TileGrid
             Tiles of the run.
-        planned : bool
-            Whether tilecore chose the tile shape; then the one of the earlier run may be used.
+        asked : sequence of (int or None), optional
+            Length of a tile along each axis; None where it is that of the earlier run. Default: those of the grid.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class Journal:
             self._done = _bits(grid.size)
             self._write_header(grid)
             return grid
-        agreed = self._compare(self._lines[0], grid, planned=planned)
+        agreed = self._compare(self._lines[0], grid, grid.tile_shape if asked is None else asked)
         self._done = _bits(agreed.size)
         self._take(self._lines[1:], agreed.size)
         self._lines = []
@@ -240,14 +240,14 @@ class Journal:
             self._held_back = b""
         self._last_sync = time.monotonic()
 
-    def _compare(self, header: dict[str, Any], grid: TileGrid, *, planned: bool) -> TileGrid:
+    def _compare(self, header: dict[str, Any], grid: TileGrid, asked: Sequence[int | None]) -> TileGrid:
         """Refuse the journal of another run; return the grid to work on."""
         found = header.get("tilecore_journal")
         if found != FORMAT:
             raise JournalError(f"{self.path} is no journal of format {FORMAT}, but {found}; delete it to start over")
         before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
-        if not planned:
-            before["tile_shape"], now["tile_shape"] = tiles["tile_shape"], list(grid.tile_shape)
+        before["tile_shape"] = tiles["tile_shape"]
+        now["tile_shape"] = [each or found for each, found in zip(asked, tiles["tile_shape"], strict=False)]
         if not are_same(before, now):
             details = "; ".join(differences(before, now))
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")

@@ -24,7 +24,7 @@ from tilecore.engine.verbs import takes_run_options
 from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import Level, mean_of_voxels
 from tilecore.formats.source import FileSource
-from tilecore.geometry.per_axis import HaloLike
+from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.placement import Placement, ScaleLike
 
 __all__ = ["map_tiles"]
@@ -104,7 +104,7 @@ def map_tiles(
     function: Callable[..., Any],
     source: SourceLike,
     *,
-    tile_shape: int | Sequence[int] | None = None,
+    tile_shape: TileShapeLike = None,
     halo: HaloLike | None = None,
     boundary: Boundary = None,
     out: OutputLike = None,
@@ -132,9 +132,9 @@ def map_tiles(
         The volume: ndarray, memmap, zarr array, SharedArray, a source of `open_source`, or
         the path of a file that it opens. Several volumes must agree in shape, as far as
         they have the same axes.
-    tile_shape : int or sequence of int, optional
-        Shape of a tile's write box [voxel]. Default: chosen by `plan_tiles`, after the
-        function has been measured on a small block in the middle of the volume. Time and
+    tile_shape : int or sequence of (int or None), optional
+        Shape of a tile's write box [voxel]. Default, also of a length that is None: chosen by `plan_tiles`,
+        after the function has been measured on a small block in the middle of the volume. Time and
         channel axes of a file have tiles of one, and may be left out here and in `halo`.
     halo : int, sequence of int, or sequence of (int, int), optional
         Context read before and after a tile, per axis [voxel]. If no result depends on

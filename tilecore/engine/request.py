@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.pilot import Planner
-from tilecore.geometry.per_axis import HaloLike
+from tilecore.formats.image_info import ImageInfo
+from tilecore.geometry.per_axis import HaloLike, TileShapeLike, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Request"]
@@ -27,9 +28,9 @@ class Request:
     inputs : Inputs
         The sources.
     grid : TileGrid
-        The requested tiles; if tilecore chooses them, one tile as large as the volume.
-    planned : bool
-        Whether tilecore chooses the tiles.
+        The requested tiles; along axes where tilecore chooses, they are as long as the volume.
+    asked : tuple of (int or None)
+        Length of a tile along each axis; None where tilecore chooses it.
     single_axes : tuple of int
         Axes along which tiles are one write unit long.
     options : Options
@@ -42,15 +43,22 @@ class Request:
 
     inputs: Inputs
     grid: TileGrid
-    planned: bool
+    asked: tuple[int | None, ...]
     single_axes: tuple[int, ...]
     options: Options
     boundary: Boundary
     declared: Declared
 
+    @property
+    def planned(self) -> bool:
+        """Whether tilecore chooses the tiles, along one axis at least."""
+        return None in self.asked
+
     def planner(self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Planner:
         """Return the planner that chooses the tiles, for given workers, write units and whole axes."""
-        single_axes = tuple([axis for axis in self.single_axes if axis not in whole_axes])
+        given = {axis: length for axis, length in enumerate(self.asked) if length is not None}
+        units = tuple([given.get(axis, unit) for axis, unit in enumerate(units)])
+        single_axes = tuple([axis for axis in {*self.single_axes, *given} if axis not in whole_axes])
         inputs = self.inputs
         return Planner.of(
             self.grid, inputs.arrays, self.options.max_memory, workers, inputs.chunks, units, (whole_axes, single_axes)
@@ -63,7 +71,7 @@ class Request:
         kwargs: Mapping[str, Any] | None,
         source: SourceLike,
         *,
-        tile_shape: int | Sequence[int] | None,
+        tile_shape: TileShapeLike,
         halo: HaloLike | None,
         boundary: Boundary,
         run: RunOptions,
@@ -78,8 +86,22 @@ class Request:
         options, declared = Options.of(run), Declared.of(function, kwargs)
         inputs = Inputs.of(source)
         shape, info = inputs.shape, inputs.info
-        given = [max(length, 1) for length in shape] if tile_shape is None else for_all_axes(tile_shape, info, 1)
+        asked = _asked(tile_shape, shape, info)
+        lengths = [max(n, 1) if given is None else given for given, n in zip(asked, shape, strict=True)]
         halo = first_given(halo, declared.halo, 0)
-        grid = TileGrid(shape, given, for_all_axes(halo, info, 0))
+        grid = TileGrid(shape, lengths, for_all_axes(halo, info, 0))
         boundary = as_boundary(first_given(boundary, declared.boundary))
-        return cls(inputs, grid, tile_shape is None, extra_axes(info), options, boundary, declared)
+        return cls(inputs, grid, asked, extra_axes(info), options, boundary, declared)
+
+
+def _asked(tile_shape: TileShapeLike, shape: tuple[int, ...], info: ImageInfo | None) -> tuple[int | None, ...]:
+    """Length of a tile along each axis; None where it is to be chosen."""
+    listed = list(tile_shape) if isinstance(tile_shape, Iterable) else tile_shape
+    if listed is None:
+        return (None,) * len(shape)
+    if not isinstance(listed, list) or None not in listed:
+        return as_tile_shape(for_all_axes(listed, info, 1), len(shape))
+    given = for_all_axes(listed, info, None)
+    lengths = as_tile_shape([1 if each is None else each for each in given], len(shape))
+    known = zip(given, lengths, shape, strict=True)
+    return tuple([None if each is None else min(length, max(n, 1)) for each, length, n in known])

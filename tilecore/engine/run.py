@@ -103,7 +103,7 @@ class Run:
         if self.is_finished:
             return self.grid
         if self._journal is not None and self._journal.continues:
-            self._know(grid=self._journal.begin(self.grid, planned=request.planned))
+            self._know(grid=self._journal.begin(self.grid, request.asked))
         elif request.planned and self.grid.size:
             self._know(grid=self._planned(request.planner(self._most_workers, self._units, self._whole_axes)))
         return self.grid

@@ -7,7 +7,7 @@ from typing import Any
 
 from tilecore.arrays.padding import Boundary
 from tilecore.engine.options import RunOptions
-from tilecore.geometry.per_axis import HaloLike
+from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.placement import ScaleLike
 
 __all__ = ["MapOptions", "TileOptions"]
@@ -16,7 +16,7 @@ __all__ = ["MapOptions", "TileOptions"]
 class TileOptions(RunOptions, total=False):
     """What every verb takes besides the function and the source: see `iter_tiles`."""
 
-    tile_shape: int | Sequence[int] | None
+    tile_shape: TileShapeLike
     halo: HaloLike | None
     boundary: Boundary
     kwargs: Mapping[str, Any] | None

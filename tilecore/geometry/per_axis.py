@@ -11,13 +11,25 @@ import numpy.typing as npt
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["Coordinates", "Halo", "HaloLike", "as_halo", "as_integer", "as_integers", "as_shape", "as_tile_shape"]
+__all__ = [
+    "Coordinates",
+    "Halo",
+    "HaloLike",
+    "TileShapeLike",
+    "as_halo",
+    "as_integer",
+    "as_integers",
+    "as_shape",
+    "as_tile_shape",
+]
 
 #: A place in a volume, or a shape: a whole number for each axis [voxel].
 Coordinates: TypeAlias = Sequence[int] | npt.NDArray[Any]
 #: Context before and after a tile, per axis [voxel].
 Halo: TypeAlias = tuple[tuple[int, int], ...]
 #: Forms of a halo that a caller may give: one number, one per axis, or a pair per axis.
+#: Shape of a tile as callers give it: one length for all axes, or one for each; None where it is to be chosen.
+TileShapeLike: TypeAlias = int | Sequence[int | None] | None
 HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
