@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import yaml
 import zarr
 
-from tilecore import AlignmentError, BoundsError, ParameterError, create_sink, map_tiles, open_source
+from tilecore import (
+    AlignmentError,
+    BoundsError,
+    OutputExistsError,
+    ParameterError,
+    TilecoreError,
+    create_sink,
+    map_tiles,
+    open_source,
+)
+from tilecore.compat.yass import RecordingsReader
 from tilecore.formats.creating import prepare_sink
 from tilecore.testing import SinkContract
 from tilecore.testing.sinks.file_driver import SHAPE, same, volume
@@ -25,6 +36,16 @@ class TestNpy(SinkContract):
 
     def read(self, path: Path) -> np.ndarray:
         return np.load(path)
+
+
+class TestRaw(SinkContract):
+    name = "v.bin"
+    beside = ("v.yaml",)
+    keeps_voxel_size = False
+
+    def read(self, path: Path) -> np.ndarray:
+        params = yaml.safe_load(path.with_suffix(".yaml").read_text())
+        return np.fromfile(path, params["dtype"]).reshape(params["shape"])
 
 
 class TestTiff(SinkContract):
@@ -247,3 +268,55 @@ def test_levels_are_means(tmp_path: Path, kind: str) -> None:
     fine, coarse = data[:, :300].astype(complex), open_source(tmp_path / "v.ome.zarr", level=1)[:, :150]
     means = fine.reshape(5, 150, 2, 260, 2).mean((2, 4))
     assert abs(coarse - means).max() <= (0.5 if np.dtype(kind).kind in "iub" else 1e-4)
+
+
+def test_raw_numbers_of_two_axes_are_a_recording(tmp_path: Path) -> None:
+    numbers = np.arange(60, dtype="int16").reshape(20, 3)
+    with create_sink(tmp_path / "r.bin", numbers.shape, "int16") as sink:
+        sink[...] = numbers
+    found = RecordingsReader(tmp_path / "r.bin")
+    assert (found.shape, found.data_order) == ((20, 3), "samples")
+    np.testing.assert_array_equal(found[:], numbers)
+    source = open_source(tmp_path / "r.bin")
+    assert source.axes == "TC"
+    np.testing.assert_array_equal(source[...], numbers)
+
+
+@pytest.mark.parametrize("shape", [(7,), (0, 3), (3, 0), (0,), (2, 0, 4), (2, 3, 4, 5), ()])
+def test_raw_numbers_of_any_shape_come_back(shape: tuple[int, ...], tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).random(shape)
+    with create_sink(tmp_path / "r.dat", shape, ">f8") as sink:
+        sink[...] = numbers
+    np.testing.assert_array_equal(sink.result()[...], numbers)
+    if numbers.size:  # a file of no bytes may be a damaged one
+        found = open_source(tmp_path / "r.dat")
+        assert found.dtype == np.dtype(">f8")
+        np.testing.assert_array_equal(np.reshape(found[...], shape), numbers)
+
+
+def test_what_belongs_to_another_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("a: 1\n")
+    with pytest.raises(OutputExistsError, match="r.yaml"):
+        create_sink(tmp_path / "r.bin", (2, 2), "int16")
+    with pytest.raises(OutputExistsError, match="r.yaml"):
+        map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", executor="serial")
+    map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", overwrite=True, executor="serial")
+    assert sorted(os.listdir(tmp_path)) == ["r.bin", "r.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("shape: [4, 2, 2]\ndtype: int16\n", "bytes"),
+        ("shape: [2, 2]\n", "dtype"),
+        ("shape: [2, -2]\ndtype: int16\n", "shape"),
+        ("shape: 3\ndtype: int16\n", "shape"),
+        ("shape: [2, 2]\ndtype: banana\n", "dtype"),
+        ("shape: [2, 2]\ndtype: null\n", "dtype"),
+    ],
+)
+def test_what_tells_of_raw_numbers_wrongly_is_refused(text: str, reason: str, tmp_path: Path) -> None:
+    np.zeros((2, 2), "int16").tofile(tmp_path / "r.bin")
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(TilecoreError, match=reason):
+        open_source(tmp_path / "r.bin")

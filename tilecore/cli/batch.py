@@ -43,7 +43,7 @@ def _processes(text: str) -> int | str:
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.errors import TilecoreError, TileError
-    from tilecore.recordings.layout import yaml_path
+    from tilecore.formats.raw_layout import yaml_path
     from tilecore.recordings.processor import BatchProcessor
 
     check_input(options)

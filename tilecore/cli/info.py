@@ -60,7 +60,7 @@ def _facts(source: FileSource) -> dict[str, Any]:
 
 def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:
     """Facts of a file of plain numbers that a ``.yaml`` file beside it describes; None of any other."""
-    from tilecore.recordings.layout import yaml_path
+    from tilecore.formats.raw_layout import yaml_path
     from tilecore.recordings.reader import RecordingsReader
 
     path = Path(options.input)

@@ -166,7 +166,8 @@ class FileOutput(Output):
 
     def refuse_existing(self) -> None:
         """Refuse to replace an existing file, unless the caller allows it."""
-        refuse_existing(self.sink.path, overwrite=self.sink.spec.overwrite)
+        for each in self.sink.files:
+            refuse_existing(each, overwrite=self.sink.spec.overwrite)
 
     def opened(self) -> ReadableArray:
         """Open the complete file."""

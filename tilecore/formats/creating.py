@@ -119,7 +119,8 @@ def create_sink(
         ome_zarr_version=ome_zarr_version,
         overwrite=overwrite,
     )
-    refuse_existing(sink.path, overwrite=overwrite)
+    for each in sink.files:
+        refuse_existing(each, overwrite=overwrite)
     return sink.create(dtype)
 
 

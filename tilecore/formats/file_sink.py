@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import Index
-from tilecore.bytesize import format_bytes
-from tilecore.errors import DiskSpaceError, MissingFileError, ParameterError, TilecoreError, UnwritableFileError
+from tilecore.errors import MissingFileError, ParameterError
 from tilecore.formats.access import SinkAccess
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.sink import SinkSpec, Target
 from tilecore.formats.source import FileSource
+from tilecore.formats.writer_errors import writing
 from tilecore.machine import free_space
 from tilecore.output_file import Place, new_token
 
@@ -95,6 +95,11 @@ class FileSink:
         return self._dtype
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Names that the file takes: its own, and those of files beside it that belong to it."""
+        return (self.path,)
+
+    @property
     def write_units(self) -> tuple[int, ...] | None:
         """Shape of the unit that no two processes may write at once; None if each voxel can be written alone."""
         return None
@@ -141,7 +146,7 @@ class FileSink:
         self.discard()
         self._is_complete = False
         try:
-            with self._writing(kind):
+            with writing(self.path, max(self._needed_bytes(kind), math.prod(self.shape) * kind.itemsize)):
                 self._place = Place.create(self.path, self.token, alone=alone)
                 self._check_space(kind)
                 self._opened(self._make(kind))
@@ -296,22 +301,6 @@ class FileSink:
         needed, free = self._needed_bytes(dtype), free_space(self.path.parent)
         if needed > free:
             raise OSError(errno.ENOSPC, "not enough room")
-
-    @contextlib.contextmanager
-    def _writing(self, dtype: np.dtype[Any]) -> Iterator[None]:
-        """Turn errors of the system into errors that name the file and the reason."""
-        try:
-            yield
-        except TilecoreError:
-            raise
-        except FileNotFoundError as error:
-            raise MissingFileError(f"{self.path} cannot be created: {error}") from error
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise UnwritableFileError(error.errno, f"{self.path} cannot be created: {error}") from error
-            size = format_bytes(max(self._needed_bytes(dtype), math.prod(self.shape) * dtype.itemsize))
-            free = format_bytes(free_space(self.path.parent))
-            raise DiskSpaceError(errno.ENOSPC, f"{self.path} needs {size}; the disk has {free} free") from error
 
 
 def _in_another_process(kind: type[FileSink], spec: SinkSpec, token: str) -> FileSink:

@@ -62,7 +62,12 @@ KINDS = {
     "npy": Kind(
         (".npy",), "tilecore.formats.npy:open_npy", signatures=(b"\x93NUMPY",), sink="tilecore.formats.npy:NpySink"
     ),
-    "raw": Kind((".raw", ".bin", ".dat"), "tilecore.formats.raw:open_raw", ("shape", "dtype", "offset", "order")),
+    "raw": Kind(
+        (".raw", ".bin", ".dat"),
+        "tilecore.formats.raw:open_raw",
+        ("shape", "dtype", "offset", "order"),
+        sink="tilecore.formats.raw:RawSink",
+    ),
     "tiff": Kind(
         (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
         "tilecore.formats.tiff.reader:open_tiff",

@@ -29,9 +29,9 @@ class MappedSink(FileSink):
 
     def _reserve(self, size: int) -> None:
         """Reserve the disk space now: a process that ran out of it later would be killed by SIGBUS."""
-        if hasattr(os, "posix_fallocate"):
+        if size and hasattr(os, "posix_fallocate"):
             with self.place.data.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, max(size, 1))
+                os.posix_fallocate(file.fileno(), 0, size)
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
         if math.prod(self.shape) * dtype.itemsize >= 2**62:

@@ -11,7 +11,7 @@ from typing import Any
 from tilecore.arrays.file_stamps import describe_files
 from tilecore.engine.identity.comparing import what_is_unknown
 from tilecore.engine.identity.values import new_describer
-from tilecore.recordings.layout import finished_yaml, layout_of, read_yaml, yaml_path
+from tilecore.formats.raw_layout import finished_yaml, layout_of, read_yaml, yaml_path
 
 __all__ = ["identity_of_file", "identity_of_step", "made_by", "sign"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from tilecore.errors import ParameterError, UnwritableFileError
-from tilecore.recordings.layout import read_yaml, yaml_path
+from tilecore.formats.raw_layout import read_yaml, yaml_path
 
 __all__ = ["IfFileExists", "Mode", "Output", "check_if_file_exists"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
+from tilecore.formats.raw_layout import Layout, layout_of, read_yaml, yaml_path
 from tilecore.recordings.batches import Channels
 from tilecore.recordings.finished_steps import identity_of_file, identity_of_step, made_by, sign
-from tilecore.recordings.layout import Layout, layout_of, read_yaml, yaml_path
 from tilecore.recordings.output import IfFileExists, check_if_file_exists
 from tilecore.recordings.processor import BatchProcessor
 

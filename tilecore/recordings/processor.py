@@ -11,10 +11,10 @@ import numpy.typing as npt
 from tilecore.arrays.padding import read_padded
 from tilecore.bytesize import parse_bytes
 from tilecore.errors import ParameterError
+from tilecore.formats.raw_layout import Layout
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.applying import Cleanup, OnBatch, OnChannels, applied, as_processes, run_options
 from tilecore.recordings.batches import Channels, Selection, local_index
-from tilecore.recordings.layout import Layout
 from tilecore.recordings.output import IfFileExists, Mode, Output
 from tilecore.recordings.reader import Loader, RecordingsReader
 from tilecore.recordings.recording import Recording

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from tilecore.array_types import ArrayIndex
 from tilecore.errors import ParameterError
+from tilecore.formats.raw_layout import DataOrder, Layout
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.binary import BinaryReader, MemoryMap
-from tilecore.recordings.layout import DataOrder, Layout
 
 __all__ = ["Loader", "RecordingsReader"]
 

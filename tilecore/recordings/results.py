@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from tilecore.bytesize import format_bytes
 from tilecore.errors import DiskSpaceError, ParameterError
+from tilecore.formats.raw_layout import DataOrder, Layout, finished_yaml, yaml_path
 from tilecore.output_file import Place
-from tilecore.recordings.layout import DataOrder, Layout, finished_yaml, yaml_path
 
 __all__ = ["Placed", "ResultFile", "Target"]
 

@@ -25,6 +25,8 @@ class SinkContract(FileContract, WriterContract, RunContract):
         Of uint8, uint16, int16 and float32, those that the kind of file holds. Default: all; uint16 is needed.
     keeps_voxel_size : bool
         Whether the file has a place for the voxel size. Default: True.
+    beside : sequence of str
+        Names of files that the sink writes beside it. Default: none.
 
     Examples
     --------

@@ -34,6 +34,7 @@ class Driver:
     options: ClassVar[dict[str, Any]] = {}
     dtypes: ClassVar[tuple[str, ...]] = ("uint8", "uint16", "int16", "float32")
     keeps_voxel_size: ClassVar[bool] = True
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def read(self, path: Path) -> npt.NDArray[Any]:
         """Read the file by another program, or by hand: not by tilecore."""
@@ -68,5 +69,5 @@ class Driver:
 
     def check_alone(self, folder: Path, *others: str) -> None:
         """The file is there, and nothing else."""
-        expected = sorted([self.path(folder).name, *others])
+        expected = sorted([self.path(folder).name, *self.beside, *others])
         assert sorted(os.listdir(folder)) == expected, "nothing may be left beside the complete file"

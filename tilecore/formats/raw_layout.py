@@ -1,8 +1,9 @@
-"""How numbers lie in a recording's file, and the ``.yaml`` file beside it that says so."""
+"""How numbers lie in a file that has no header, and the ``.yaml`` file beside it that says so."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
-from tilecore.geometry.per_axis import as_integer
+from tilecore.geometry.per_axis import as_integer, as_shape
 from tilecore.output_file import finished
 
-__all__ = ["DataOrder", "Layout", "finished_yaml", "layout_of", "read_yaml", "yaml_path"]
+__all__ = [
+    "DataOrder",
+    "Layout",
+    "describe_raw",
+    "finished_yaml",
+    "import_yaml",
+    "layout_of",
+    "raw_shape",
+    "read_yaml",
+    "write_yaml",
+    "yaml_path",
+]
 
 #: Which number follows another in the file: the channel's next sample, or the next channel's.
 DataOrder: TypeAlias = Literal["channels", "samples"]
@@ -127,7 +139,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     UnreadableFileError
         If it holds something else.
     """
-    yaml = _import_yaml()
+    yaml = import_yaml()
     try:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -137,13 +149,45 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def write_yaml(path: Path, params: dict[str, Any]) -> None:
+    """Write a ``.yaml`` file of parameters."""
+    path.write_text(import_yaml().safe_dump(params, default_flow_style=False))
+
+
 @contextlib.contextmanager
 def finished_yaml(path: Path, params: dict[str, Any]) -> Iterator[None]:
     """Write a ``.yaml`` file of parameters, which has its name when the ``with`` block succeeds."""
-    yaml = _import_yaml()
     with finished(path) as place:
-        place.write_text(yaml.safe_dump(params, default_flow_style=False))
+        write_yaml(place, params)
         yield
+
+
+def describe_raw(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Parameters of an array that lies in a file in the usual order; one or two axes are those of a recording."""
+    n_channels = math.prod(shape[1:])
+    params: dict[str, Any] = Layout(dtype, n_channels, "samples").params
+    return params if len(shape) in (1, 2) and n_channels else {"dtype": params["dtype"], "shape": list(shape)}
+
+
+def raw_shape(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
+    """Shape, kind of number and order of a file, as the ``.yaml`` file beside it says.
+
+    Raises
+    ------
+    ParameterError, UnreadableFileError
+        If it says too little, or something wrong.
+    """
+    parameters = yaml_path(path)
+    content = read_yaml(parameters)
+    if "shape" in content and content.get("dtype") is not None:
+        shape, dtype = as_shape(content["shape"], f"shape in {parameters}"), _as_dtype(content["dtype"])
+        needed, size = math.prod(shape) * dtype.itemsize, os.path.getsize(path)
+        if needed != size:
+            raise UnreadableFileError(f"{path} has {size} bytes; {parameters} tells of {shape} numbers of {dtype}")
+        return shape, dtype, "C"
+    layout = Layout.of(path)
+    order: Literal["C", "F"] = "F" if layout.data_order == "channels" else "C"
+    return (layout.observations_in(path), layout.n_channels), layout.dtype, order
 
 
 def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -191,7 +235,14 @@ def _as_order(data_order: str | None, data_format: str | None) -> DataOrder | No
     raise ParameterError.of("data_order", data_order, "'channels' or 'samples'")
 
 
-def _import_yaml() -> ModuleType:
+def import_yaml() -> ModuleType:
+    """Import the package that reads and writes YAML.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
     try:
         import yaml
     except ImportError as error:
