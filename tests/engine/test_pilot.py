@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilecore import MemoryBudgetError, TileGrid, TilePlan, map_tiles
+from tilecore import MemoryBudgetError, TileGrid, TilePlan, map_tiles, plan_tiles
 from tilecore.engine.events import TileDone
+from tilecore.engine.findings import Findings
 from tilecore.engine.measuring import Measurement, measured, undisturbed
-from tilecore.engine.pilot import Findings, PilotTask, Planner
+from tilecore.engine.pilot import PilotTask, Planner
 from tilecore.geometry.boxes import Box
 
 SHAPE = (128, 512, 512)
@@ -244,3 +245,21 @@ def test_a_run_calls_a_slow_function_a_few_times(executor: str, tmp_path: Path) 
     assert len(done) <= 8
     assert len(done) + 2 <= len(sizes) <= len(done) + 3
     assert sum(sizes[-len(done) :]) == volume.size
+
+
+def test_a_halo_beyond_the_volume_counts_where_blocks_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, ...]] = []
+
+    def look(block: np.ndarray) -> np.ndarray:
+        read.append(block.shape)
+        return block
+
+    volume, far = np.zeros((2000, 7), np.int16), {"halo": [(10**9, 10**9), (0, 0)], "executor": "serial"}
+    with pytest.raises(MemoryBudgetError, match="max_memory"):
+        map_tiles(look, volume, boundary=0, **far)
+    assert not read, "nothing may be read that does not fit into memory"
+    np.testing.assert_array_equal(map_tiles(look, volume, **far), volume)  # without a mode blocks end at the edges
+    small: dict[str, Any] = {"max_memory": "1MB", "workers": 1, "halo": [(50, 50), (0, 0)]}
+    plain, padded = (plan_tiles((100, 10), "uint8", padded=each, **small) for each in (False, True))
+    assert (plain.tile_bytes * 2, plain.halo_overhead) == (padded.tile_bytes, 0)
+    assert padded.halo_overhead == 1

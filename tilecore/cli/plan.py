@@ -59,6 +59,7 @@ def _run(options: argparse.Namespace) -> None:
         chunks=getattr(source, "chunks", None),
         write_units=for_all_axes(options.write_units, source.info, 1),
         single_axes=extra_axes(source.info),
+        padded=declared.boundary is not None,
         costs=None if needed is None else TileCosts(needed),
     )
     print(f"volume     {' x '.join(map(str, source.shape))} voxels, {source.dtype}")

@@ -25,6 +25,7 @@ import numpy as np
 
 from tilecore.bytesize import parse_bytes
 from tilecore.engine.cancelling import Cancel, first_outcomes
+from tilecore.engine.findings import TELLING_VOXELS, Findings
 from tilecore.engine.measuring import Measurement
 from tilecore.errors import MemoryBudgetError
 from tilecore.executors.base import Crew
@@ -34,7 +35,7 @@ from tilecore.geometry.planning import TilePlan, plan_tiles
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import available_memory
 
-__all__ = ["Findings", "PilotTask", "Planner", "try_out"]
+__all__ = ["PilotTask", "Planner", "try_out"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +47,8 @@ _LEAST_GROWTH, _MOST_GROWTH = 2, 64
 # Time up to which a call may be made even in a short run [s]; a longer call must be a small part of the run.
 _QUICK_SECONDS = 0.02
 _PART_OF_RUN = 1 / 32
-# Factor by which a first call is slower than the second if it did work that no other call repeats.
-_SLOWER = 1.25
-# Relative difference between the times of two equal calls.
-_DOUBT = 0.05
 # Least time of a voxel [s]; without it the plan would have only as many tiles as workers.
 _LEAST_SECONDS = 1e-9
-
-# Smallest block, and smallest memory of a first call, that tell the function's own memory. Smaller values are lost
-# in the memory of the process, and in pages of libraries that are used for the first time.
-_TELLING_VOXELS = 2**15
-_CALL_BYTES = 2**25
-# Largest memory of imported modules; memory that the first call keeps beyond it is data, such as a model.
-_MODULES_BYTES = 2**28
 
 
 class PilotTask(NamedTuple):
@@ -83,7 +73,7 @@ class PilotTask(NamedTuple):
                 calls.append(measure(box))
                 box = self.planner.next_box(calls)
             except Exception:
-                larger = self.planner.box(_TELLING_VOXELS)
+                larger = self.planner.box(TELLING_VOXELS)
                 if calls:  # the known calls are enough, and the run will show whether the error comes again
                     break
                 if larger == box:
@@ -105,76 +95,6 @@ def try_out(crew: Crew, planner: Planner, cancel: Cancel | None = None) -> Findi
     return findings
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Measurements of the calls before the run.
-
-    Attributes
-    ----------
-    calls : tuple of Measurement
-        Measurements in the order of the calls, on larger and larger blocks.
-    """
-
-    calls: tuple[Measurement, ...]
-
-    @property
-    def dtypes(self) -> tuple[np.dtype[Any], ...]:
-        """Data types of the arrays that the function returns."""
-        return self.calls[-1].dtypes
-
-    @property
-    def first_tells_nothing(self) -> bool:
-        """Whether the first call did work that no other call repeats: it took longer than the second."""
-        return len(self.calls) > 1 and self.calls[0].seconds > self.calls[1].seconds * _SLOWER
-
-    @property
-    def memory_is_unclear(self) -> bool:
-        """Whether two calls used much memory, so that it is unclear if blocks or modules needed it."""
-        peaks = [call.peak_bytes or 0 for call in self.calls]
-        return len(peaks) == 2 and min(peaks) >= _CALL_BYTES
-
-    def seconds(self) -> tuple[float, float]:
-        """Fixed time of a call, and time for each voxel [s]."""
-        small, large = self._ends(self.calls[self.first_tells_nothing or len(self.calls) > 2 :])
-        per_voxel = 0.0
-        if large.n_voxels > small.n_voxels:
-            more = large.seconds * (1 - _DOUBT) - small.seconds * (1 + _DOUBT)
-            per_voxel = max(more / (large.n_voxels - small.n_voxels), 0.0)
-        return max(min(call.seconds - per_voxel * call.n_voxels for call in self.calls), 0.0), per_voxel
-
-    def bytes(self, least: float, guess: float) -> tuple[float, float]:
-        """Fixed memory of a call, and memory for each voxel [byte].
-
-        Parameters
-        ----------
-        least, guess : float
-            Least memory of a voxel, and a guess if blocks are too small to measure it.
-        """
-        small, large = self._ends(self.calls[len(self.calls) > 2 :])
-        peak, base, per_voxel = large.peak_bytes or 0, small.peak_bytes or 0, least
-        if not peak or large.n_voxels < _TELLING_VOXELS:
-            peak, per_voxel = max(peak - _CALL_BYTES, 0), max(least, guess)
-        elif small is large:  # one large block, as of a large write unit: its voxels share all memory
-            per_voxel = max(least, peak / large.n_voxels)
-        if small is self.calls[0] and min(base, peak) < _CALL_BYTES:
-            base = 0
-        if large.n_voxels > small.n_voxels:
-            per_voxel = max(per_voxel, (peak - base) / (large.n_voxels - small.n_voxels))
-        return max(peak - per_voxel * large.n_voxels, 0.0) + self._kept(), per_voxel
-
-    @staticmethod
-    def _ends(calls: Sequence[Measurement]) -> tuple[Measurement, Measurement]:
-        """Measurements of the smallest and of the largest block."""
-        ordered = sorted(calls, key=lambda call: call.n_voxels)
-        return ordered[0], ordered[-1]
-
-    def _kept(self) -> int:
-        """Memory that the first call kept for ever, if it is more than modules need [byte]."""
-        before, after = self.calls[0].before_bytes, self.calls[min(1, len(self.calls) - 1)].before_bytes
-        kept = 0 if before is None or after is None else after - before
-        return kept if kept > _MODULES_BYTES else 0
-
-
 @dataclass(frozen=True)
 class Planner:
     """Chooses the tiles of a run, and the blocks of its pilot.
@@ -187,6 +107,8 @@ class Planner:
         Memory limit for all workers together [byte].
     source_bytes : tuple of int
         Size of each source for one voxel of the volume [byte].
+    padded : bool
+        Whether blocks have their halo beyond the volume's edges, too.
     """
 
     shape: tuple[int, ...]
@@ -199,6 +121,7 @@ class Planner:
     whole_axes: tuple[int, ...] = ()
     single_axes: tuple[int, ...] = ()
     source_bytes: tuple[int, ...] = ()
+    padded: bool = False
 
     @classmethod
     def of(
@@ -288,6 +211,7 @@ class Planner:
             write_units=self.units,
             whole_axes=self.whole_axes,
             single_axes=self.single_axes,
+            padded=self.padded,
             costs=costs,
         )
 
@@ -307,5 +231,18 @@ class Planner:
             stop.append(start[-1] + in_units)
         return Box(start, stop)
 
+    def check_room(self) -> None:
+        """Refuse halos with which not even the block of the smallest tile fits into memory, before one is read.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it does not.
+        """
+        least = TileCosts(bytes_per_voxel=float(sum(self.source_bytes)))
+        if self._n_read(self.box(1)) * least.bytes_per_voxel > self.budget:
+            self._plan_for(least)
+
     def _n_read(self, write: Box) -> int:
-        return TileGrid(self.shape, self.shape, self.halo).around(write).read.size
+        tile = TileGrid(self.shape, self.shape, self.halo).around(write)
+        return tile.read.grown(tile.pad).size if self.padded else tile.read.size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilecore.array_types import SourceLike
@@ -60,9 +60,12 @@ class Request:
         units = tuple([given.get(axis, unit) for axis, unit in enumerate(units)])
         single_axes = tuple([axis for axis in {*self.single_axes, *given} if axis not in whole_axes])
         inputs = self.inputs
-        return Planner.of(
+        planner = Planner.of(
             self.grid, inputs.arrays, self.options.max_memory, workers, inputs.chunks, units, (whole_axes, single_axes)
         )
+        planner = replace(planner, padded=self.boundary is not None)
+        planner.check_room()
+        return planner
 
     @classmethod
     def of(

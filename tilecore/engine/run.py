@@ -18,7 +18,7 @@ from tilecore.engine.jobs import CastError, Setup, TileJob, Written, checksums_o
 from tilecore.engine.journal import Journal
 from tilecore.engine.output_locks import locked
 from tilecore.engine.outputs import Outputs
-from tilecore.engine.pilot import Findings, Planner, try_out
+from tilecore.engine.pilot import Planner, try_out
 from tilecore.engine.progress import choose_progress
 from tilecore.engine.request import Request
 from tilecore.engine.slot_feeder import Feeder
@@ -305,7 +305,8 @@ class Run:
         return task if self._may_start is None or self._may_start(task) else None
 
     def _planned(self, planner: Planner) -> TileGrid:
-        findings = self._pilot(planner)
+        # Slots need tiles of a known shape.
+        findings = None if self._is_stranded else try_out(self._start(), planner, self._request.options.cancel)
         self._dtypes = () if findings is None else findings.dtypes
         plan = planner.plan(findings)
         self._most_workers = plan.workers
@@ -313,8 +314,3 @@ class Run:
             self._crew.restrict(plan.workers)
         _log.info("plan:\n%s", plan)
         return plan.grid
-
-    def _pilot(self, planner: Planner) -> Findings | None:
-        """Measure the function on a few blocks in a worker; None without a result."""
-        # Slots need tiles of a known shape.
-        return None if self._is_stranded else try_out(self._start(), planner, self._request.options.cancel)

@@ -70,11 +70,7 @@ class Layout:
         ParameterError
             If something is neither given nor in the file, is wrong, or contradicts the file.
         """
-        asked = {
-            "dtype": None if dtype is None else _as_dtype(dtype),
-            "n_channels": None if n_channels is None else as_integer(n_channels, "n_channels", minimum=1),
-            "data_order": _as_order(data_order, data_format),
-        }
+        asked = _asked(dtype, n_channels, _as_order(data_order, data_format))
         given = {name: value for name, value in asked.items() if value is not None}
         try:
             found = _in_yaml(path)
@@ -84,7 +80,7 @@ class Layout:
             found = None  # a file that tells of something else contradicts nothing
         if len(given) < len(asked) and found is None:
             missing = ", ".join(name for name in asked if name not in given)
-            raise ParameterError(f"{missing}: give what there is no file {yaml_path(path)} to tell")
+            raise ParameterError(f"{missing}: not given, and there is no file {yaml_path(path)} that says it")
         for name, value in given.items():
             if found is not None and found.get(name, value) != value:
                 raise ParameterError.of(name, str(value), f"{yaml_path(path)} says {found[name]}")
@@ -92,6 +88,20 @@ class Layout:
         if absent := [name for name in asked if name not in known]:
             raise ParameterError(f"{', '.join(absent)}: neither given nor in {yaml_path(path)}")
         return cls(**known)
+
+    def check_agrees(
+        self, told_by: Path, dtype: npt.DTypeLike | None, n_channels: int | None, data_order: str | None
+    ) -> None:
+        """Refuse what is given and contradicts this layout, which a file tells.
+
+        Raises
+        ------
+        ParameterError
+            If something does.
+        """
+        for name, value in _asked(dtype, n_channels, _as_order(data_order, None)).items():
+            if value not in (None, getattr(self, name)):
+                raise ParameterError.of(name, str(value), f"{told_by} says {getattr(self, name)}")
 
     @property
     def params(self) -> dict[str, Any]:
@@ -204,6 +214,14 @@ def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     if order is not None:
         found["data_order"] = _as_order(order, None)
     return found
+
+
+def _asked(dtype: npt.DTypeLike | None, n_channels: int | None, data_order: DataOrder | None) -> dict[str, Any]:
+    return {
+        "dtype": None if dtype is None else _as_dtype(dtype),
+        "n_channels": None if n_channels is None else as_integer(n_channels, "n_channels", minimum=1),
+        "data_order": data_order,
+    }
 
 
 def _as_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -49,6 +49,8 @@ class CutAxis:
         Write unit of the sink, and chunk of the source, along this axis [voxel].
     whole, single : bool
         Whether the axis must not be cut, or must be cut into single units.
+    padded : bool
+        Whether blocks have their halo beyond the volume's edges, too.
     """
 
     length: int
@@ -57,6 +59,7 @@ class CutAxis:
     chunk: int
     whole: bool
     single: bool = False
+    padded: bool = False
 
     def candidates(self) -> list[int]:
         """Tile lengths that cut the axis into 1, 2, 3, ... equal parts, in whole units."""
@@ -71,12 +74,15 @@ class CutAxis:
         return -(-self.length // step)
 
     def largest_read(self, step: int) -> int:
-        """Length of the longest read box [voxel]."""
-        return min(self.length, step + sum(self.halo))
+        """Length of the longest block [voxel]."""
+        longest = min(step, self.length) + sum(self.halo)
+        return longest if self.padded else min(self.length, longest)
 
     def total_read(self, step: int) -> int:
-        """Total length of all read boxes [voxel]: the axis, and two halos at each border between tiles, clipped."""
+        """Total length of all blocks [voxel]: the axis, and two halos at each border between tiles, clipped."""
         before, after = self.halo
+        if self.padded:
+            return self.length + self.count(step) * (before + after)
         n_borders = self.count(step) - 1
         last = self.length - n_borders * step
         return self.length + _sum_clipped(before, step, step, n_borders) + _sum_clipped(after, last, step, n_borders)

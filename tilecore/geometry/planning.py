@@ -86,6 +86,7 @@ def plan_tiles(
     write_units: Sequence[int] | None = None,
     whole_axes: Sequence[int] = (),
     single_axes: Sequence[int] = (),
+    padded: bool = False,
     costs: TileCosts | None = None,
 ) -> TilePlan:
     """Choose the tile shape and the number of workers for a volume.
@@ -115,6 +116,8 @@ def plan_tiles(
         Axes that must not be cut.
     single_axes : sequence of int
         Axes along which tiles are one write unit long, such as time and channel.
+    padded : bool
+        Whether blocks have their halo beyond the volume's edges, too: where there is a boundary mode.
     costs : TileCosts, optional
         Measured costs; default: a guess from the dtype.
 
@@ -152,6 +155,7 @@ def plan_tiles(
             1 if read_chunks is None else read_chunks[number],
             number in tuple(whole_axes),
             number in tuple(single_axes),
+            padded,
         )
         for number, (length, pair, unit) in enumerate(zip(lengths, pairs, units, strict=True))
     ]

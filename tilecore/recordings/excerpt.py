@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
-from tilecore.arrays.access import Access, Reach
-from tilecore.arrays.extents import Extent
-from tilecore.arrays.kinds import access_of
+from tilecore.arrays.views import ViewAccess
+from tilecore.formats.image_info import ImageInfo
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
 
@@ -28,13 +27,15 @@ class Excerpt:
 
     Parameters
     ----------
-    recording : array_like, shape (observations, channels)
+    source : array_like, shape (observations, channels)
     first, stop : int
     channels : tuple of int
     in_channels : bool
         Whether the recording keeps the observations of a channel beside each other.
     turned : bool
         Whether the array has the axes (channels, observations) instead, each channel in one piece.
+    names : tuple of str
+        Of the channels; empty if they are not known.
 
     Notes
     -----
@@ -44,12 +45,18 @@ class Excerpt:
     Process-safety: travels as the recording does.
     """
 
-    recording: ReadableArray
+    source: ReadableArray
     first: int
     stop: int
     channels: tuple[int, ...]
     in_channels: bool = False
     turned: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> ImageInfo:
+        """What an output file is told of the axes."""
+        return ImageInfo("recording", self.shape, self.dtype, "CT" if self.turned else "TC", channel_names=self.names)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -60,13 +67,17 @@ class Excerpt:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Kind of number."""
-        dtype: np.dtype[Any] = np.dtype(self.recording.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.source.dtype)
         return dtype
 
     @property
-    def access(self) -> _ExcerptAccess:
+    def access(self) -> ViewAccess:
         """How workers reach it."""
-        return _ExcerptAccess(self)
+        return ViewAccess(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What tells it from other parts of the recording."""
+        return {"part": [self.first, self.stop, list(self.channels), self.turned]}
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
         starts, stops, _ = zip(*[each.indices(n) for each, n in zip(slices, self.shape, strict=True)], strict=True)
@@ -78,12 +89,12 @@ class Excerpt:
         chosen = self.channels[box.start[1 - axis] : box.stop[1 - axis]]
         low = self.first + box.start[axis] - pad[axis][0]
         high = self.first + box.stop[axis] + pad[axis][1]
-        n_observations = int(self.recording.shape[0])
+        n_observations = int(self.source.shape[0])
         inside = slice(min(max(low, 0), n_observations), max(min(high, n_observations), 0))
         if self.turned:
             return self._turned(inside, chosen)
         if (inside.start, inside.stop) == (low, high) and (run := _as_run(chosen)) is not None:
-            return _own(self.recording[inside, run])
+            return _own(self.source[inside, run])
         block = np.zeros((high - low, len(chosen)), dtype=self.dtype)
         self._fill(block[inside.start - low : inside.stop - low], inside, chosen)
         return block
@@ -96,12 +107,12 @@ class Excerpt:
         runs = list(pairwise(cuts))
         if len(runs) == 1 or self.in_channels:
             for begin, end in runs:
-                block[:, begin:end] = self.recording[rows, channels[begin] : channels[end - 1] + 1]
+                block[:, begin:end] = self.source[rows, channels[begin] : channels[end - 1] + 1]
             return
         lowest, numbers = min(channels), np.array(channels) - min(channels)
         for piece in self._pieces(rows, max(channels) + 1 - lowest):
             at = slice(piece.start - rows.start, piece.stop - rows.start)
-            block[at] = np.asarray(self.recording[piece, lowest : max(channels) + 1])[:, numbers]
+            block[at] = np.asarray(self.source[piece, lowest : max(channels) + 1])[:, numbers]
 
     def _turned(self, rows: slice, channels: tuple[int, ...]) -> npt.NDArray[Any]:
         block = np.empty((len(channels), rows.stop - rows.start), dtype=self.dtype)
@@ -112,42 +123,13 @@ class Excerpt:
         numbers = slice(None) if is_run else np.array(channels) - lowest
         for piece in self._pieces(rows, stop - lowest):
             at = slice(piece.start - rows.start, piece.stop - rows.start)
-            samples = np.array(self.recording[piece, lowest:stop])  # read in the order of the file, then turned
+            samples = np.array(self.source[piece, lowest:stop])  # read in the order of the file, then turned
             block[:, at].T[...] = samples[:, numbers]
         return block
 
     def _pieces(self, rows: slice, n_channels: int) -> list[slice]:
         step = max(1, _PIECE_BYTES // max(1, n_channels * self.dtype.itemsize))
         return [slice(at, min(at + step, rows.stop)) for at in range(rows.start, rows.stop, step)]
-
-
-class _ExcerptAccess(Access):
-    """An excerpt, by the recording that it is of."""
-
-    array: Excerpt
-
-    @property
-    def _recording(self) -> Access:
-        return access_of(self.array.recording)
-
-    @property
-    def extents(self) -> tuple[Extent, ...]:
-        """Where the recording lies."""
-        return self._recording.extents
-
-    def content(self) -> dict[str, Any] | None:
-        """What tells the recording from others, and the part from other parts."""
-        content, part = self._recording.content(), self.array
-        return content and content | {"part": [part.first, part.stop, list(part.channels), part.turned]}
-
-    def stamps(self) -> dict[str, Any] | None:
-        """Of the recording's files."""
-        return self._recording.stamps()
-
-    def readable(self, reach: Reach) -> Any | None:
-        """The same part of what workers reach."""
-        recording = self._recording.readable(reach)
-        return None if recording is None else replace(self.array, recording=recording)
 
 
 def _as_run(channels: tuple[int, ...]) -> slice | None:

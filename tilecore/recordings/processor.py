@@ -14,10 +14,10 @@ from tilecore.errors import ParameterError
 from tilecore.formats.raw_layout import Layout
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.applying import Cleanup, OnBatch, OnChannels, applied, as_processes, run_options
+from tilecore.recordings.batched_file import BatchedFile
 from tilecore.recordings.batches import Channels, Selection, local_index
 from tilecore.recordings.output import IfFileExists, Mode, Output
 from tilecore.recordings.reader import Loader, RecordingsReader
-from tilecore.recordings.recording import Recording
 
 __all__ = ["BatchProcessor"]
 
@@ -76,7 +76,7 @@ class BatchProcessor:
         self.max_memory = _as_bytes(max_memory)
         self.buffer_size = as_integer(buffer_size, "buffer_size", minimum=0)
         self.show_progress_bar = show_progress_bar
-        self._recording = Recording(self.reader, self.max_memory, self.buffer_size)
+        self._file = BatchedFile(self.reader, self.max_memory, self.buffer_size)
 
     def multi_channel(
         self,
@@ -110,10 +110,10 @@ class BatchProcessor:
             If there is no such time or channel, or `max_memory` does not hold an observation and the buffer.
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
-        grid = self._recording.batches(selection)
+        grid = self._file.batches(selection)
         if not return_data:
             return (selection.index_of(tile) for tile in grid)
-        excerpt = self._recording.excerpt(selection)
+        excerpt = self._file.excerpt(selection)
         return (
             (
                 read_padded(excerpt, tile.read, tile.pad, 0),
@@ -152,7 +152,7 @@ class BatchProcessor:
             As of `multi_channel`; in the iteration, if a whole channel does not fit into `max_memory`.
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
-        return self._recording.single_channels(selection, force_complete_channel_batch)
+        return self._file.single_channels(selection, force_complete_channel_batch)
 
     def multi_channel_apply(
         self,
@@ -225,7 +225,7 @@ class BatchProcessor:
         .. [1] ``yass.batch.BatchProcessor.multi_channel_apply``.
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
-        grid = self._recording.batches(selection)
+        grid = self._file.batches(selection)
         output = Output(mode, output_path, if_file_exists, self.reader.path_to_recordings)
         on_batch = OnBatch(function, kwargs, selection, self.buffer_size, pass_batch_info, cast_dtype, cleanup_function)
         if pass_batch_results:
@@ -233,7 +233,7 @@ class BatchProcessor:
                 raise NotImplementedError("pass_batch_results in mode 'disk': results that go on are in memory")
             return on_batch.one_after_the_other(self.multi_channel(from_time, to_time, channels))
         run = run_options(as_processes(processes), shows_bar=self.show_progress_bar)
-        return applied(on_batch, self._recording.excerpt(selection), grid, run, output)
+        return applied(on_batch, self._file.excerpt(selection), grid, run, output)
 
     def single_channel_apply(
         self,
@@ -282,10 +282,10 @@ class BatchProcessor:
         """
         selection = Selection.of(self.reader.shape, from_time, to_time, channels)
         n_processes = as_processes(processes)
-        grid = self._recording.channels(selection, force_complete_channel_batch, n_processes)
+        grid = self._file.channels(selection, force_complete_channel_batch, n_processes)
         output = Output(mode, output_path, if_file_exists, self.reader.path_to_recordings)
         on_channels = OnChannels(function, kwargs, cast_dtype, selection.n_observations)
-        excerpt = self._recording.excerpt(selection, turned=True)
+        excerpt = self._file.excerpt(selection, turned=True)
         run = run_options(n_processes, shows_bar=self.show_progress_bar)
         return applied(on_channels, excerpt, grid, run, output)
 

@@ -1,92 +1,154 @@
-"""A recording as batches are cut out of it."""
+"""A recording: observations of many channels over time, with its rate and what its channels are."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from tilecore.arrays.padding import read_padded
-from tilecore.errors import ParameterError
-from tilecore.formats.opening import open_source
-from tilecore.formats.source import FileSource
-from tilecore.geometry.tiles import TileGrid
-from tilecore.recordings.batches import Selection, observations_per_batch
+from tilecore.array_types import ArrayIndex, ReadableArray
+from tilecore.arrays.access import Access
+from tilecore.arrays.kinds import access_of
+from tilecore.errors import BoundsError, ParameterError
+from tilecore.recordings.durations import TimeLike, as_observations
 from tilecore.recordings.excerpt import Excerpt
-from tilecore.recordings.reader import RecordingsReader
+from tilecore.recordings.joined import close_array
+from tilecore.recordings.microvolts import Microvolts
 
 __all__ = ["Recording"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
-    """A file, and how large its batches may be.
+    """Observations of many channels over time, indexed as ``recording[observations, channels]``.
+
+    Made by `open_recording`.
 
     Attributes
     ----------
-    reader : RecordingsReader
-    max_bytes : int
-        Of a batch with its buffer.
-    buffer : int
-        Observations before and after a batch.
+    array : array_like, shape (observations, channels)
+        The numbers, or the voltages that they stand for.
+    rate : float or None
+        Observations a second, if they are known [Hz].
+    channel_names : tuple of str
+        Empty if they are not known.
+    gains_uv : tuple of (float or None)
+        Microvolts that each channel's 1 stands for [uV]; None of a channel that is no voltage. Empty if they are not
+        known.
+    in_channels : bool
+        Whether the file keeps the observations of a channel beside each other.
+
+    Notes
+    -----
+    Process-safety: pickles as its file's name; each process opens the file for itself.
     """
 
-    reader: RecordingsReader
-    max_bytes: int
-    buffer: int
+    array: ReadableArray
+    rate: float | None = None
+    channel_names: tuple[str, ...] = ()
+    gains_uv: tuple[float | None, ...] = ()
+    in_channels: bool = False
 
-    def __post_init__(self) -> None:
-        observations_per_batch(self.max_bytes, 1, self.reader.dtype.itemsize)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of observations and of channels."""
+        n_observations, n_channels = self.array.shape
+        return int(n_observations), int(n_channels)
 
-    def excerpt(self, selection: Selection, *, turned: bool = False) -> Excerpt:
-        """The selected part, as workers read it."""
-        data, in_channels = self.reader.data, self.reader.data_order == "channels"
-        recording = data if isinstance(data, np.ndarray) else self._source()
-        return selection.excerpt(recording, in_channels=in_channels, turned=turned)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number."""
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
-    def batches(self, selection: Selection) -> TileGrid:
-        """Batches of all selected channels over some time."""
-        n_channels, itemsize = len(selection.channels), self.reader.dtype.itemsize
-        n_observations = observations_per_batch(self.max_bytes, n_channels, itemsize, self.buffer)
-        return selection.grid(min(n_observations, selection.n_observations), self.buffer)
+    @property
+    def seconds(self) -> float | None:
+        """How long it is [s], if the rate is known."""
+        return None if self.rate is None else self.shape[0] / self.rate
 
-    def channels(self, selection: Selection, is_complete: bool, processes: int = 1) -> TileGrid:
-        """Batches of channels, turned: as many as fit, so that what lies between them is read once for all.
+    @property
+    def access(self) -> Access:
+        """How workers reach it."""
+        return access_of(self.array)
+
+    def in_uv(self) -> Recording:
+        """The same recording in microvolts, as numbers of 32 bits with a point; they are converted as they are read.
 
         Raises
         ------
         ParameterError
-            If a batch is to be a whole channel, and none fits.
+            If the gains are not known.
         """
-        n_observations, n_channels = selection.n_observations, len(selection.channels)
-        room = observations_per_batch(self.max_bytes, 1, self.reader.dtype.itemsize)
-        if is_complete and room < n_observations:
-            raise ParameterError.of(
-                "max_memory",
-                self.max_bytes,
-                f"a channel has {n_observations} observations, and {room} fit: give more, or "
-                "force_complete_channel_batch=False",
-            )
-        n_fitting = max(1, room // n_observations // processes)
-        n_rounds = -(-n_channels // (n_fitting * processes))  # each process has as much to do as any other
-        step = -(-n_channels // (n_rounds * processes))
-        return TileGrid((n_channels, n_observations), (step, min(room, n_observations)))
+        if not self.gains_uv:
+            raise ParameterError("the recording does not say what its numbers stand for: give gains_uv=")
+        return replace(self, array=Microvolts(self.array, self.gains_uv), gains_uv=())
 
-    def single_channels(self, selection: Selection, is_complete: bool) -> Iterator[Any]:
-        """Go through batches of one channel: its data, and its number where it comes in parts."""
-        excerpt = self.excerpt(selection, turned=True)
-        for tile in self.channels(selection, is_complete):
-            block = read_padded(excerpt, tile.read, tile.pad, 0)
-            numbers = selection.channels[tile.write.start[0] : tile.write.stop[0]]
-            for number, data in zip(numbers, block, strict=True):
-                yield data if is_complete else (data, number)
+    def observation_at(self, time: TimeLike, name: str = "time") -> int:
+        """Number of the observation at a time, or the number of observations in a length of time.
 
-    def _source(self) -> FileSource:
-        """The file, as workers open it."""
-        reader = self.reader
-        order: Literal["C", "F"] = "F" if reader.data_order == "channels" else "C"
-        path = os.fspath(reader.path_to_recordings)
-        return open_source(path, axes="TC", shape=reader.shape, dtype=reader.dtype, order=order)
+        Parameters
+        ----------
+        time : int, str, timedelta or timedelta64
+            A number of observations stays; ``"5 ms"`` is converted by the rate.
+        name : str
+            The parameter's name, for the error message.
+
+        Raises
+        ------
+        ParameterError, ParameterTypeError
+            If it is neither, is negative, or is a time and the rate is not known.
+        """
+        return as_observations(time, self.rate, name)
+
+    def excerpt(self, first: int, stop: int, channels: tuple[int, ...]) -> Excerpt:
+        """Some time and some channels, with all that lies around them."""
+        names = tuple([self.channel_names[channel] for channel in channels]) if self.channel_names else ()
+        return Excerpt(self.array, first, stop, channels, self.in_channels, names=names)
+
+    def close(self) -> None:
+        """Close the file; it is opened again when something is read."""
+        close_array(self.array)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: ArrayIndex) -> npt.NDArray[Any]:
+        """Read observations of channels.
+
+        Parameters
+        ----------
+        key : index
+            As of an ndarray with these two axes.
+        """
+        rows, columns = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
+        if rows is Ellipsis or (isinstance(key, tuple) and len(key) != 2):
+            raise ParameterError.of("key", key, "recording[observations, channels] is needed")
+        channels = np.arange(self.shape[1])[columns]
+        block, inner = self._read(rows, tuple(np.atleast_1d(channels).tolist()))
+        selected: npt.NDArray[Any] = block[inner]
+        return selected if np.ndim(channels) else selected[..., 0]
+
+    def _read(self, rows: object, channels: tuple[int, ...]) -> tuple[npt.NDArray[Any], Any]:
+        """Read all observations between the first and the last of some; and the index of those."""
+        n = self.shape[0]
+        if isinstance(rows, slice):
+            chosen = range(n)[rows]
+            first, last = (min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])) if chosen else (0, -1)
+            inner: Any = slice(None, None, chosen.step)
+        else:
+            numbers = np.asarray(rows)
+            numbers = np.flatnonzero(numbers) if numbers.dtype == bool and numbers.shape == (n,) else numbers
+            if numbers.size and (numbers.min() < -n or numbers.max() >= n):
+                raise BoundsError.of("key", rows, f"the recording has {n} observations")
+            numbers = numbers % max(n, 1)
+            first, last = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, -1)
+            inner = (numbers - first).astype(np.intp)
+        return self.excerpt(first, last + 1, channels)[:, :], inner

@@ -1,0 +1,233 @@
+"""Tests of `map_batches`: the result in batches is that of the whole recording, bit for bit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage, signal
+
+from tilecore import (
+    JournalError,
+    MemoryBudgetError,
+    OutputExistsError,
+    ParameterError,
+    ParameterTypeError,
+    RunCancelledError,
+    TileError,
+    open_source,
+)
+from tilecore.compat.yass import RecordingsReader
+from tilecore.recordings import Recording, map_batches, open_recording
+
+RUNS: dict[str, dict[str, Any]] = {
+    "serial": {"executor": "serial"},
+    "threads": {"executor": "threads", "workers": 2},
+    "fork": {"start_method": "fork", "workers": 2},
+    "forkserver": {"start_method": "forkserver", "workers": 2},
+    "spawn": {"start_method": "spawn", "workers": 2},
+}
+
+
+@pytest.fixture(params=RUNS)
+def run(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return RUNS[request.param]
+
+
+@pytest.fixture
+def numbers() -> np.ndarray:
+    return np.random.default_rng(0).integers(-500, 500, (2000, 7)).astype(np.int16)
+
+
+@pytest.fixture
+def recording(numbers: np.ndarray, tmp_path: Path) -> Iterator[Recording]:
+    numbers.tofile(tmp_path / "raw.bin")
+    with open_recording(tmp_path / "raw.bin", "int16", 7, "samples", rate=1000, gains_uv=0.25) as opened:
+        yield opened
+
+
+def smooth(data: np.ndarray) -> np.ndarray:
+    result: np.ndarray = ndimage.uniform_filter1d(data.astype(np.float32), 9, axis=0, mode="constant")
+    return result
+
+
+def test_a_filter_with_a_buffer_gives_what_it_gives_on_the_whole(
+    run: dict[str, Any], recording: Recording, numbers: np.ndarray
+) -> None:
+    for length in (None, 13, 700, 5000):
+        found = map_batches(smooth, recording, buffer=4, batch_length=length, progress=False, **run)
+        np.testing.assert_array_equal(found, smooth(numbers))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_geometry(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 5)))
+    numbers = np.random.default_rng(0).integers(-99, 99, shape)
+    array = np.asfortranarray(numbers) if data.draw(st.booleans()) else numbers
+    cut = data.draw(st.integers(0, shape[0]))
+    parts = [array[:cut], array[cut:]] if data.draw(st.booleans()) else array
+    first = data.draw(st.integers(0, shape[0] - 1))
+    stop = data.draw(st.integers(first + 1, shape[0]))
+    channels = data.draw(st.lists(st.integers(-shape[1], shape[1] - 1), min_size=1, max_size=6))
+    buffer = data.draw(st.integers(0, 9))
+    length = data.draw(st.one_of(st.none(), st.integers(1, 45)))
+
+    def window(block: np.ndarray) -> np.ndarray:
+        return ndimage.correlate1d(block, np.arange(1, 2 * buffer + 2), axis=0, mode="constant")
+
+    found = map_batches(
+        window,
+        parts,
+        buffer=buffer,
+        batch_length=length,
+        from_time=first,
+        to_time=stop,
+        channels=channels,
+        executor="serial",
+    )
+    np.testing.assert_array_equal(found, window(numbers)[first:stop, channels])
+
+
+@pytest.mark.parametrize("name", ["out.bin", "out.dat", "out.npy", "out.zarr", "out.h5"])
+def test_outputs_of_every_kind(name: str, recording: Recording, numbers: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / name
+    found = map_batches(smooth, recording, buffer=4, out=out, workers=2, progress=False)
+    np.testing.assert_array_equal(np.asarray(found[:]), smooth(numbers))
+    np.testing.assert_array_equal(open_recording(out)[:], smooth(numbers))
+    assert set(os.listdir(tmp_path)) - {"raw.bin", out.with_suffix(".yaml").name} == {name}
+
+
+def test_other_programs_read_what_was_written(recording: Recording, numbers: np.ndarray, tmp_path: Path) -> None:
+    for name in ("o.bin", "o.npy", "o.zarr"):
+        map_batches(smooth, recording, buffer=4, out=tmp_path / name, executor="serial")
+    expected = smooth(numbers)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "o.bin", "float32").reshape(-1, 7), expected)
+    np.testing.assert_array_equal(RecordingsReader(tmp_path / "o.bin")[:, :], expected)
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), expected)
+    np.testing.assert_array_equal(np.asarray(zarr.open_array(tmp_path / "o.zarr", mode="r")[:]), expected)
+    assert open_source(tmp_path / "o.zarr").axes == "TC"
+
+
+def test_results_of_fewer_columns_or_none(recording: Recording, numbers: np.ndarray, run: dict[str, Any]) -> None:
+    pair = map_batches(lambda data: data[:, [0, 3]], recording, n_columns=2, buffer=3, progress=False, **run)
+    np.testing.assert_array_equal(pair, numbers[:, [0, 3]])
+    line = map_batches(lambda data: data.max(axis=1), recording, n_columns=0, progress=False, **run)
+    np.testing.assert_array_equal(line, numbers.max(axis=1))
+
+
+def test_results_without_the_buffer_are_taken_too(recording: Recording, numbers: np.ndarray) -> None:
+    found = map_batches(lambda data: data[5:-5], recording, buffer=5, batch_length=100, executor="serial")
+    np.testing.assert_array_equal(found, numbers)
+
+
+@pytest.mark.parametrize(
+    "time", [50, "50ms", "0.05 s", "50000 us", dt.timedelta(milliseconds=50), np.timedelta64(50, "ms")]
+)
+def test_lengths_of_time_are_given_in_observations_or_with_a_unit(
+    time: Any, recording: Recording, numbers: np.ndarray
+) -> None:
+    sizes = []
+
+    def note(data: np.ndarray) -> np.ndarray:
+        sizes.append(len(data))
+        return data
+
+    times = {"from_time": time, "to_time": "1 s", "buffer": time, "batch_length": time}
+    found = map_batches(note, recording, executor="serial", **times)
+    np.testing.assert_array_equal(found, numbers[50:1000])
+    assert set(sizes) == {150}
+
+
+@pytest.mark.parametrize("name", ["buffer", "batch_length", "from_time", "to_time"])
+@pytest.mark.parametrize(
+    ("time", "reason"), [("5", "unit"), ("5 parsecs", "unit"), ("-5 ms", "unit"), (-5, "-5"), (2.5, "2.5"), ([], "")]
+)
+def test_wrong_times_are_refused(name: str, time: Any, reason: str, recording: Recording) -> None:
+    with pytest.raises((ParameterError, ParameterTypeError), match=f"{name}.*{reason}"):
+        map_batches(np.abs, recording, **{name: time})
+
+
+def test_a_time_needs_a_rate(numbers: np.ndarray) -> None:
+    with pytest.raises(ParameterError, match="buffer='5 ms'.*rate="):
+        map_batches(np.abs, numbers, buffer="5 ms")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"from_time": 5, "to_time": 5}, "from_time"),
+        ({"to_time": 2001}, "to_time"),
+        ({"channels": 7}, "channels"),
+        ({"channels": []}, "channels"),
+        ({"batch_length": 0}, "tile_shape|batch_length"),
+        ({"n_columns": -1}, "n_columns"),
+        ({"max_memory": "4MB", "batch_length": None, "buffer": 1_000_000_000}, "memory"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_output(
+    options: dict[str, Any], reason: str, recording: Recording, tmp_path: Path
+) -> None:
+    with pytest.raises((ParameterError, MemoryBudgetError), match=reason):
+        map_batches(np.abs, recording, out=tmp_path / "out.bin", executor="serial", **options)
+    assert os.listdir(tmp_path) == ["raw.bin"]
+
+
+def test_a_result_of_another_length_names_the_batch_and_leaves_no_file(recording: Recording, tmp_path: Path) -> None:
+    with pytest.raises(TileError, match="shape"):
+        map_batches(lambda data: data[::2], recording, batch_length=100, out=tmp_path / "out.bin", workers=2)
+    assert [name for name in os.listdir(tmp_path) if name.startswith("out")] == []
+
+
+class Stop:
+    """Cancels a run after some batches."""
+
+    def __init__(self, n_batches: int) -> None:
+        self.n_batches = n_batches
+
+    def is_set(self) -> bool:
+        self.n_batches -= 1
+        return self.n_batches < 0
+
+
+def test_a_run_that_was_ended_is_continued(recording: Recording, numbers: np.ndarray, tmp_path: Path) -> None:
+    run: dict[str, Any] = {"batch_length": 100, "out": tmp_path / "out.bin", "executor": "serial", "progress": False}
+    with pytest.raises(RunCancelledError):
+        map_batches(smooth, recording, buffer=4, cancel=Stop(10), **run)
+    for changed in ({"channels": [1, 0]}, {"buffer": 5}, {"from_time": 1}):
+        with pytest.raises((JournalError, ParameterError)):
+            map_batches(smooth, recording, **{"buffer": 4, **changed}, resume=True, **run)
+    with pytest.raises(JournalError):
+        map_batches(smooth, recording.in_uv(), buffer=4, resume=True, **run)
+    found = map_batches(smooth, recording, buffer=4, resume=True, **run)
+    np.testing.assert_array_equal(found, smooth(numbers))
+
+
+def test_the_recording_itself_is_replaced_only_as_asked_and_when_all_is_done(
+    recording: Recording, numbers: np.ndarray, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"out": tmp_path / "raw.bin", "batch_length": 100, "executor": "serial"}
+    with pytest.raises(OutputExistsError):
+        map_batches(smooth, recording, buffer=4, **options)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "raw.bin", "int16").reshape(-1, 7), numbers)
+    found = map_batches(smooth, recording, buffer=4, overwrite=True, **options)
+    np.testing.assert_array_equal(found, smooth(numbers))
+
+
+def test_a_band_pass_is_that_of_the_whole_where_the_buffer_is_long_enough(recording: Recording) -> None:
+    sections = signal.butter(3, [50, 200], "bandpass", fs=1000, output="sos")
+
+    def band_pass(data: np.ndarray) -> np.ndarray:
+        return signal.sosfiltfilt(sections, data, axis=0)
+
+    whole = band_pass(recording[:])
+    found = map_batches(band_pass, recording, buffer="0.3 s", batch_length="0.5 s", executor="serial")
+    assert np.abs(found - whole)[300:-300].max() <= 1e-6 * np.ptp(whole)
