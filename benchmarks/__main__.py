@@ -38,7 +38,11 @@ def main() -> int:
         return _compare([known[name] for name in names], options)
     results = []
     for name in names:
-        result = measure(known[name](quick=options.quick))
+        benchmark = known[name](quick=options.quick)
+        if reason := benchmark.left_out():
+            print(f"\n{name}: left out: {reason}", flush=True)
+            continue
+        result = measure(benchmark)
         results.append(result)
         print(table(result), flush=True)
     if options.json:

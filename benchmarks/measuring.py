@@ -35,6 +35,10 @@ class Benchmark:
     def __init__(self, *, quick: bool = False) -> None:
         self.quick = quick
 
+    def left_out(self) -> str:
+        """Tell why it cannot run here, and what to do so that it can; empty if it can."""
+        return ""
+
     def setup(self) -> None:
         """Create volumes and files; not timed."""
 
