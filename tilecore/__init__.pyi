@@ -61,6 +61,9 @@ from .geometry.costs import TileCosts
 from .geometry.per_axis import HaloLike
 from .geometry.planning import TilePlan, plan_tiles
 from .geometry.tiles import Tile, TileGrid
+from .recordings.mapping import map_batches
+from .recordings.opening import open_recording
+from .recordings.recording import Recording
 from .stacks.blob_merging import merge_blobs
 from .stacks.boxes import box_slice_idx, extract_box, filter_points_in_box, insert_box
 from .stacks.chunks import chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points
@@ -109,6 +112,7 @@ __all__ = [
     "is_fork",
     "iter_tiles",
     "JournalError",
+    "map_batches",
     "map_tiles",
     "match_blobs",
     "Matching",
@@ -119,6 +123,7 @@ __all__ = [
     "MissingDependencyError",
     "MissingFileError",
     "Observer",
+    "open_recording",
     "open_source",
     "OutputExistsError",
     "OutputLike",
@@ -134,6 +139,7 @@ __all__ = [
     "ReadableArray",
     "Reader",
     "reduce_tiles",
+    "Recording",
     "RunCancelledError",
     "RunEnded",
     "RunEvent",

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.commands import one_line_of, run
 from tests.recordings.files import made, write
 from tilecore.compat.yass import RecordingsReader
+from tilecore.recordings import open_recording
 
 DATA = made(500, 6)
 MODULE = """
@@ -45,7 +46,7 @@ def smoothed(width: int) -> Any:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_filter_with_a_buffer(capsys: pytest.CaptureFixture[str], processes: int) -> None:
-    arguments = ["--function", "of_mine:smooth", "--kwargs", '{"width": 5}', "--buffer", 2, "--max-memory", "500B"]
+    arguments = ["--function", "of_mine:smooth", "--kwargs", '{"width": 5}', "--buffer", 2, "--batch-length", 77]
     assert run("batch", *RAW, *arguments, "--processes", processes, "-o", "out.bin") == 0
     assert capsys.readouterr().out.splitlines() == ["out.bin", "out.yaml"]
     np.testing.assert_array_equal(RecordingsReader("out.bin")[:, :], smoothed(5))
@@ -78,7 +79,10 @@ def test_what_is_there_is_refused_or_replaced(capsys: pytest.CaptureFixture[str]
         ([*RAW, "--function", "of_mine:double", "--select", "0,6"], ["channels", "6"]),
         ([*RAW, "--function", "of_mine:double", "--from-time", 9, "--to-time", 9], ["from_time"]),
         ([*RAW, "--function", "of_mine:double", "--max-memory", "11"], ["max_memory"]),
-        ([*RAW, "--function", "of_mine:double", "--buffer", 9, "--max-memory", "120B"], ["buffer"]),
+        ([*RAW, "--function", "of_mine:double", "--buffer", "5ms"], ["buffer", "rate"]),
+        ([*RAW, "--function", "of_mine:double", "--uv"], ["gains_uv"]),
+        ([*RAW, "--function", "of_mine:double", "--single-channel", "--buffer", 2], ["buffer", "single-channel"]),
+        ([*RAW, "--function", "of_mine:double", "--buffer", -1], ["buffer"]),
         ([*RAW[:3], "--channels", 7, "--order", "samples", "--function", "of_mine:double"], ["6000 bytes"]),
     ],
 )
@@ -92,7 +96,7 @@ def test_a_function_that_fails_leaves_nothing(capsys: pytest.CaptureFixture[str]
     assert code == 1
     error = capsys.readouterr().err
     assert "this is no signal" in error
-    assert "batch 0" in error
+    assert "tile" in error
     assert sorted(path.name for path in Path().iterdir() if path.suffix) == ["of_mine.py", "raw.bin"]
 
 
@@ -103,3 +107,29 @@ def test_info_of_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
     facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert (facts["kind"], facts["observations"], facts["channels"]) == ("recording", "500", "6")
     assert (facts["dtype"], facts["order"]) == ("int16", "samples")
+
+
+def test_other_kinds_of_files_and_several_of_them() -> None:
+    assert run("batch", *RAW, "--function", "of_mine:double", "-o", "a.npy") == 0
+    np.testing.assert_array_equal(np.load("a.npy"), 2 * DATA)
+    part = ["--from-time", "0.1s", "--to-time", "110 ms", "--rate", 1000]
+    assert run("batch", "a.npy", "a.npy", *part, "--function", "of_mine:double", "-q", "-o", "b.zarr") == 0
+    np.testing.assert_array_equal(open_recording("b.zarr")[:], 4 * DATA[100:110])
+    assert run("batch", "a.npy", "a.npy", "--function", "of_mine:double", "-q", "-o", "c.bin") == 0
+    np.testing.assert_array_equal(RecordingsReader("c.bin")[:, :], 4 * np.concatenate([DATA, DATA]))
+
+
+def test_numbers_in_microvolts() -> None:
+    command = ["batch", *RAW, "--gain-uv", "0.25", "--uv", "--function", "of_mine:double", "-o", "out.bin"]
+    assert run(*command) == 0
+    np.testing.assert_array_equal(RecordingsReader("out.bin")[:, :], DATA * np.float32(0.5))
+
+
+def test_what_is_finished_is_not_done_again(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["batch", *RAW, "--function", "of_mine:double", "--batch-length", 50, "-o", "out.bin", "--resume"]
+    assert run(*command) == 0
+    made = Path("out.bin").stat().st_mtime_ns
+    assert run(*command) == 0
+    assert Path("out.bin").stat().st_mtime_ns == made
+    capsys.readouterr()
+    one_line_of(capsys, run(*command[:-1]), "out.bin", "exists already")

@@ -26,7 +26,7 @@ def _in_a_folder_with_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--select", "11,0"], ["--from-time", 5, "--to-time", 6], ["--to-time", 30_000, "--sampling-rate-hz", 30_000]],
+    [[], ["--select", "11,0"], ["--from-time", 5, "--to-time", 6], ["--to-time", 30_000, "--rate", 30_000]],
 )
 def test_a_picture_is_made(capsys: pytest.CaptureFixture[str], arguments: list[Any]) -> None:
     assert run("view", *RAW, *arguments, "-o", "traces.png") == 0

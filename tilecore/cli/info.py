@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import add_source_arguments, open_input
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configure"]
 
-# Suffixes of files of plain numbers.
-_OF_RECORDINGS = (".bin", ".dat", ".raw")
+# Values that are shown of a longer list.
+_FEW = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -59,23 +59,26 @@ def _facts(source: FileSource) -> dict[str, Any]:
 
 
 def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:
-    """Facts of a file of plain numbers that a ``.yaml`` file beside it describes; None of any other."""
-    from tilecore.formats.raw_layout import yaml_path
-    from tilecore.recordings.reader import RecordingsReader
+    """Facts of a recording's file that is described by a header, or by a ``.yaml`` file; None of any other."""
+    from tilecore.recordings.opening import is_described, open_recording
 
-    path = Path(options.input)
-    if options.shape is not None or path.suffix not in _OF_RECORDINGS or not yaml_path(path).is_file():
+    if options.shape is not None or not is_described(options.input):
         return None
-    reader = RecordingsReader(path)
-    return {
-        "path": os.path.abspath(path),
-        "kind": "recording",
-        "observations": reader.observations,
-        "channels": reader.channels,
-        "dtype": str(reader.dtype),
-        "order": reader.data_order,
-        "size_bytes": os.path.getsize(path),
-    }
+    with open_recording(options.input) as recording:
+        facts = {
+            "path": os.path.abspath(options.input),
+            "kind": "recording",
+            "observations": recording.shape[0],
+            "channels": recording.shape[1],
+            "dtype": str(recording.dtype),
+            "order": "channels" if recording.in_channels else "samples",
+            "rate_hz": recording.rate,
+            "seconds": recording.seconds,
+            "names": recording.channel_names,
+            "gains_uv": recording.gains_uv,
+            "size_bytes": math.prod(recording.shape) * recording.dtype.itemsize,
+        }
+    return {name: value for name, value in facts.items() if value not in (None, ())}
 
 
 def _readable(name: str, value: Any) -> str:
@@ -87,9 +90,19 @@ def _readable(name: str, value: Any) -> str:
         return ", ".join(_times(level) for level in value)
     if value is None:
         return {"voxel_size_um": "unknown", "chunks": "none", "write_unit": "one voxel"}.get(name, "")
+    if name in ("names", "gains_uv"):
+        return _in_short(value)
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) if name in ("channels", "voxel_size_um") else _times(value)
     return str(value)
+
+
+def _in_short(values: tuple[object, ...]) -> str:
+    """All values where they are the same, or few; otherwise the first ones and the last."""
+    texts = ["none" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return ", ".join(texts if len(texts) <= _FEW else [*texts[: _FEW - 2], "...", texts[-1]])
 
 
 def _times(shape: Iterable[int]) -> str:

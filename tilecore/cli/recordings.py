@@ -3,48 +3,67 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from tilecore.cli.arguments import numbers
 
 if TYPE_CHECKING:
-    from tilecore.recordings.reader import RecordingsReader
+    from tilecore.recordings.recording import Recording
 
-__all__ = ["add_recording_arguments", "add_selection_arguments", "check_input", "open_recording"]
+__all__ = ["add_recording_arguments", "add_selection_arguments", "as_time", "check_input", "open_input_recording"]
 
 
 def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the input and what is to be known of it."""
-    parser.add_argument("input", metavar="INPUT", help="file of plain numbers; a .yaml file beside it may describe it")
+    parser.add_argument(
+        "input",
+        nargs="+",
+        metavar="INPUT",
+        help="plain numbers (a .yaml file beside them may describe them), SpikeGLX, Open Ephys, .npy, zarr or HDF5; "
+        "several files follow each other in time",
+    )
     group = parser.add_argument_group("the recording")
-    group.add_argument("--dtype", help="kind of number, such as int16 (default, as below: what the .yaml file says)")
+    group.add_argument("--dtype", help="kind of number, such as int16 (default, as below: what the file says)")
     group.add_argument("--channels", type=int, metavar="N", help="number of channels")
     group.add_argument(
         "--order",
         choices=["samples", "channels"],
         help="whether all channels of one moment, or whole channels, lie together",
     )
+    group.add_argument("--rate", type=float, metavar="HZ", help="observations a second")
+    group.add_argument("--gain-uv", type=float, metavar="UV", help="microvolts that a number of 1 stands for")
+    group.add_argument("--stream", metavar="NAME", help="which stream, of a recording of Open Ephys that has several")
+    group.add_argument("--uv", action="store_true", help="take the numbers in microvolts")
 
 
 def add_selection_arguments(group: argparse._ActionsContainer) -> None:
     """Add arguments that choose channels and time."""
     group.add_argument("--select", type=numbers, metavar="N,N,...", help="channels to take (default: all)")
-    group.add_argument("--from-time", type=int, metavar="N", help="first observation to take")
-    group.add_argument("--to-time", type=int, metavar="N", help="observation to end before")
+    group.add_argument("--from-time", type=as_time, metavar="TIME", help="first observation to take, or its time: 1.5s")
+    group.add_argument("--to-time", type=as_time, metavar="TIME", help="observation to end before, or its time")
+
+
+def as_time(text: str) -> int | str:
+    """A number of observations, or a time with its unit."""
+    return int(text) if text.lstrip("-").isdigit() else text
 
 
 def check_input(options: argparse.Namespace) -> None:
-    """Refuse a path that leads to no file."""
+    """Refuse a path that leads to nothing."""
     from tilecore.errors import MissingFileError
 
-    if not Path(options.input).is_file():
-        raise MissingFileError.of("path", options.input, "there is no such file")
+    for path in options.input:
+        if not os.path.exists(path):
+            raise MissingFileError.of("path", path, "there is no such file")
 
 
-def open_recording(options: argparse.Namespace) -> RecordingsReader:
+def open_input_recording(options: argparse.Namespace) -> Recording:
     """Open the input."""
-    from tilecore.recordings.reader import RecordingsReader
+    from tilecore.recordings.opening import open_recording
 
     check_input(options)
-    return RecordingsReader(options.input, options.dtype, options.channels, options.order)
+    source = options.input[0] if len(options.input) == 1 else options.input
+    given = (options.dtype, options.channels, options.order)
+    recording = open_recording(source, *given, rate=options.rate, gains_uv=options.gain_uv, stream=options.stream)
+    return recording.in_uv() if options.uv else recording

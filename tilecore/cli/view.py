@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import add_output_arguments
 from tilecore.cli.outputs import check_outputs
-from tilecore.cli.recordings import add_recording_arguments, add_selection_arguments, open_recording
+from tilecore.cli.recordings import add_recording_arguments, add_selection_arguments, check_input, open_input_recording
+
+if TYPE_CHECKING:
+    from tilecore.recordings.recording import Recording
 
 __all__ = ["configure"]
 
@@ -22,7 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "what is shown", f"Default: the first {_CHANNELS} channels and the first {_OBSERVATIONS} observations."
     )
     add_selection_arguments(group)
-    group.add_argument("--sampling-rate-hz", type=float, metavar="HZ", help="observations a second, to show seconds")
     parser.set_defaults(run=_run)
 
 
@@ -32,13 +35,33 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.pictures.traces import draw_traces
     from tilecore.recordings.batches import Selection
 
-    check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=options.overwrite)
+    check_input(options)
+    inputs = {f"input {number}": path for number, path in enumerate(options.input, 1)}
+    check_outputs({"output": options.output}, inputs=inputs, overwrite=options.overwrite)
     check_picture(options.output)
-    recording = open_recording(options)
-    first = options.from_time or 0
-    stop = min(first + _OBSERVATIONS, recording.observations) if options.to_time is None else options.to_time
-    chosen = list(range(min(_CHANNELS, recording.channels))) if options.select is None else list(options.select)
-    selection = Selection.of(recording.shape, first, stop, chosen)
-    with finished(options.output) as path:
-        draw_traces(recording.data, selection.channels, first, stop, path, sampling_rate_hz=options.sampling_rate_hz)
+    with open_input_recording(options) as recording:
+        selection = Selection.of(recording.shape, *_times(options, recording), _channels(options, recording))
+        what: dict[str, Any] = {"rate": recording.rate, "names": recording.channel_names}
+        with finished(options.output) as path:
+            draw_traces(
+                recording,
+                selection.channels,
+                selection.first,
+                selection.stop,
+                path,
+                unit="uV" if options.uv else "",
+                **what,
+            )
     print(options.output)
+
+
+def _times(options: argparse.Namespace, recording: Recording) -> tuple[int, int]:
+    """First observation, and the one after the last."""
+    first = 0 if options.from_time is None else recording.observation_at(options.from_time, "from_time")
+    if options.to_time is not None:
+        return first, recording.observation_at(options.to_time, "to_time")
+    return first, min(first + _OBSERVATIONS, recording.shape[0])
+
+
+def _channels(options: argparse.Namespace, recording: Recording) -> list[int]:
+    return list(range(min(_CHANNELS, recording.shape[1]))) if options.select is None else list(options.select)

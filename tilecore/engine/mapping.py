@@ -145,7 +145,7 @@ def map_tiles(
         the mode that the function declares, otherwise blocks end at the edges.
     out : array_like, path, or sequence of them, optional
         Output array or file: an ndarray, memmap, SharedArray or zarr array of the right shape,
-        a sink of `create_sink`, or the path of a new file (``.npy``, ``.tif``,
+        a sink of `create_sink`, or the path of a new file (``.npy``, ``.bin``, ``.tif``,
         ``.zarr``, ``.ome.zarr``, ``.h5``), which gets the axes and the voxel size of the
         source. Default: new ndarrays.
     dtype : dtype_like or sequence of them, optional

@@ -40,7 +40,8 @@ def create_sink(
     Parameters
     ----------
     path : path_like
-        Path of the file. Its suffix chooses the kind: ``.npy``, ``.tif`` (a BigTIFF with OME-XML),
+        Path of the file. Its suffix chooses the kind: ``.npy``, ``.bin`` (raw numbers, with a
+        ``.yaml`` file beside them that says what they are), ``.tif`` (a BigTIFF with OME-XML),
         ``.ome.zarr``, ``.zarr`` (version 3), ``.h5`` (``file.h5:/path/in/file``; written by
         one process).
     shape : sequence of int

@@ -45,7 +45,8 @@ def open_source(
         Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack), a folder
         or a glob of TIFF planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
         (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
-        ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given).
+        ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a ``.yaml`` file of the same name may
+        tell them).
     axes : str, optional
         One letter per axis of the file, such as ``"ZCYX"``, if the file does not tell them or is wrong:
         letters of ``TCZYX``, ``S`` for samples of colour, or letters that the file has.

@@ -29,7 +29,9 @@ def draw_traces(
     stop: int,
     path: str | os.PathLike[str],
     *,
-    sampling_rate_hz: float | None = None,
+    rate: float | None = None,
+    names: Sequence[str] = (),
+    unit: str = "",
 ) -> None:
     """Draw channels of a recording over time, one above the other.
 
@@ -42,8 +44,12 @@ def draw_traces(
         First observation, and the one after the last.
     path : path_like
         Path of the picture; its suffix chooses the format.
-    sampling_rate_hz : float, optional
-        Observations a second; time is then shown in seconds.
+    rate : float, optional
+        Observations a second [Hz]; time is then shown in seconds.
+    names : sequence of str
+        Of all channels; default: their numbers.
+    unit : str
+        Of the numbers.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def draw_traces(
     if not channels or first >= stop:
         raise ParameterError(f"channels={list(channels)}, observations {first} to {stop}: there is nothing to draw")
     times, low, high = envelope(recording, channels, first, stop)
-    seconds = times if sampling_rate_hz is None else times / sampling_rate_hz
+    seconds = times if rate is None else times / rate
     height = float((high - low).max()) or 1.0
     figure = Figure(figsize=(10, 1.2 + 0.5 * len(channels)), dpi=150, layout="constrained")
     canvas()(figure)
@@ -73,10 +79,11 @@ def draw_traces(
         style: dict[str, Any] = {"color": f"C{place % 10}", "linewidth": 0.6}
         axes.fill_between(seconds, lower, upper, **style)
         axes.plot(seconds, upper, **style)
-    axes.set_yticks([-place for place in range(len(channels))], [f"channel {channel}" for channel in channels])
-    axes.set_xlabel("observation" if sampling_rate_hz is None else "time [s]")
+    labels = [names[channel] if names else f"channel {channel}" for channel in channels]
+    axes.set_yticks([-place for place in range(len(channels))], labels)
+    axes.set_xlabel("observation" if rate is None else "time [s]")
     axes.set_xlim(seconds[0], seconds[-1] if len(seconds) > 1 else seconds[0] + 1)
-    axes.set_title(f"from one trace to the next: {height:g}", fontsize=9, loc="right")
+    axes.set_title(f"from one trace to the next: {height:g} {unit}", fontsize=9, loc="right")
     figure.savefig(path)
 
 

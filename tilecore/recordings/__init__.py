@@ -1,7 +1,5 @@
 """Recordings: samples of many channels over a long time, worked on in batches."""
 
-from tilecore.recordings.mapping import map_batches
-from tilecore.recordings.opening import open_recording
-from tilecore.recordings.recording import Recording
+import lazy_loader
 
-__all__ = ["Recording", "map_batches", "open_recording"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

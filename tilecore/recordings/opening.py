@@ -17,14 +17,14 @@ from tilecore.arrays.kinds import as_array
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.kinds import kind_of_suffix
 from tilecore.formats.opening import open_source
-from tilecore.formats.raw_layout import DataOrder, Layout, yaml_path
+from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
 from tilecore.recordings.header import RecordingHeader
 from tilecore.recordings.joined import JoinedArray
 from tilecore.recordings.open_ephys import is_of_open_ephys, read_open_ephys
 from tilecore.recordings.recording import Recording
 from tilecore.recordings.spikeglx import read_spikeglx
 
-__all__ = ["RecordingLike", "open_recording"]
+__all__ = ["RecordingLike", "is_described", "open_recording"]
 
 #: What is taken as a recording: one that is open, a path, several of them one after the other, or an array.
 RecordingLike: TypeAlias = Recording | str | os.PathLike[str] | ReadableArray | Sequence[Any]
@@ -143,9 +143,23 @@ def _of_file(
     return Recording(source, channel_names=source.info.channel_names, in_channels=_is_in_channels(source.mapped))
 
 
+def is_described(path: str | os.PathLike[str]) -> bool:
+    """Whether plain numbers are described by an acquisition system, or by a ``.yaml`` file beside them."""
+    is_raw = (
+        kind_of_suffix(os.fspath(path)) == "raw"
+        and yaml_path(path).is_file()
+        and "shape" not in read_yaml(yaml_path(path))
+    )
+    return is_raw or _is_of_spikeglx(Path(path)) or is_of_open_ephys(Path(path))
+
+
+def _is_of_spikeglx(path: Path) -> bool:
+    return path.suffix == ".meta" or (path.suffix == ".bin" and path.with_suffix(".meta").is_file())
+
+
 def _header_of(path: Path, stream: str | None) -> RecordingHeader | None:
     """What an acquisition system says of a recording; None if it is no such system's."""
-    if path.suffix == ".meta" or (path.suffix == ".bin" and path.with_suffix(".meta").is_file()):
+    if _is_of_spikeglx(path):
         return read_spikeglx(path)
     return read_open_ephys(path, stream) if is_of_open_ephys(path) else None
 
