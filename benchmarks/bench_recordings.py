@@ -36,7 +36,7 @@ class Recordings(Benchmark):
 
     repeats = 3
     max_memory = "32MB"
-    n_mebibytes = 256
+    n_mebibytes = 1024
 
     def setup(self) -> None:
         n_bytes = 2**23 if self.quick else self.n_mebibytes * 2**20
@@ -96,7 +96,6 @@ class RecordingsChannels(Recordings):
     name = "recordings-channels"
     goal = "np.max of each channel in order of samples: at least 5x as fast as memmap[:, channel] one by one"
     max_memory = "1GB"  # the default
-    n_mebibytes = 1024  # more than a processor keeps near it
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
         return {"single_channel_apply, 2 processes": self.by_tilecore, "memmap, channel by channel": self.by_memmap}

@@ -74,16 +74,28 @@ class MappedArray:
         return self._array.dtype
 
     def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+        if self._copies:
+            return self.copy_of(slices)
         self._check_size()
         view = self._array[slices]
-        if self._copies and (n_outer := self._long_rows(view, _LONG_READ)) is not None:
-            block = np.empty(view.shape, view.dtype)
-            self._transfer(view, n_outer, block, os.preadv)
-            return block
         pieces = self._pieces(view)
-        if len(pieces) <= 1 and not self._copies:
+        if len(pieces) <= 1:
             self._forget(_span(view))
             return view
+        return self._copied(view, pieces)
+
+    def copy_of(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Read a box as an array of its own; long rows by calls on the file, which cost no page faults."""
+        self._check_size()
+        view = self._array[slices]
+        n_outer = self._long_rows(view, _LONG_READ)
+        if n_outer is None:
+            return self._copied(view, self._pieces(view))
+        block = np.empty(view.shape, view.dtype)
+        self._transfer(view, n_outer, block, os.preadv)
+        return block
+
+    def _copied(self, view: npt.NDArray[Any], pieces: list[tuple[slice, ...]]) -> npt.NDArray[Any]:
         block = np.empty_like(view, subok=False)
         for piece in pieces:
             self._forget(_span(view[piece]))

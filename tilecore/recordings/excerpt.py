@@ -94,7 +94,7 @@ class Excerpt:
         if self.turned:
             return self._turned(inside, chosen)
         if (inside.start, inside.stop) == (low, high) and (run := _as_run(chosen)) is not None:
-            return _own(self.source[inside, run])
+            return _own(self.source, (inside, run))
         block = np.zeros((high - low, len(chosen)), dtype=self.dtype)
         self._fill(block[inside.start - low : inside.stop - low], inside, chosen)
         return block
@@ -112,7 +112,7 @@ class Excerpt:
         lowest, numbers = min(channels), np.array(channels) - min(channels)
         for piece in self._pieces(rows, max(channels) + 1 - lowest):
             at = slice(piece.start - rows.start, piece.stop - rows.start)
-            block[at] = np.asarray(self.source[piece, lowest : max(channels) + 1])[:, numbers]
+            block[at] = _own(self.source, (piece, slice(lowest, max(channels) + 1)))[:, numbers]
 
     def _turned(self, rows: slice, channels: tuple[int, ...]) -> npt.NDArray[Any]:
         block = np.empty((len(channels), rows.stop - rows.start), dtype=self.dtype)
@@ -123,7 +123,7 @@ class Excerpt:
         numbers = slice(None) if is_run else np.array(channels) - lowest
         for piece in self._pieces(rows, stop - lowest):
             at = slice(piece.start - rows.start, piece.stop - rows.start)
-            samples = np.array(self.source[piece, lowest:stop])  # read in the order of the file, then turned
+            samples = _own(self.source, (piece, slice(lowest, stop)))  # read in the order of the file, then turned
             block[:, at].T[...] = samples[:, numbers]
         return block
 
@@ -138,7 +138,11 @@ def _as_run(channels: tuple[int, ...]) -> slice | None:
     return slice(first, first + len(channels)) if channels == tuple(range(first, first + len(channels))) else None
 
 
-def _own(block: npt.ArrayLike) -> npt.NDArray[Any]:
-    """The block, copied where it is a view of the recording."""
-    array = np.asarray(block)
+def _own(source: ReadableArray, slices: tuple[slice, slice]) -> npt.NDArray[Any]:
+    """A block of the recording that is no view of it."""
+    copy_of = getattr(type(source), "copy_of", None)
+    if copy_of is not None:
+        block: npt.NDArray[Any] = copy_of(source, slices)
+        return block
+    array = np.asarray(source[slices])
     return array if array.flags.owndata and array.flags.writeable else np.array(array, order="K")
