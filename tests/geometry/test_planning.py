@@ -199,3 +199,16 @@ def test_voxels_that_are_only_moved_lie_in_one_piece(workers: int, seconds_per_t
     costs = TileCosts(bytes_per_voxel=6, seconds_per_voxel=1e-9, seconds_per_tile=seconds_per_tile)
     plan = plan_tiles((512, 1024, 1024), "u2", max_memory="12GB", workers=workers, costs=costs)
     assert plan.grid.tile_shape[1:] == (1024, 1024)
+
+
+@pytest.mark.parametrize("length", [512, 1024, 2048])
+@pytest.mark.parametrize("workers", [2, 8])
+def test_neighbours_in_a_block_are_not_whole_pages_apart(length: int, workers: int) -> None:
+    """Blocks whose rows or planes are whole pages of memory are slow for functions that look along the other axes."""
+    volume: dict[str, Any] = {"max_memory": "8GB", "workers": workers, "costs": TileCosts(24, 50e-9)}
+    plan = plan_tiles((128, length, length), "f4", halo=8, **volume)
+    inner = plan.grid[plan.grid.size // 2].read.shape
+    assert inner[2] % 512
+    assert inner[1] * inner[2] % 512
+    alone = plan_tiles((128, length, length), "f4", **volume)  # without a halo no function looks along an axis
+    assert alone.grid.tile_shape[2] == length

@@ -27,6 +27,11 @@ _COLUMN_VOXELS = 128
 _COLUMN_PENALTY = 0.03
 _PAGE_VOXELS = 2**10
 
+# Neighbours along an axis that lie so many voxels apart in memory, or a multiple, are whole pages apart: they compete
+# for the same few lines of the processor's cache, so functions that look along this axis are slower, by this part.
+_ALIASED_VOXELS = 2**9
+_ALIASED_PENALTY = 0.2
+
 # Extra time to move one voxel of a tile that is not one piece of memory [s]: long copies do not pass through the
 # processor's caches, and need not read the memory that they overwrite.
 _SCATTERED_SECONDS = 0.25e-9
@@ -146,6 +151,9 @@ class TileShapes:
         seconds *= total_read * costs.seconds_per_voxel
         if math.prod([axis.length for axis in self._axes[1:]]) >= _PAGE_VOXELS:
             seconds *= 1 + _COLUMN_PENALTY * _doublings(self._lengths[0], _COLUMN_VOXELS)
+        for number, axis in enumerate(self._axes[:-1]):
+            if any(axis.halo):
+                seconds *= 1 + _ALIASED_PENALTY * (_product(self._lengths[number + 1 :]) % _ALIASED_VOXELS == 0)
         seconds += _rows(self._counts, self._reads) * costs.seconds_per_row
         total_read *= _SCATTERED_SECONDS
         total_read *= _product(self._counts[1:]) > 1

@@ -134,7 +134,7 @@ def plan_tiles(
     --------
     >>> plan = plan_tiles((256, 512, 512), "float32", max_memory="2GB", workers=2, halo=8)
     >>> plan.grid.tile_shape
-    (128, 128, 512)
+    (128, 256, 256)
     """
     lengths = as_shape(shape)
     pairs = as_halo(halo, len(lengths))
