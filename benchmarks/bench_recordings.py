@@ -7,16 +7,20 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from benchmarks.measuring import Benchmark
+from benchmarks.bench_memory import resident_bytes
+from benchmarks.measuring import Benchmark, Peak
+from tilecore import Recording, map_batches, open_recording
 from tilecore.compat.yass import BatchProcessor, RecordingsReader
 
 WORKERS = 2
+BUDGETS = ("100MB", "200MB", "500MB")
 N_CHANNELS = 385
 RATE = 30_000  # observations a second
 BUFFER = 3000  # as long as the filter's memory, to 1e-6 of the range
@@ -134,3 +138,46 @@ class RecordingsCopy(Recordings):
     def remarks(self) -> list[str]:
         self.by_tilecore()
         return [f"the copy is the same: {self.out.read_bytes() == self.raw.read_bytes()}"]
+
+
+class RecordingsPlan(Recordings):
+    name = "recordings-plan"
+    goal = "tilecore's own plan for the band-pass: at most 1.05x the time of batches of one second, chosen by hand"
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return {"map_batches, own plan": self.by_plan, "map_batches, one second": partial(self.by_plan, "1 s")}
+
+    def by_plan(self, batch_length: str | None = None) -> None:
+        options: dict[str, Any] = {"batch_length": batch_length, "out": self.out, "overwrite": True}
+        map_batches(band_pass, self.recording(), buffer=BUFFER, workers=WORKERS, progress=False, **options)
+
+    def recording(self) -> Recording:
+        return open_recording(self.raw, "int16", N_CHANNELS, "samples", rate=RATE)
+
+
+class RecordingsMemory(RecordingsPlan):
+    name = "recordings-memory"
+    goal = "the band-pass on max_memory=100MB: peak of all processes within it and the interpreters' own"
+    repeats = 1
+    warm_up = False
+
+    def contenders(self) -> dict[str, Callable[[], Any]]:
+        return {f"map_batches, {budget}": partial(self.watched, budget) for budget in BUDGETS}
+
+    def watched(self, budget: str) -> None:
+        options: dict[str, Any] = {"buffer": BUFFER, "workers": WORKERS, "max_memory": budget, "progress": False}
+        with Peak(resident_bytes, 0.01) as idle:
+            map_batches(band_pass, self.recording(), channels=[0, 1], to_time=3 * BUFFER, **options)
+        with Peak(resident_bytes, 0.01) as busy:
+            map_batches(band_pass, self.recording(), out=self.out, overwrite=True, **options)
+        self.used[budget] = (busy.highest - idle.highest, idle.highest)
+
+    def setup(self) -> None:
+        super().setup()
+        self.used: dict[str, tuple[int, int]] = {}
+
+    def remarks(self) -> list[str]:
+        return [
+            f"{budget}: peak {used / 1e6:.0f} MB beyond the {own / 1e6:.0f} MB of idle interpreters"
+            for budget, (used, own) in self.used.items()
+        ]

@@ -212,3 +212,12 @@ def test_zarr_arrays_that_are_open_are_taken(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=DATA.shape, chunks=(10, 4), dtype="int16")
     array[...] = DATA
     np.testing.assert_array_equal(open_recording(array)[5:, 1], DATA[5:, 1])
+
+
+def test_a_plan_knows_of_chunks(tmp_path: Path) -> None:
+    with create_sink(tmp_path / "a.zarr", (100, 4), "int16", chunks=(25, 3)) as sink:
+        sink[...] = DATA
+    with open_recording(tmp_path / "a.zarr") as recording:
+        assert recording.excerpt(0, 100, (0, 1, 2, 3)).chunks == (25, 3)
+        assert recording.excerpt(0, 100, (1,)).chunks == (25, 1)
+    assert open_recording(DATA).excerpt(0, 100, (1,)).chunks is None

@@ -71,6 +71,15 @@ class Excerpt:
         return dtype
 
     @property
+    def chunks(self) -> tuple[int, int] | None:
+        """Shape of a chunk of the recording, which is decoded as a whole; None if each number can be read alone."""
+        chunks = getattr(self.source, "chunks", None)
+        if chunks is None:
+            return None
+        lengths = (int(chunks[0]), min(int(chunks[1]), len(self.channels)))
+        return lengths[::-1] if self.turned else lengths
+
+    @property
     def access(self) -> ViewAccess:
         """How workers reach it."""
         return ViewAccess(self)
