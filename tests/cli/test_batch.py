@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,26 @@ def test_what_is_finished_is_not_done_again(capsys: pytest.CaptureFixture[str]) 
     assert Path("out.bin").stat().st_mtime_ns == made
     capsys.readouterr()
     one_line_of(capsys, run(*command[:-1]), "out.bin", "exists already")
+
+
+def test_streams_of_open_ephys(capsys: pytest.CaptureFixture[str]) -> None:
+    streams = []
+    for name, rate in (("AP", 30_000), ("LFP", 2_500)):
+        Path("rec", "continuous", name).mkdir(parents=True)
+        write(Path("rec", "continuous", name, "continuous.dat"), DATA)
+        channels = [{"channel_name": f"CH{number}", "bit_volts": 0.5} for number in range(6)]
+        stream = {"folder_name": f"{name}/", "sample_rate": rate, "num_channels": 6, "channels": channels}
+        streams.append(stream)
+    Path("rec", "structure.oebin").write_text(json.dumps({"GUI version": "0.6.7", "continuous": streams}))
+    one_line_of(capsys, run("info", "rec"), "stream", "AP", "LFP")
+    assert run("info", "rec", "--stream", "LFP") == 0
+    facts = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert (facts["rate hz"].strip(), facts["gains uv"].strip(), facts["names"].strip()) == (
+        "2500.0",
+        "0.5",
+        "CH0, CH1, CH2, CH3, CH4, CH5",
+    )
+    command = ["batch", "rec", "--stream", "AP", "--uv", "--to-time", "10 ms", "--function", "of_mine:double", "-q"]
+    assert run(*command, "-o", "out.npy") == 0
+    np.testing.assert_array_equal(np.load("out.npy"), DATA[:300])
+    assert run("view", "rec", "--stream", "AP", "--uv", "-o", "out.png") == 0

@@ -23,6 +23,7 @@ _FEW = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the subcommand."""
     add_source_arguments(parser)
+    parser.add_argument("--stream", metavar="NAME", help="which stream, of a recording of Open Ephys that has several")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
 
@@ -64,7 +65,7 @@ def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:
 
     if options.shape is not None or not is_described(options.input):
         return None
-    with open_recording(options.input) as recording:
+    with open_recording(options.input, stream=options.stream) as recording:
         facts = {
             "path": os.path.abspath(options.input),
             "kind": "recording",
