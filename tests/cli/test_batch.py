@@ -67,6 +67,9 @@ def test_what_is_there_is_refused_or_replaced(capsys: pytest.CaptureFixture[str]
     command = ["batch", *RAW, "--function", "of_mine:double", "-o", "out.bin"]
     Path("out.yaml").write_text("mine")
     one_line_of(capsys, run(*command), "out.yaml", "exists already")
+    one_line_of(capsys, run(*command, "--overwrite"), "out.yaml", "is not of out.bin")
+    Path("out.yaml").unlink()
+    assert run(*command) == 0
     assert run(*command, "--overwrite") == 0
     np.testing.assert_array_equal(RecordingsReader("out.bin")[:, :], 2 * DATA)
 

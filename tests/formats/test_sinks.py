@@ -26,6 +26,7 @@ from tilecore import (
 )
 from tilecore.compat.yass import RecordingsReader
 from tilecore.formats.creating import prepare_sink
+from tilecore.formats.file_sink import FileSink
 from tilecore.testing import SinkContract
 from tilecore.testing.sinks.file_driver import SHAPE, same, volume
 
@@ -300,8 +301,72 @@ def test_what_belongs_to_another_file_is_not_replaced(tmp_path: Path) -> None:
         create_sink(tmp_path / "r.bin", (2, 2), "int16")
     with pytest.raises(OutputExistsError, match="r.yaml"):
         map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", executor="serial")
-    map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", overwrite=True, executor="serial")
-    assert sorted(os.listdir(tmp_path)) == ["r.bin", "r.yaml"]
+    with pytest.raises(OutputExistsError, match="r.yaml"):
+        map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", overwrite=True, executor="serial")
+    assert (tmp_path / "r.yaml").read_text() == "a: 1\n"
+    (tmp_path / "r.yaml").unlink()
+    for number in (1, 2):
+        map_tiles(np.negative, np.full((2, 2), number), out=tmp_path / "r.bin", overwrite=True, executor="serial")
+        assert sorted(os.listdir(tmp_path)) == ["r.bin", "r.yaml"]
+    assert (open_source(tmp_path / "r.bin")[...] == -2).all()
+
+
+@pytest.mark.parametrize("name", ["r.dat", "r.raw", "r.meta"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_with_which_raw_numbers_would_be_mixed_up_is_seen(name: str, overwrite: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"1234")
+    with pytest.raises(OutputExistsError, match=name):
+        map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", overwrite=overwrite, executor="serial")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_told_of_numbers_that_are_gone_is_replaced(tmp_path: Path) -> None:
+    for number in (1, 2):
+        map_tiles(np.negative, np.full((2, 2), number), out=tmp_path / "r.bin", executor="serial")
+        (tmp_path / "r.bin").rename(tmp_path / "r")
+        if number == 1:
+            with pytest.raises(OutputExistsError, match="r.yaml"):  # it may tell of the file without a suffix
+                map_tiles(np.negative, np.zeros((2, 2)), out=tmp_path / "r.bin", executor="serial")
+            (tmp_path / "r").unlink()
+
+
+def test_two_outputs_do_not_share_what_tells_of_them(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="its own file"):
+        map_tiles(lambda block: (block, block), np.zeros((2, 2)), out=[tmp_path / "r.bin", tmp_path / "r.dat"])
+
+
+def test_raw_numbers_that_cannot_get_their_name_leave_the_older_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_sink(tmp_path / "r.bin", (2, 2), "int16") as sink:
+        sink[...] = 7
+    before = (tmp_path / "r.yaml").read_bytes()
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(FileSink, "commit", no_space)
+        map_tiles(np.negative, np.zeros((3, 3)), out=tmp_path / "r.bin", overwrite=True, executor="serial")
+    assert (tmp_path / "r.yaml").read_bytes() == before
+    assert (open_source(tmp_path / "r.bin")[...] == 7).all()
+
+
+def test_a_finished_output_that_lost_what_tells_of_it_is_no_result(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"out": tmp_path / "r.bin", "executor": "serial", "tile_shape": 1, "resume": True}
+    map_tiles(np.negative, np.ones((2, 2)), **run)
+    (tmp_path / "r.yaml").unlink()
+    with pytest.raises(OutputExistsError):
+        map_tiles(np.negative, np.ones((2, 2)), **run)
+    assert (map_tiles(np.negative, np.ones((2, 2)), overwrite=True, **run)[...] == -1).all()
+
+
+@pytest.mark.parametrize("options", [{"offset": 4}, {"order": "F"}])
+def test_options_of_raw_numbers_are_not_ignored(options: dict[str, Any], tmp_path: Path) -> None:
+    with create_sink(tmp_path / "r.bin", (2, 2), "int16") as sink:
+        sink[...] = 7
+    with pytest.raises(ParameterError, match="shape= and dtype="):
+        open_source(tmp_path / "r.bin", **options)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from tests.recordings.files import made, write
 from tilecore import BoundsError, MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError, create_sink
+from tilecore.arrays.kinds import access_of
 from tilecore.recordings import Recording, map_batches, open_recording
+from tilecore.recordings.microvolts import Microvolts
 
 DATA = made(100, 4)
 
@@ -109,8 +111,11 @@ def test_gains_make_microvolts() -> None:
     np.testing.assert_allclose(found[:, [3, 2, 0]], DATA[:, [3, 2, 0]] * np.array([0.25, 1, 0.5], "float32"))
     with pytest.raises(ParameterError, match="gains_uv="):
         open_recording(DATA).in_uv()
-    with pytest.raises(ParameterError, match="gains_uv="):
-        found.in_uv()  # it is already
+    assert found.in_uv() is found
+    with pytest.raises(ParameterError, match="microvolts already"):
+        open_recording(found, gains_uv=2)
+    large = open_recording(np.full((3, 1), 2**24 + 1, np.int32), gains_uv=1).in_uv()
+    assert large[0, 0] == 2**24 + 1
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,9 @@ def test_gains_make_microvolts() -> None:
         ([], {}, "empty list"),
         (["raw.npy", "other.npy"], {}, "other.npy has 3 channels of int16, and .*raw.npy has 4 of int16"),
         (["raw.npy", "float.npy"], {}, "float.npy has 4 channels of float64"),
-        (DATA, {"dtype": "int16"}, "files of plain numbers"),
+        (DATA, {"dtype": "int16"}, "are for files"),
+        (DATA, {"stream": "x"}, "are for files"),
+        (DATA, {"rate": True}, "rate=True"),
         (DATA[0], {}, "two axes"),
         (7, {}, "recording=7"),
     ],
@@ -150,12 +157,39 @@ def test_parts_that_were_recorded_at_another_rate_are_refused() -> None:
     parts = [open_recording(DATA, rate=10), open_recording(DATA, rate=20)]
     with pytest.raises(ParameterError, match="rate"):
         open_recording(parts)
+    assert open_recording(parts, rate=5).rate == 5
+    with pytest.raises(ParameterError, match="other channels"):
+        open_recording([Recording(DATA, channel_names=tuple("ABCD")), Recording(DATA, channel_names=tuple("ABCE"))])
+    with pytest.raises(ParameterError, match="gains"):
+        open_recording([open_recording(DATA, gains_uv=1).in_uv(), DATA.astype("float32")])
+
+
+def test_a_file_that_tells_of_itself_is_not_taken_for_plain_numbers(tmp_path: Path) -> None:
+    for name in ("x.bin", "x.npy", "x.zarr"):
+        map_batches(np.negative, DATA, out=tmp_path / name, executor="serial")
+        np.testing.assert_array_equal(open_recording(tmp_path / name)[:], -DATA)
+
+
+def test_a_run_with_other_gains_is_another_run(tmp_path: Path) -> None:
+    inner = [Microvolts(Microvolts(DATA, (gain,) * 4), (3.0,) * 4) for gain in (1.0, 2.0)]
+    contents = [access_of(each).content() for each in inner]
+    assert contents[0] != contents[1]
 
 
 @pytest.mark.parametrize("key", [100, -101, (0, 4), ([100], 0), (slice(0, 5), [4])])
 def test_what_is_not_there_is_an_error(key: Any) -> None:
     with pytest.raises((BoundsError, IndexError)):
         open_recording(DATA)[key]
+
+
+@pytest.mark.parametrize("key", [1.7, True, [True, False], None, (slice(None), None), ([0.5], 0), DATA > 5])
+def test_keys_that_numpy_would_take_otherwise_are_refused(key: Any) -> None:
+    with pytest.raises((ParameterError, ParameterTypeError), match="key"):
+        open_recording(DATA)[key]
+
+
+def test_it_is_an_array() -> None:
+    np.testing.assert_array_equal(np.asarray(open_recording(DATA), dtype="float32"), DATA)
 
 
 @pytest.mark.parametrize("key", [(0, 0, 0), ...])
@@ -220,4 +254,8 @@ def test_a_plan_knows_of_chunks(tmp_path: Path) -> None:
     with open_recording(tmp_path / "a.zarr") as recording:
         assert recording.excerpt(0, 100, (0, 1, 2, 3)).chunks == (25, 3)
         assert recording.excerpt(0, 100, (1,)).chunks == (25, 1)
+        other = open_recording(recording, gains_uv=2).in_uv()
+        assert other.excerpt(0, 100, (0, 1, 2, 3)).chunks == (25, 3)
+        assert open_recording([recording, recording]).excerpt(0, 200, (0, 1, 2, 3)).chunks == (25, 3)
+        assert open_recording([recording, DATA]).excerpt(0, 200, (0,)).chunks is None
     assert open_recording(DATA).excerpt(0, 100, (1,)).chunks is None

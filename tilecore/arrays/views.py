@@ -32,7 +32,7 @@ class ViewAccess(Access):
     def content(self) -> dict[str, Any] | None:
         """What tells the source from others, and what is made of it."""
         content = self._source.content()
-        return content and content | self.array.describe()
+        return content and {"of": content, **self.array.describe()}
 
     def stamps(self) -> dict[str, Any] | None:
         """Of the source's files."""

@@ -103,10 +103,13 @@ def _map_batches(options: argparse.Namespace) -> None:
 
 def _map_channels(options: argparse.Namespace) -> None:
     from tilecore.errors import ParameterError, TilecoreError, TileError
+    from tilecore.formats.kinds import kind_of_suffix
     from tilecore.machine import available_memory
     from tilecore.recordings.processor import BatchProcessor
 
-    for name in ("buffer", "batch_length", "resume", "uv", "stream", "rate"):
+    if kind_of_suffix(str(options.output)) != "raw":
+        raise ParameterError.of("output", str(options.output), "a .bin file is written with --single-channel")
+    for name in ("buffer", "batch_length", "resume", "uv", "stream", "rate", "gain_uv"):
         if getattr(options, name):
             raise ParameterError.of(name, getattr(options, name), "does not go with --single-channel")
     if len(options.input) > 1:

@@ -247,7 +247,8 @@ class Journal:
             raise JournalError(f"{self.path} is no journal of format {FORMAT}, but {found}; delete it to start over")
         before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
         before["tile_shape"] = tiles["tile_shape"]
-        now["tile_shape"] = [each or found for each, found in zip(asked, tiles["tile_shape"], strict=False)]
+        pairs = zip(asked, tiles["tile_shape"], strict=False)  # a run on another volume is told by its shape
+        now["tile_shape"] = [there if here is None else here for here, there in pairs]
         if not are_same(before, now):
             details = "; ".join(differences(before, now))
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")

@@ -18,7 +18,6 @@ from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeErro
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.pyramids import Level
 from tilecore.machine import available_memory
-from tilecore.output_file import refuse_existing
 
 __all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output"]
 
@@ -41,6 +40,8 @@ class Output:
 
     #: Path of the file; None if the output is not a file.
     path: Path | None = None
+    #: The file, and those beside it that belong to it.
+    files: tuple[Path, ...] = ()
     #: Whether the output outlives this process.
     persists = False
     #: Shape of the unit that no two tiles may write, in output voxels; None if each voxel can be written alone.
@@ -58,6 +59,11 @@ class Output:
     def extents(self) -> tuple[Extent, ...]:
         """Extents of the voxels, for an array that the caller gave."""
         return ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is a file that exists, with all that belongs to it."""
+        return bool(self.files) and all(each.exists() for each in self.files)
 
     def refuse_existing(self) -> None:
         """Refuse to replace an existing file, unless the caller allows it."""
@@ -158,6 +164,7 @@ class FileOutput(Output):
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
         self.sink, self.path, self.units = sink, sink.path, sink.write_units
+        self.files = sink.files
 
     @property
     def token(self) -> str | None:  # type: ignore[override]
@@ -166,8 +173,7 @@ class FileOutput(Output):
 
     def refuse_existing(self) -> None:
         """Refuse to replace an existing file, unless the caller allows it."""
-        for each in self.sink.files:
-            refuse_existing(each, overwrite=self.sink.spec.overwrite)
+        self.sink.refuse_existing()
 
     def opened(self) -> ReadableArray:
         """Open the complete file."""

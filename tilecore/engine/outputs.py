@@ -68,7 +68,7 @@ class Outputs:
         described = _described(inputs.info, placement) | {"overwrite": overwrite}
         pairs = zip(*_paired(out, dtype), strict=True)
         made = [self._output(each, _as_dtype(kind), described) for each, kind in pairs]
-        paths = [output.path.resolve() for output in made if output.path is not None]
+        paths = [each.resolve() for output in made for each in output.files]
         if len(set(paths)) < len(paths):
             raise ParameterError.of("out", [str(path) for path in paths], "each output needs its own file")
         self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
@@ -163,7 +163,7 @@ class Outputs:
 
     def are_finished(self, run: dict[str, Any]) -> bool:
         """Whether all outputs are files that the same run has completed."""
-        return all(output.path is not None and is_finished(output.path, run) for output in self._outputs)
+        return all(output.is_complete and is_finished(output.files[0], run) for output in self._outputs)
 
     def opened(self) -> ReadableArray | tuple[ReadableArray, ...]:
         """Return the outputs if an earlier run has completed all of them."""

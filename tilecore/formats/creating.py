@@ -15,7 +15,6 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.kinds import SINKS, kind_to_write, last_suffix, split_place, written_suffixes
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
-from tilecore.output_file import refuse_existing
 
 __all__ = ["create_sink", "prepare_sink"]
 
@@ -120,8 +119,7 @@ def create_sink(
         ome_zarr_version=ome_zarr_version,
         overwrite=overwrite,
     )
-    for each in sink.files:
-        refuse_existing(each, overwrite=overwrite)
+    sink.refuse_existing()
     return sink.create(dtype)
 
 

@@ -24,7 +24,7 @@ from tilecore.formats.sink import SinkSpec, Target
 from tilecore.formats.source import FileSource
 from tilecore.formats.writer_errors import writing
 from tilecore.machine import free_space
-from tilecore.output_file import Place, new_token
+from tilecore.output_file import Place, new_token, refuse_existing
 
 __all__ = ["FileSink"]
 
@@ -122,6 +122,10 @@ class FileSink:
         if self._place is None:
             raise self._is_not_there
         return self._place
+
+    def refuse_existing(self) -> None:
+        """Raise `OutputExistsError` if there is a file of this name, and it may not be replaced."""
+        refuse_existing(self.path, overwrite=self.spec.overwrite)
 
     def can_continue(self, token: str) -> bool:
         """Whether a file that was begun under a token exists and can be continued."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import ParameterError, ParameterTypeError, UnreadableFileError
+from tilecore.errors import OutputExistsError, ParameterError, ParameterTypeError, UnreadableFileError
 from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.mapped_sink import MappedSink
@@ -18,6 +18,7 @@ from tilecore.formats.raw_layout import (
     describe_raw,
     finished_yaml,
     import_yaml,
+    is_raw_description,
     raw_shape,
     write_yaml,
     yaml_path,
@@ -27,6 +28,9 @@ from tilecore.formats.reader_errors import reading
 from tilecore.formats.sink import SinkSpec
 
 __all__ = ["RawSink", "open_raw"]
+
+# Of files whose ``.yaml`` file has the same name.
+_SUFFIXES = (".bin", ".dat", ".raw")
 
 
 def open_raw(
@@ -38,7 +42,8 @@ def open_raw(
     order: Literal["C", "F"] = "C",
 ) -> MappedReader:
     """Open a file of raw numbers as a memory map; what is not given is in the ``.yaml`` file beside a recording."""
-    if shape is None and dtype is None and yaml_path(path).is_file():
+    is_plain = offset == 0 and order == "C"
+    if shape is None and dtype is None and is_plain and yaml_path(path).is_file():
         found, number, its_order = raw_shape(path)
         with reading(path, "numbers"):
             return MappedReader(path, ImageInfo("raw", found, number, _axes(found)).check(path), 0, its_order)
@@ -81,14 +86,42 @@ class RawSink(MappedSink):
         """The numbers, and what tells of them."""
         return self.path, yaml_path(self.path)
 
+    def refuse_existing(self) -> None:
+        """Raise an error for a file of this name, and for one that the ``.yaml`` file would tell of, too."""
+        super().refuse_existing()
+        self._refuse_others()
+
     def commit(self) -> None:
         """Give both files their names."""
+        if self.spec.overwrite or not os.path.lexists(self.path):
+            self._refuse_others()
         parameters = yaml_path(self.path)
+        before = parameters.read_bytes() if self.spec.overwrite and parameters.exists() else None
         with finished_yaml(parameters, describe_raw(self.shape, self.dtype)):
-            # Between the two renames there are numbers without parameters, which nobody takes for something else.
-            if self.spec.overwrite:
-                parameters.unlink(missing_ok=True)
-            super().commit()
+            try:
+                # Between the two renames there are numbers without parameters, which nobody takes for something else.
+                if before is not None:
+                    parameters.unlink()
+                super().commit()
+            except BaseException:
+                if before is not None:
+                    parameters.write_bytes(before)
+                raise
+
+    def _refuse_others(self) -> None:
+        """Raise an error if the ``.yaml`` file is there and not of these numbers, or would tell of others."""
+        parameters = yaml_path(self.path)
+        for other in [self.path.with_suffix(suffix) for suffix in (*_SUFFIXES, ".meta")]:
+            if other != self.path and os.path.lexists(other):
+                raise OutputExistsError(f"{other} exists, and {self.path.name} would be mixed up with it: rename one")
+        is_replaced = self.spec.overwrite and os.path.lexists(self.path)
+        if os.path.lexists(parameters) and not (is_replaced or self._is_left_over(parameters)):
+            raise OutputExistsError(f"{parameters} exists, and is not of {self.path.name}: choose another name")
+
+    def _is_left_over(self, parameters: Path) -> bool:
+        """Whether a ``.yaml`` file tells of raw numbers that are no longer there."""
+        others = [each for each in parameters.parent.iterdir() if each.stem == self.path.stem]
+        return not {*others} - {self.path, parameters} and is_raw_description(parameters)
 
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         data = self.place.data

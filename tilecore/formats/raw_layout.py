@@ -25,6 +25,7 @@ __all__ = [
     "describe_raw",
     "finished_yaml",
     "import_yaml",
+    "is_raw_description",
     "layout_of",
     "raw_shape",
     "read_yaml",
@@ -90,7 +91,7 @@ class Layout:
         return cls(**known)
 
     def check_agrees(
-        self, told_by: Path, dtype: npt.DTypeLike | None, n_channels: int | None, data_order: str | None
+        self, told_by: str, dtype: npt.DTypeLike | None, n_channels: int | None, data_order: str | None
     ) -> None:
         """Refuse what is given and contradicts this layout, which a file tells.
 
@@ -177,6 +178,15 @@ def describe_raw(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]
     n_channels = math.prod(shape[1:])
     params: dict[str, Any] = Layout(dtype, n_channels, "samples").params
     return params if len(shape) in (1, 2) and n_channels else {"dtype": params["dtype"], "shape": list(shape)}
+
+
+def is_raw_description(path: Path) -> bool:
+    """Whether a ``.yaml`` file tells of raw numbers, and not of something else."""
+    try:
+        content = read_yaml(path)
+    except (OSError, UnreadableFileError):
+        return False
+    return "dtype" in content and ("n_channels" in content or "shape" in content)
 
 
 def raw_shape(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:

@@ -28,9 +28,9 @@ Coordinates: TypeAlias = Sequence[int] | npt.NDArray[Any]
 #: Context before and after a tile, per axis [voxel].
 Halo: TypeAlias = tuple[tuple[int, int], ...]
 #: Forms of a halo that a caller may give: one number, one per axis, or a pair per axis.
+HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 #: Shape of a tile as callers give it: one length for all axes, or one for each; None where it is to be chosen.
 TileShapeLike: TypeAlias = int | Sequence[int | None] | None
-HaloLike: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 
 
 def as_integer(value: Any, name: str, minimum: int | None = None) -> int:

@@ -58,6 +58,8 @@ class Selection:
             If there is no such time or channel, or none is left.
         """
         n_observations, n_channels = shape
+        if n_observations == 0:
+            raise ParameterError("the recording has no observations: there is nothing to work on")
         first = 0 if from_time is None else as_integer(from_time, "from_time", minimum=0)
         stop = n_observations if to_time is None else as_integer(to_time, "to_time", minimum=0)
         if stop > n_observations:
@@ -135,6 +137,8 @@ def _as_channels(channels: Channels, n_channels: int) -> tuple[tuple[int, ...], 
 
 
 def _as_channel(channel: object, n_channels: int) -> int:
+    if isinstance(channel, (bool, np.bool_)):
+        raise ParameterTypeError.of("channels", channel, "numbers of channels are needed, not a mask")
     number = as_integer(channel, "channels")
     if not -n_channels <= number < n_channels:
         raise ParameterError.of("channels", channel, f"the recording has {n_channels}, counted from 0")

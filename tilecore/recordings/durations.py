@@ -46,9 +46,12 @@ def as_observations(time: TimeLike, rate: float | None, name: str) -> int:
         return as_integer(time, name, minimum=0)
     if rate is None:
         raise ParameterError.of(name, time, "the recording does not say how many observations a second has; give rate=")
-    if seconds < 0:
-        raise ParameterError.of(name, time, "a time cannot be negative")
-    return round(seconds * rate)
+    if not 0 <= seconds * rate < 2**63:
+        raise ParameterError.of(name, time, "no recording has such a time")
+    number = round(seconds * rate)
+    if number == 0 and seconds > 0:
+        raise ParameterError.of(name, time, f"is less than one observation, of which there are {rate:g} a second")
+    return number
 
 
 def _seconds(time: object, name: str) -> float | None:
@@ -56,6 +59,8 @@ def _seconds(time: object, name: str) -> float | None:
     if isinstance(time, timedelta):
         return time.total_seconds()
     if isinstance(time, np.timedelta64):
+        if np.datetime_data(time.dtype)[0] in ("generic", "Y", "M"):
+            raise ParameterError.of(name, time, "a unit such as 'ms' is needed")
         return float(time / np.timedelta64(1, "s"))
     if isinstance(time, str):
         match = _PATTERN.fullmatch(time)

@@ -66,6 +66,12 @@ class JoinedArray:
         return self.parts[0].dtype
 
     @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of a chunk, if all parts have the same."""
+        shapes = {tuple(getattr(part, "chunks", None) or ()) for part in self.parts}
+        return shapes.pop() or None if len(shapes) == 1 else None
+
+    @property
     def access(self) -> _JoinedAccess:
         """How workers reach it."""
         return _JoinedAccess(self)

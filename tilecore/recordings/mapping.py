@@ -11,6 +11,7 @@ from tilecore.array_types import OneOutput
 from tilecore.engine.mapping import map_tiles
 from tilecore.engine.options import RunOptions
 from tilecore.engine.verbs import takes_run_options
+from tilecore.errors import ParameterError
 from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.batches import Channels, Selection
@@ -106,6 +107,8 @@ def map_batches(
     source = _selected(opened, from_time, to_time, channels)
     n_channels, n_buffer = source.shape[1], opened.observation_at(buffer, "buffer")
     length = None if batch_length is None else opened.observation_at(batch_length, "batch_length")
+    if length == 0:
+        raise ParameterError.of("batch_length", batch_length, "a batch has one observation at least")
     options: dict[str, Any] = {"out": out, "dtype": dtype, "kwargs": kwargs, "overwrite": overwrite, **run}
     if n_columns is not None and as_integer(n_columns, "n_columns", minimum=0) != n_channels:
         options |= {"drop_axis": 1, "new_axis": {1: n_columns} if n_columns else None}

@@ -33,8 +33,15 @@ class Microvolts:
     source: ReadableArray
     gains_uv: tuple[float | None, ...]
 
-    #: Numbers of 16 bits, which recordings have, fit into it.
-    dtype = np.dtype(np.float32)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of number: with 32 bits where those hold all digits of the source, as of numbers of 16 bits."""
+        return np.result_type(self.source.dtype, np.float32)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of the source's chunks."""
+        return getattr(self.source, "chunks", None)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,6 +61,7 @@ class Microvolts:
         """Close the source's file."""
         close_array(self.source)
 
-    def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[np.float32]:
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
         gains = [1.0 if gain is None else gain for gain in self.gains_uv[slices[1]]]
-        return np.multiply(self.source[slices], np.array(gains, self.dtype), dtype=self.dtype)
+        voltages: npt.NDArray[Any] = np.multiply(self.source[slices], np.array(gains, self.dtype), dtype=self.dtype)
+        return voltages

@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tilecore import plugins
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.kinds import as_array
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.formats.kinds import kind_of_suffix
+from tilecore.formats.kinds import KINDS, READERS, kind_of_suffix
 from tilecore.formats.opening import open_source
 from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
 from tilecore.recordings.header import RecordingHeader
@@ -92,18 +93,21 @@ def open_recording(
     """
     given = (dtype, n_channels, data_order)
     if isinstance(recording, (list, tuple)):
-        opened = _joined([open_recording(each, *given, stream=stream) for each in recording], _names(recording))
+        options: dict[str, Any] = {"rate": rate, "gains_uv": gains_uv, "stream": stream}
+        opened = _joined([open_recording(each, *given, **options) for each in recording], _names(recording))
     elif isinstance(recording, (str, os.PathLike)):
         opened = _of_file(recording, *given, stream)
     else:
-        opened = _of_array(recording, *given)
+        opened = _of_array(recording, *given, stream)
+    if gains_uv is not None and opened.is_in_uv:
+        raise ParameterError.of("gains_uv", gains_uv, "the recording is in microvolts already")
     own = opened.gains_uv if gains_uv is None else _as_gains(gains_uv, opened.shape[1])
     return replace(opened, rate=opened.rate if rate is None else _as_number(rate, "rate"), gains_uv=own)
 
 
 def _of_array(array: object, *given: object) -> Recording:
     if any(each is not None for each in given):
-        raise ParameterError("dtype, n_channels and data_order are for files of plain numbers")
+        raise ParameterError("dtype, n_channels, data_order and stream are for files")
     if isinstance(array, Recording):
         return array
     numbers: Any = as_array(array)
@@ -130,12 +134,14 @@ def _of_file(
 ) -> Recording:
     header = _header_of(Path(path), stream)
     if header is not None:
-        header.layout.check_agrees(header.data, dtype, n_channels, data_order)
+        header.layout.check_agrees(f"the header of {header.data}", dtype, n_channels, data_order)
         return Recording(_plain(header.data, header.layout), header.rate, header.channel_names, header.gains_uv)
     if stream is not None:
         raise ParameterError.of("stream", stream, f"{path} has no streams: Open Ephys's recordings have")
     is_given = any(each is not None for each in (dtype, n_channels, data_order))
-    if is_given or yaml_path(path).is_file() or kind_of_suffix(os.fspath(path)) == "raw":
+    kind = kind_of_suffix(os.fspath(path))
+    is_unknown = kind not in KINDS and plugins.find(READERS, kind) is None
+    if is_given or kind == "raw" or (is_unknown and yaml_path(path).is_file()):
         layout = Layout.of(path, dtype, n_channels, data_order)
         return Recording(_plain(path, layout), in_channels=layout.data_order == "channels")
     source = open_source(path)
@@ -178,8 +184,10 @@ def _joined(recordings: Sequence[Recording], names: Sequence[str]) -> Recording:
     array = JoinedArray.of([each.array for each in recordings], names)
     first = recordings[0]
     for each, name in zip(recordings, names, strict=True):
-        if (each.rate, each.gains_uv) != (first.rate, first.gains_uv):
+        if (each.rate, each.gains_uv, each.is_in_uv) != (first.rate, first.gains_uv, first.is_in_uv):
             raise ParameterError(f"{name} has another rate, or other gains, than {names[0]}: they cannot be joined")
+        if each.channel_names and first.channel_names and each.channel_names != first.channel_names:
+            raise ParameterError(f"{name} has other channels than {names[0]}: they cannot be joined")
     return replace(first, array=array, in_channels=all(each.in_channels for each in recordings))
 
 
@@ -202,6 +210,6 @@ def _as_gains(gains_uv: float | Sequence[float | None], n_channels: int) -> tupl
 
 def _as_number(value: float, name: str) -> float:
     """A number above zero."""
-    if not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
         raise ParameterError.of(name, value, "a number above zero is needed")
     return float(value)

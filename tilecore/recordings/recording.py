@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from tilecore.array_types import ArrayIndex, ReadableArray
 from tilecore.arrays.access import Access
 from tilecore.arrays.kinds import access_of
-from tilecore.errors import BoundsError, ParameterError
+from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
 from tilecore.recordings.durations import TimeLike, as_observations
 from tilecore.recordings.excerpt import Excerpt
 from tilecore.recordings.joined import close_array
@@ -39,6 +40,8 @@ class Recording:
         known.
     in_channels : bool
         Whether the file keeps the observations of a channel beside each other.
+    is_in_uv : bool
+        Whether the numbers are microvolts.
 
     Notes
     -----
@@ -50,6 +53,7 @@ class Recording:
     channel_names: tuple[str, ...] = ()
     gains_uv: tuple[float | None, ...] = ()
     in_channels: bool = False
+    is_in_uv: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,9 +85,11 @@ class Recording:
         ParameterError
             If the gains are not known.
         """
+        if self.is_in_uv:
+            return self
         if not self.gains_uv:
             raise ParameterError("the recording does not say what its numbers stand for: give gains_uv=")
-        return replace(self, array=Microvolts(self.array, self.gains_uv), gains_uv=())
+        return replace(self, array=Microvolts(self.array, self.gains_uv), gains_uv=(), is_in_uv=True)
 
     def observation_at(self, time: TimeLike, name: str = "time") -> int:
         """Number of the observation at a time, or the number of observations in a length of time.
@@ -125,30 +131,40 @@ class Recording:
 
         Parameters
         ----------
-        key : index
-            As of an ndarray with these two axes.
+        key : (index, index)
+            Observations and channels, each a whole number, a slice, a list of numbers or a mask; each axis on its own.
+
+        Raises
+        ------
+        BoundsError
+            If there is no such observation or channel.
+        ParameterError, ParameterTypeError
+            If it is no such index.
         """
         rows, columns = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
         if rows is Ellipsis or (isinstance(key, tuple) and len(key) != 2):
             raise ParameterError.of("key", key, "recording[observations, channels] is needed")
-        channels = np.arange(self.shape[1])[columns]
-        block, inner = self._read(rows, tuple(np.atleast_1d(channels).tolist()))
-        selected: npt.NDArray[Any] = block[inner]
-        return selected if np.ndim(channels) else selected[..., 0]
+        lines, channels = _numbers(rows, self.shape[0]), _numbers(columns, self.shape[1])
+        first, stop = (min(lines), max(lines) + 1) if len(lines) else (0, 0)
+        block = self.excerpt(first, stop, tuple(channels))[:, :]
+        chosen = slice(None, None, lines.step) if isinstance(lines, range) else np.array(lines, np.intp) - first
+        drop = [0 if isinstance(each, (int, np.integer)) else slice(None) for each in (rows, columns)]
+        selected: npt.NDArray[Any] = block[chosen][tuple(drop)]
+        return selected
 
-    def _read(self, rows: object, channels: tuple[int, ...]) -> tuple[npt.NDArray[Any], Any]:
-        """Read all observations between the first and the last of some; and the index of those."""
-        n = self.shape[0]
-        if isinstance(rows, slice):
-            chosen = range(n)[rows]
-            first, last = (min(chosen[0], chosen[-1]), max(chosen[0], chosen[-1])) if chosen else (0, -1)
-            inner: Any = slice(None, None, chosen.step)
-        else:
-            numbers = np.asarray(rows)
-            numbers = np.flatnonzero(numbers) if numbers.dtype == bool and numbers.shape == (n,) else numbers
-            if numbers.size and (numbers.min() < -n or numbers.max() >= n):
-                raise BoundsError.of("key", rows, f"the recording has {n} observations")
-            numbers = numbers % max(n, 1)
-            first, last = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, -1)
-            inner = (numbers - first).astype(np.intp)
-        return self.excerpt(first, last + 1, channels)[:, :], inner
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def _numbers(key: object, length: int) -> Sequence[int]:
+    """Which observations or channels a key asks for."""
+    if isinstance(key, slice):
+        return range(length)[key]
+    numbers = np.asarray(key)
+    if numbers.dtype == bool and numbers.shape == (length,):
+        return [int(each) for each in np.flatnonzero(numbers)]
+    if numbers.size and (numbers.dtype.kind not in "iu" or numbers.ndim > 1):
+        raise ParameterTypeError.of("key", key, "a whole number, a slice, a list of numbers, or a mask of all")
+    if any(not -length <= each < length for each in numbers.flat):
+        raise BoundsError.of("key", key, f"there are {length}")
+    return [int(each) % length for each in numbers.flat]
