@@ -606,7 +606,7 @@ def test_a_run_begun_anew_and_killed_before_its_first_tile_leaves_no_old_journal
         map_tiles(np.square, VOLUME, tile_shape=(2, 9, 10), callbacks=[die], **options)
 
     def second() -> None:
-        Run._pilot = lambda self, planner: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        Run._planned = lambda self, planner: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
         map_tiles(np.square, VOLUME, **options)
 
     for run in (first, second):
