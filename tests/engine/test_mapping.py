@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import tilecore
+from tests.runs import RUNS
 from tilecore import (
     AlignmentError,
     ParameterError,
@@ -33,14 +34,6 @@ from tilecore.engine import outputs, slot_feeder
 from tilecore.engine.jobs import CastError
 from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
-
-RUNS: dict[str, dict[str, Any]] = {
-    "serial": {"executor": "serial"},
-    "threads": {"executor": "threads", "workers": 2},
-    "fork": {"start_method": "fork", "workers": 2},
-    "forkserver": {"start_method": "forkserver", "workers": 2},
-    "spawn": {"start_method": "spawn", "workers": 2},
-}
 
 
 @pytest.fixture(params=RUNS)

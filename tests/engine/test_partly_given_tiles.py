@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.runs import CancelAfter
 from tilecore import AlignmentError, JournalError, ParameterError, RunCancelledError, Tile, collect_tiles, map_tiles
 from tilecore.formats.creating import create_sink
 
@@ -66,22 +67,11 @@ def test_a_given_length_that_cuts_a_chunk_of_the_output_is_refused(tmp_path: Pat
         assert (sink[...] == 255).all()
 
 
-class Stop:
-    """Cancels a run after some tiles."""
-
-    def __init__(self, n_tiles: int) -> None:
-        self.n_tiles = n_tiles
-
-    def is_set(self) -> bool:
-        self.n_tiles -= 1
-        return self.n_tiles < 0
-
-
 def test_a_run_is_continued_with_its_tiles_if_the_given_lengths_are_the_same(tmp_path: Path) -> None:
     volume, out = np.arange(400.0).reshape(20, 20), tmp_path / "out.npy"
     begun: dict[str, Any] = {"out": out, "executor": "serial", "progress": False}
     with pytest.raises(RunCancelledError):
-        map_tiles(np.negative, volume, tile_shape=(2, 20), cancel=Stop(6), **begun)
+        map_tiles(np.negative, volume, tile_shape=(2, 20), cancel=CancelAfter(6), **begun)
     with pytest.raises(JournalError, match="tile_shape"):
         map_tiles(np.negative, volume, tile_shape=(None, 10), resume=True, **begun)
     np.testing.assert_array_equal(map_tiles(np.negative, volume, tile_shape=(None, 20), resume=True, **begun), -volume)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, signal
 
+from tests.runs import RUNS, CancelAfter
 from tilecore import (
     Event,
     JournalError,
@@ -29,14 +30,6 @@ from tilecore import (
 )
 from tilecore.compat.yass import RecordingsReader
 from tilecore.recordings import Recording, map_batches, open_recording
-
-RUNS: dict[str, dict[str, Any]] = {
-    "serial": {"executor": "serial"},
-    "threads": {"executor": "threads", "workers": 2},
-    "fork": {"start_method": "fork", "workers": 2},
-    "forkserver": {"start_method": "forkserver", "workers": 2},
-    "spawn": {"start_method": "spawn", "workers": 2},
-}
 
 
 @pytest.fixture(params=RUNS)
@@ -207,21 +200,10 @@ def _keep(done: list[TileDone]) -> Callable[[Event], None]:
     return lambda event: done.append(event) if isinstance(event, TileDone) else None
 
 
-class Stop:
-    """Cancels a run after some batches."""
-
-    def __init__(self, n_batches: int) -> None:
-        self.n_batches = n_batches
-
-    def is_set(self) -> bool:
-        self.n_batches -= 1
-        return self.n_batches < 0
-
-
 def test_a_run_that_was_ended_is_continued(recording: Recording, numbers: np.ndarray, tmp_path: Path) -> None:
     run: dict[str, Any] = {"batch_length": 100, "out": tmp_path / "out.bin", "executor": "serial", "progress": False}
     with pytest.raises(RunCancelledError):
-        map_batches(smooth, recording, buffer=4, cancel=Stop(10), **run)
+        map_batches(smooth, recording, buffer=4, cancel=CancelAfter(10), **run)
     for changed in ({"channels": [1, 0]}, {"buffer": 5}, {"from_time": 1}):
         with pytest.raises(JournalError):
             map_batches(smooth, recording, **{"buffer": 4, **changed}, resume=True, **run)

@@ -66,11 +66,10 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.formats.kinds import kind_of_suffix
     from tilecore.formats.raw_layout import yaml_path
 
-    check_input(options)
+    inputs = check_input(options)
     outputs = {"output": options.output}
     if kind_of_suffix(str(options.output)) == "raw":
         outputs["parameters of the output"] = yaml_path(options.output)
-    inputs = {f"input {number}": path for number, path in enumerate(options.input, 1)}
     check_outputs(outputs, inputs=inputs, overwrite=options.overwrite or options.resume)
     (_map_channels if options.single_channel else _map_batches)(options)
     for path in outputs.values():

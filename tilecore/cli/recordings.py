@@ -49,20 +49,20 @@ def as_time(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def check_input(options: argparse.Namespace) -> None:
-    """Refuse a path that leads to nothing."""
+def check_input(options: argparse.Namespace) -> dict[str, str]:
+    """Refuse a path that leads to nothing; return the inputs by name, as `check_outputs` takes them."""
     from tilecore.errors import MissingFileError
 
     for path in options.input:
         if not os.path.exists(path):
             raise MissingFileError.of("path", path, "there is no such file")
+    return {f"input {number}": path for number, path in enumerate(options.input, 1)}
 
 
 def open_input_recording(options: argparse.Namespace) -> Recording:
-    """Open the input."""
+    """Open the input, which was checked."""
     from tilecore.recordings.opening import open_recording
 
-    check_input(options)
     source = options.input[0] if len(options.input) == 1 else options.input
     given = (options.dtype, options.channels, options.order)
     recording = open_recording(source, *given, rate=options.rate, gains_uv=options.gain_uv, stream=options.stream)

@@ -35,8 +35,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.pictures.traces import draw_traces
     from tilecore.recordings.batches import Selection
 
-    check_input(options)
-    inputs = {f"input {number}": path for number, path in enumerate(options.input, 1)}
+    inputs = check_input(options)
     check_outputs({"output": options.output}, inputs=inputs, overwrite=options.overwrite)
     check_picture(options.output)
     with open_input_recording(options) as recording:

@@ -133,6 +133,7 @@ class Planner:
         chunks: Iterable[int] | None,
         units: tuple[int, ...],
         axes: tuple[tuple[int, ...], tuple[int, ...]],
+        padded: bool = False,
     ) -> Planner:
         """Build the planner from the parts of a run; `axes` holds the whole axes and the single axes."""
         return cls(
@@ -145,6 +146,7 @@ class Planner:
             None if chunks is None else tuple([int(each) for each in chunks][: grid.ndim]),
             *axes,
             tuple([np.dtype(each.dtype).itemsize * math.prod(each.shape[grid.ndim :]) for each in sources]),
+            padded,
         )
 
     def plan(self, findings: Findings | None = None) -> TilePlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tilecore.array_types import SourceLike
@@ -60,10 +60,9 @@ class Request:
         units = tuple([given.get(axis, unit) for axis, unit in enumerate(units)])
         single_axes = tuple([axis for axis in {*self.single_axes, *given} if axis not in whole_axes])
         inputs = self.inputs
-        planner = Planner.of(
-            self.grid, inputs.arrays, self.options.max_memory, workers, inputs.chunks, units, (whole_axes, single_axes)
-        )
-        planner = replace(planner, padded=self.boundary is not None)
+        axes, memory = (whole_axes, single_axes), self.options.max_memory
+        is_padded = self.boundary is not None
+        planner = Planner.of(self.grid, inputs.arrays, memory, workers, inputs.chunks, units, axes, is_padded)
         planner.check_room()
         return planner
 

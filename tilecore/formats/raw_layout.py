@@ -105,6 +105,11 @@ class Layout:
                 raise ParameterError.of(name, str(value), f"{told_by} says {getattr(self, name)}")
 
     @property
+    def memory_order(self) -> Literal["C", "F"]:
+        """Order of an array of the shape (observations, channels)."""
+        return "F" if self.data_order == "channels" else "C"
+
+    @property
     def params(self) -> dict[str, Any]:
         """The same as plain values, as they stand in the ``.yaml`` file."""
         name = self.dtype.name if self.dtype.isnative else self.dtype.str
@@ -206,8 +211,7 @@ def raw_shape(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[A
             raise UnreadableFileError(f"{path} has {size} bytes; {parameters} tells of {shape} numbers of {dtype}")
         return shape, dtype, "C"
     layout = Layout.of(path)
-    order: Literal["C", "F"] = "F" if layout.data_order == "channels" else "C"
-    return (layout.observations_in(path), layout.n_channels), layout.dtype, order
+    return (layout.observations_in(path), layout.n_channels), layout.dtype, layout.memory_order
 
 
 def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:

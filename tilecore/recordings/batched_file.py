@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.padding import read_padded
 from tilecore.errors import ParameterError
-from tilecore.formats.opening import open_source
-from tilecore.formats.source import FileSource
 from tilecore.geometry.tiles import TileGrid
 from tilecore.recordings.batches import Selection, observations_per_batch
 from tilecore.recordings.excerpt import Excerpt
+from tilecore.recordings.opening import open_plain
 from tilecore.recordings.reader import RecordingsReader
 
 __all__ = ["BatchedFile"]
@@ -43,8 +42,12 @@ class BatchedFile:
 
     def excerpt(self, selection: Selection, *, turned: bool = False) -> Excerpt:
         """The selected part, as workers read it."""
-        data, in_channels = self.reader.data, self.reader.data_order == "channels"
-        recording = data if isinstance(data, np.ndarray) else self._source()
+        reader, in_channels = self.reader, self.reader.data_order == "channels"
+        recording: ReadableArray
+        if isinstance(reader.data, np.ndarray):
+            recording = reader.data
+        else:
+            recording = open_plain(reader.path_to_recordings, reader.layout, reader.observations)
         return selection.excerpt(recording, in_channels=in_channels, turned=turned)
 
     def batches(self, selection: Selection) -> TileGrid:
@@ -83,10 +86,3 @@ class BatchedFile:
             numbers = selection.channels[tile.write.start[0] : tile.write.stop[0]]
             for number, data in zip(numbers, block, strict=True):
                 yield data if is_complete else (data, number)
-
-    def _source(self) -> FileSource:
-        """The file, as workers open it."""
-        reader = self.reader
-        order: Literal["C", "F"] = "F" if reader.data_order == "channels" else "C"
-        path = os.fspath(reader.path_to_recordings)
-        return open_source(path, axes="TC", shape=reader.shape, dtype=reader.dtype, order=order)

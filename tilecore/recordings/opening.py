@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from tilecore.recordings.open_ephys import is_of_open_ephys, read_open_ephys
 from tilecore.recordings.recording import Recording
 from tilecore.recordings.spikeglx import read_spikeglx
 
-__all__ = ["RecordingLike", "is_described", "open_recording"]
+__all__ = ["RecordingLike", "is_described", "open_plain", "open_recording"]
 
 #: What is taken as a recording: one that is open, a path, several of them one after the other, or an array.
 RecordingLike: TypeAlias = Recording | str | os.PathLike[str] | ReadableArray | Sequence[Any]
@@ -135,7 +135,8 @@ def _of_file(
     header = _header_of(Path(path), stream)
     if header is not None:
         header.layout.check_agrees(f"the header of {header.data}", dtype, n_channels, data_order)
-        return Recording(_plain(header.data, header.layout), header.rate, header.channel_names, header.gains_uv)
+        numbers = open_plain(header.data, header.layout, header.layout.observations_in(header.data))
+        return Recording(numbers, header.rate, header.channel_names, header.gains_uv)
     if stream is not None:
         raise ParameterError.of("stream", stream, f"{path} has no streams: Open Ephys's recordings have")
     is_given = any(each is not None for each in (dtype, n_channels, data_order))
@@ -143,7 +144,8 @@ def _of_file(
     is_unknown = kind not in KINDS and plugins.find(READERS, kind) is None
     if is_given or kind == "raw" or (is_unknown and yaml_path(path).is_file()):
         layout = Layout.of(path, dtype, n_channels, data_order)
-        return Recording(_plain(path, layout), in_channels=layout.data_order == "channels")
+        numbers = open_plain(path, layout, layout.observations_in(path))
+        return Recording(numbers, in_channels=layout.data_order == "channels")
     source = open_source(path)
     _check_axes(source.shape, os.fspath(path))
     return Recording(source, channel_names=source.info.channel_names, in_channels=_is_in_channels(source.mapped))
@@ -170,13 +172,12 @@ def _header_of(path: Path, stream: str | None) -> RecordingHeader | None:
     return read_open_ephys(path, stream) if is_of_open_ephys(path) else None
 
 
-def _plain(path: str | os.PathLike[str], layout: Layout) -> ReadableArray:
-    """The numbers of a file without a header."""
-    shape = (layout.observations_in(path), layout.n_channels)
-    order: Literal["C", "F"] = "F" if layout.data_order == "channels" else "C"
+def open_plain(path: str | os.PathLike[str], layout: Layout, n_observations: int) -> ReadableArray:
+    """The numbers of a file without a header, as workers open it."""
+    shape = (n_observations, layout.n_channels)
     if 0 in shape:
         return np.empty(shape, layout.dtype)
-    return open_source(path, axes="TC", shape=shape, dtype=layout.dtype, order=order)
+    return open_source(path, axes="TC", shape=shape, dtype=layout.dtype, order=layout.memory_order)
 
 
 def _joined(recordings: Sequence[Recording], names: Sequence[str]) -> Recording:

@@ -143,7 +143,7 @@ class RecordingsReader:
 
     def _load(self) -> MemoryMap | npt.NDArray[Any] | BinaryReader:
         path, layout = self.path_to_recordings, self.layout
-        order: Literal["C", "F"] = "F" if layout.data_order == "channels" else "C"
+        order = layout.memory_order
         if self.loader == "array" or 0 in self._shape:
             return np.fromfile(path, dtype=layout.dtype).reshape(self._shape, order=order)
         if self.loader == "memmap":

@@ -1,0 +1,24 @@
+"""Runs that tests of several verbs share: by every executor, and ended after some tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RUNS: dict[str, dict[str, Any]] = {
+    "serial": {"executor": "serial"},
+    "threads": {"executor": "threads", "workers": 2},
+    "fork": {"start_method": "fork", "workers": 2},
+    "forkserver": {"start_method": "forkserver", "workers": 2},
+    "spawn": {"start_method": "spawn", "workers": 2},
+}
+
+
+class CancelAfter:
+    """A ``cancel`` that is set once it was looked at some times."""
+
+    def __init__(self, n_looks: int) -> None:
+        self.n_looks = n_looks
+
+    def is_set(self) -> bool:
+        self.n_looks -= 1
+        return self.n_looks < 0
