@@ -42,7 +42,8 @@ def of_scikit_image(volume: npt.NDArray[Any], detector: str = "log", **parameter
 def of_tilecore(volume: Any, detector: str = "log", **parameters: Any) -> Blobs:
     """Find the same blobs with tilecore, from tiles."""
     parameters = {"overlap": 1, "executor": "serial", **SCALES, **parameters}
-    parameters.setdefault("threshold", threshold_for(volume))
+    if "threshold" not in parameters:
+        parameters["threshold"] = threshold_for(volume)
     return detect_blobs(volume, detector=detector, **parameters)
 
 

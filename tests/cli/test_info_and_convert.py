@@ -153,7 +153,82 @@ def test_convert_of_colours(tmp_path: Path, kind: str, capsys: pytest.CaptureFix
     assert run("convert", path, tmp_path / "out.ome.tif") == 0
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "out.ome.tif"), colours)
     capsys.readouterr()
-    assert run("convert", path, tmp_path / "out.ome.zarr") == 2
-    assert "--channel 0" in capsys.readouterr().err
+    assert run("convert", path, tmp_path / "all.ome.zarr") == 0
+    assert "YXC, are written as C" in capsys.readouterr().err
+    np.testing.assert_array_equal(open_source(tmp_path / "all.ome.zarr"), np.moveaxis(colours, -1, 0))
     assert run("convert", path, tmp_path / "out.ome.zarr", "--channel", 0) == 0
     np.testing.assert_array_equal(open_source(tmp_path / "out.ome.zarr"), colours[..., 0])
+
+
+FRAMES = np.arange(2 * 3 * 5 * 6 * 7, dtype="u2").reshape(2, 3, 5, 6, 7)  # T, C, Z, Y, X
+
+
+def stored(path: Path, axes: str, *, suffix: str = "zarr", **options: Any) -> Path:
+    """Write `FRAMES`, or its first volumes, with their axes in another order."""
+    part = FRAMES[tuple([slice(None) if letter in axes else 0 for letter in "TCZYX"])]
+    letters = [letter for letter in "TCZYX" if letter in axes]
+    voxels = part.transpose([letters.index(letter) for letter in axes])
+    with create_sink(path / f"in.{suffix}", voxels.shape, "u2", axes=axes, **options) as sink:
+        sink[...] = voxels
+    return path / f"in.{suffix}"
+
+
+@pytest.mark.parametrize("axes", ["TCZYX", "TZCYX", "ZYXC", "XYZ", "CYX", "XTYCZ"])
+def test_a_crop_is_along_z_y_x_wherever_they_are(tmp_path: Path, axes: str) -> None:
+    bounds = {"Z": (1, 4), "Y": (2, 5), "X": (0, 6)}
+    given = [letter for letter in "ZYX" if letter in axes]
+    crop = ",".join(f"{bounds[letter][0] or ''}:{bounds[letter][1]}" for letter in given)
+    source = stored(tmp_path, axes)
+    assert run("convert", source, tmp_path / "o.npy", "--crop", crop, *SERIAL) == 0
+    expected = open_source(source)[tuple([slice(*bounds.get(letter, (None,))) for letter in axes])]
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), expected)
+
+
+def test_a_crop_of_all_axes_is_in_the_order_of_the_file(tmp_path: Path) -> None:
+    source = stored(tmp_path, "TZCYX")
+    assert run("convert", source, tmp_path / "o.npy", "--crop", "1:2,:,0:2,3:,:", *SERIAL) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), open_source(source)[1:2, :, 0:2, 3:, :])
+
+
+@pytest.mark.parametrize("name", ["o.ome.zarr", "o.tif", "o.zarr", "o.h5"])
+@pytest.mark.parametrize("axes", ["TZCYX", "ZCYX", "XYZ", "ZYXC", "XTYCZ"])
+def test_axes_are_moved_where_the_format_needs_it(
+    tmp_path: Path, axes: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = stored(tmp_path, axes, voxel_size_um=(3, 2, 1))
+    layout = ("--chunks", "4,3,2") if "zarr" in name else ()
+    assert run("convert", source, tmp_path / name, *layout, "--executor", "processes", "-j", 2, "-q") == 0
+    told = capsys.readouterr().err
+    found = open_source(tmp_path / name)
+    expected = open_source(source)[...].transpose([axes.index(letter) for letter in found.axes])
+    np.testing.assert_array_equal(found[...], expected)
+    assert found.voxel_size_um == (3, 2, 1)
+    assert (f"axes {axes}, are written as {found.axes}" in told) == (axes != found.axes)
+    if name == "o.ome.zarr":
+        assert found.axes == "".join(letter for letter in "TCZYX" if letter in axes)
+        assert dict(zip(found.axes, found.chunks or (), strict=True)) == {
+            letter: {"Z": 4, "Y": 3, "X": 2}.get(letter, 1) for letter in axes
+        }
+    elif name != "o.tif":
+        assert found.axes == axes
+
+
+def test_hyperstacks_of_imagej_into_ome_zarr(tmp_path: Path) -> None:
+    hyperstack = FRAMES.swapaxes(1, 2).astype("u1")  # T, Z, C, Y, X
+    tifffile.imwrite(tmp_path / "in.tif", hyperstack, imagej=True, metadata={"axes": "TZCYX"})
+    assert run("convert", tmp_path / "in.tif", tmp_path / "o.ome.zarr", *SERIAL) == 0
+    np.testing.assert_array_equal(open_source(tmp_path / "o.ome.zarr")[...], FRAMES.astype("u1"))
+
+
+def test_a_guess_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = np.moveaxis(FRAMES[0], 0, -1)  # Z, Y, X, C
+    np.save(tmp_path / "in.npy", frames)
+    assert run("info", tmp_path / "in.npy") == 0
+    assert "ZYXC (a guess" in capsys.readouterr().out
+    assert run("info", tmp_path / "in.npy", "--json", "--axes", "ZYXC") == 0
+    assert json.loads(capsys.readouterr().out)["axes_are_guessed"] is False
+    assert run("convert", tmp_path / "in.npy", tmp_path / "o.ome.zarr", *SERIAL) == 0
+    assert "taken for ZYXC, are written as CZYX" in capsys.readouterr().err
+    np.testing.assert_array_equal(open_source(tmp_path / "o.ome.zarr")[...], FRAMES[0])
+    assert run("convert", tmp_path / "in.npy", tmp_path / "o.zarr", *SERIAL) == 0
+    assert open_source(tmp_path / "o.zarr").info.axes_are_guessed  # a guess does not become a fact

@@ -475,3 +475,13 @@ def test_a_recording_has_its_context_along_time(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result, ndimage.maximum_filter(recording, (5, 1)))
     assert seen == [(22, 16), (24, 16), (22, 16)]
     assert len(collect_tiles(np.sum, source, executor="serial")) < 60
+
+
+def test_sources_with_the_same_axes_in_another_order_are_refused(tmp_path: Path) -> None:
+    cube = np.arange(6**3).reshape(6, 6, 6)  # its shape does not tell the axes apart
+    np.save(tmp_path / "v.npy", cube)
+    volume, turned = (open_source(tmp_path / "v.npy", axes=axes) for axes in ("ZYX", "XYZ"))
+    with pytest.raises(ParameterError, match="'XYZ'.*first source has the axes ZYX"):
+        map_tiles(np.add, [volume, turned], executor="serial")
+    for other in (volume, cube, tmp_path / "v.npy", open_source(tmp_path / "v.npy", axes="TYX")):
+        assert np.array_equal(map_tiles(np.add, [volume, other], executor="serial"), 2 * cube)

@@ -1,39 +1,60 @@
-"""Channels of a source, each as its own volume."""
+"""Channels of a source, each as a volume of its own with the axes z, y, x."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from tilecore.array_types import OneSource, ReadableArray
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
+from tilecore.formats.arranged import arranged
+from tilecore.formats.axes import as_axes, guessed_axes, known_axes
+from tilecore.formats.image_info import told_axes
 from tilecore.geometry.per_axis import as_integer
 
-__all__ = ["channels_of"]
+__all__ = ["Channels", "channels_of"]
+
+_log = logging.getLogger(__name__)
 
 
-def channels_of(source: OneSource, channel: int | str | None, time: int | None = None) -> dict[int, Any]:
+@dataclass(frozen=True)
+class Channels:
+    """The channels of a source that are searched.
+
+    Attributes
+    ----------
+    volumes : dict
+        Volumes of two or three axes, in the order z, y, x, by channel number; 0 for a source without channels.
+    axes : str
+        Letters of the axes of space, in the source's own order.
+    guess : str, optional
+        What the axes of the source were taken for, if nobody says which of them are channels or time points.
+    """
+
+    volumes: dict[int, Any]
+    axes: str
+    guess: str | None
+
+
+def channels_of(
+    source: OneSource, channel: int | str | None, time: int | None = None, axes: str | None = None
+) -> Channels:
     """Return the volumes of a source's channels, of all or of one, at one time point.
 
     Parameters
     ----------
     source : array_like
         The source. Its attribute ``axes``, such as ``"TZCYX"``, tells which axes are channels and
-        time points. Without this attribute, channels are the last of four axes, or the last of
-        any number of axes if `channel` is given.
+        time points. Without it, or if it is a guess, the axes are guessed from the shape; if
+        `channel` is given, the last of two or three axes holds channels.
     channel : int, str or None
         Number or name of the channel; None: all channels.
     time : int or None
         Number of the time point; None if there is only one.
-
-    Returns
-    -------
-    dict
-        Volumes of two or three axes, by channel number; 0 for a source without channels.
+    axes : str, optional
+        Letters of the axes, if the source does not tell them or is wrong.
 
     Raises
     ------
@@ -41,28 +62,50 @@ def channels_of(source: OneSource, channel: int | str | None, time: int | None =
         If the channel or time point does not exist, or the remaining axes are not two or three.
     """
     (array,) = Inputs.of(source).arrays
-    ndim = len(array.shape)
-    axes = getattr(source, "axes", None)
-    if not isinstance(axes, str):
-        axes = "".join("C" if axis == ndim - 1 and (ndim == 4 or channel is not None) else "." for axis in range(ndim))
-    array, axes = _at_time(array, axes, time)
-    if len(axes) - ("C" in axes) not in (2, 3):
+    letters, is_guess = _letters(source, tuple(array.shape), channel, axes)
+    chosen = _at_time(array, letters, time)
+    spatial = "".join([letter for letter in letters if letter not in "TC"])
+    if len(spatial) not in (2, 3):
         raise ParameterError.of("source", tuple(array.shape), "must have two or three axes, and channels or not")
-    if "C" not in axes:
+    guess = letters if is_guess and spatial != letters else None
+    if guess:
+        _log.warning("the axes of the source, of shape %s, have no names: taken for %s", tuple(array.shape), letters)
+    if "C" not in letters:
         if channel not in (None, 0):
             raise ParameterError.of("channel", channel, "the source has no channels")
-        return {0: array}
-    axis = axes.index("C")
+        return Channels({0: _in_order(array, letters, chosen)}, spatial, guess)
+    axis = letters.index("C")
     n_channels = int(array.shape[axis])
     numbers = range(n_channels) if channel is None else [_number(channel, source, n_channels)]
-    return {number: _one(array, axis, number) for number in numbers}
+    volumes = {number: _in_order(array, letters, chosen | {axis: number}) for number in numbers}
+    return Channels(volumes, spatial, guess)
 
 
-def _at_time(array: ReadableArray, axes: str, time: int | None) -> tuple[Any, str]:
+def _in_order(array: ReadableArray, axes: str, chosen: dict[int, int] | None = None) -> Any:
+    """Arrange an array's axes as z, y, x; other axes of space, of an unknown name, stay as they are."""
+    kept = [axis for axis in range(len(axes)) if axis not in (chosen or {})]
+    if {axes[axis] for axis in kept} <= set("ZYX"):
+        kept.sort(key=lambda axis: "ZYX".index(axes[axis]))
+    return arranged(array, kept, chosen)
+
+
+def _letters(source: object, shape: tuple[int, ...], channel: int | str | None, given: str | None) -> tuple[str, bool]:
+    """Letters of the axes, and whether they are a guess."""
+    if given is not None:
+        return known_axes(as_axes(given, len(shape))), False
+    if (told := told_axes(source)) is not None:
+        return told, False
+    if channel is not None and len(shape) < len("ZYXC"):
+        return "ZYXC"[-len(shape) :], True
+    return guessed_axes(shape), True
+
+
+def _at_time(array: ReadableArray, axes: str, time: int | None) -> dict[int, int]:
+    """Position on the axis of time, if there is one."""
     if "T" not in axes:
         if time not in (None, 0):
             raise ParameterError.of("time", time, "the source has no times")
-        return array, axes
+        return {}
     axis = axes.index("T")
     n_times = int(array.shape[axis])
     if time is None and n_times != 1:
@@ -70,7 +113,7 @@ def _at_time(array: ReadableArray, axes: str, time: int | None) -> tuple[Any, st
     chosen = 0 if time is None else as_integer(time, "time")
     if not 0 <= chosen < n_times:
         raise ParameterError.of("time", time, f"the source has {n_times} time points")
-    return _one(array, axis, chosen), axes[:axis] + axes[axis + 1 :]
+    return {axis: chosen}
 
 
 def _number(channel: int | str, source: object, n_channels: int) -> int:
@@ -85,39 +128,3 @@ def _number(channel: int | str, source: object, n_channels: int) -> int:
     if not 0 <= number < n_channels:
         raise ParameterError.of("channel", channel, f"the source has {n_channels} channels, numbered from 0")
     return number
-
-
-def _one(array: ReadableArray, axis: int, number: int) -> ReadableArray:
-    if isinstance(array, np.ndarray):
-        return array[(slice(None),) * axis + (number,)]
-    return _Channel(array, axis, number)
-
-
-@dataclass(frozen=True)
-class _Channel:
-    """One channel of a source that is not in memory; it is sent to workers as the source is."""
-
-    source: Any
-    axis: int
-    number: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._without(self.source.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        dtype: np.dtype[Any] = np.dtype(self.source.dtype)
-        return dtype
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        chunks = getattr(self.source, "chunks", None)
-        return None if chunks is None else self._without(chunks)
-
-    def __getitem__(self, slices: tuple[slice, ...]) -> Any:
-        items = slices if isinstance(slices, tuple) else (slices,)
-        return self.source[(*items[: self.axis], self.number, *items[self.axis :])]
-
-    def _without(self, lengths: Sequence[int]) -> tuple[int, ...]:
-        return tuple(lengths[: self.axis]) + tuple(lengths[self.axis + 1 :])

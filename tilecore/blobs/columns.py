@@ -35,6 +35,10 @@ class Table(Protocol):
     def voxel_size_um(self) -> tuple[float, ...] | None:
         """Voxel size along each axis [um]; None if unknown."""
 
+    @property
+    def axes_guess(self) -> str | None:
+        """What the axes of the source were taken for, if nobody named them."""
+
     def __len__(self) -> int: ...
     def __getitem__(self, name: str) -> npt.NDArray[Any]: ...
 

@@ -72,6 +72,7 @@ def detect_blobs(
     diameter_um: float | tuple[float, float] | None = None,
     channel: int | str | None = None,
     time: int | None = None,
+    axes: str | None = None,
     mask: OneSource | None = None,
     params: Mapping[str, Any] | None = None,
     halo: HaloLike | None = None,
@@ -83,9 +84,9 @@ def detect_blobs(
     Parameters
     ----------
     source : array_like or path, shape (Z, Y, X) or (Y, X), with a channel axis or without
-        The volume. Integers are scaled as by `skimage.util.img_as_float`; floats are taken as they
-        are. There is no blob at a voxel that is NaN or infinite, nor within the kernel's reach
-        of such a voxel.
+        The volume, with its axes in any order that it or `axes` tells. Integers are scaled as by
+        `skimage.util.img_as_float`; floats are taken as they are. There is no blob at a voxel that is
+        NaN or infinite, nor within the kernel's reach of such a voxel.
     detector : {"log", "dog", "doh"}, str or callable
         Laplacian of Gaussian; difference of Gaussians; for images of two axes, determinant of the Hessian.
         Or a function ``function(block, **params)``, as an object, as ``"module:name"``, or by its name
@@ -118,13 +119,18 @@ def detect_blobs(
         Diameter of the blobs, or of the smallest and the largest [um], instead of sigmas; one
         number stands for a range of a quarter around it. Needs the voxel size.
     channel : int or str, optional
-        Number, or name in the file, of the channel to search. Default: all channels, if the source has four
-        axes or tells which axis is the channels'. If it has fewer axes and does not tell, a given channel
-        means that the last axis holds channels.
+        Number, or name in the file, of the channel to search. Default: all channels. Where nobody says which axis
+        holds channels, it is the first or the last of four, whichever is likelier by their lengths, which is logged;
+        of two or three it is the last, if a channel is given.
     time : int, optional
-        Number of the time point to search, in a file that has several.
+        Number of the time point to search, in a source that has several.
+    axes : str, optional
+        One letter for each axis of the source, such as ``"TCZYX"`` or ``"XYZ"``, if it does not tell them or is
+        wrong. Whatever their order, the function sees blocks with the axes z, y, x, and all that is given or returned
+        for each axis is in this order.
     mask : array_like or path, optional
-        Mask with the volume's shape; blobs where it is zero are dropped. It does not change responses.
+        Mask with the volume's shape; blobs where it is zero are dropped. It does not change responses. If it does
+        not name its axes, they are those of the source.
     params : mapping, optional
         Arguments for a detector of your own.
     halo : int or sequence, optional
@@ -175,7 +181,8 @@ def detect_blobs(
     array([[ 4.,  6., 12.,  1.]])
     """
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    volumes = channels_of(opened, channel, time)
+    found = channels_of(opened, channel, time, axes)
+    volumes = found.volumes
     shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
     check_voxels(next(iter(volumes.values())).dtype)
     builtin = next((kind for kind in KINDS if kind == detector), None)
@@ -187,7 +194,7 @@ def detect_blobs(
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
     threshold = THRESHOLD.get(str(detector)) if threshold == "default" else threshold
-    masks = [] if mask is None else [as_mask(mask, shape)]
+    masks = [] if mask is None else [as_mask(mask, shape, found.axes)]
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
     edges: list[set[int]] = [set() for _ in shape]
@@ -208,7 +215,8 @@ def detect_blobs(
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
-    blobs = Blobs(_joined(tables), voxel_size_um=size, shape=shape, tile_edges=[sorted(each - {0}) for each in edges])
+    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
+    blobs = Blobs(_joined(tables), tile_edges=[sorted(each - {0}) for each in edges], **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 
 

@@ -9,19 +9,26 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import OneSource, ReadableArray
+from tilecore.blobs.channels import channels_of
 from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scale_space.scales import Sigma
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.formats.image_info import told_axes
 from tilecore.geometry.per_axis import as_integers
 
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
 
 
-def as_mask(mask: OneSource, shape: tuple[int, ...]) -> ReadableArray:
-    """Check a mask against the volume's shape, and return it as an array."""
-    array: ReadableArray
-    (array,) = Inputs.of(mask).arrays
+def as_mask(mask: OneSource, shape: tuple[int, ...], axes: str) -> ReadableArray:
+    """Check a mask against the volume's shape, and return it as an array with the axes z, y, x.
+
+    A mask whose file does not name its axes has those of the source.
+    """
+    (opened,) = Inputs.of(mask).arrays
+    array: ReadableArray = opened
+    if len(opened.shape) == len(shape):
+        array = channels_of(opened, None, axes=told_axes(opened) or axes).volumes[0]
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array

@@ -36,6 +36,8 @@ class Blobs:
         Shape of the volume [voxel].
     tile_edges : sequence of sequence of int, optional
         Edges between tiles, along each axis [voxel].
+    axes_guess : str, optional
+        What the axes of the source were taken for, such as ``"ZYXC"``, if nobody said which of them were channels.
 
     Attributes
     ----------
@@ -43,8 +45,8 @@ class Blobs:
         Structured, read-only array with a field for each column; sorted by position, sigma, channel.
     voxel_size_um : tuple of float, or None
         Voxel size along each axis [um].
-    shape, tile_edges
-        Shape and tile edges as given, or None.
+    shape, tile_edges, axes_guess
+        As given, or None.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Blobs:
         voxel_size_um: float | Sequence[float] | None = None,
         shape: Sequence[int] | None = None,
         tile_edges: Sequence[Sequence[int]] | None = None,
+        axes_guess: str | None = None,
     ) -> None:
         if isinstance(columns, np.ndarray):
             columns = {name: columns[name] for name in columns.dtype.names or ()}
@@ -91,6 +94,7 @@ class Blobs:
         self.voxel_size_um = None if voxel_size_um is None else as_voxel_size(voxel_size_um, self.ndim)
         self.shape = None if shape is None else tuple(int(length) for length in shape)
         self.tile_edges = tile_edges
+        self.axes_guess = axes_guess
 
     @classmethod
     def of(cls, array: npt.ArrayLike, **options: Any) -> Self:
@@ -169,7 +173,8 @@ class Blobs:
 
     def __repr__(self) -> str:
         size = "" if self.voxel_size_um is None else f", voxels of {self.voxel_size_um} um"
-        return f"<{len(self)} blobs: {', '.join(self._names)}{size}>"
+        guess = "" if self.axes_guess is None else f", axes taken for {self.axes_guess}"
+        return f"<{len(self)} blobs: {', '.join(self._names)}{size}{guess}>"
 
     def filter(self, **ranges: tuple[float | None, float | None]) -> Self:
         """Keep the blobs whose columns lie in ranges.
@@ -277,4 +282,5 @@ class Blobs:
         return np.stack([self.table[name] for name in names], axis=1) if names else np.empty((len(self), 0))
 
     def _with(self, table: npt.NDArray[Any]) -> Self:
-        return type(self)(table, voxel_size_um=self.voxel_size_um, shape=self.shape, tile_edges=self.tile_edges)
+        told: dict[str, Any] = {"voxel_size_um": self.voxel_size_um, "shape": self.shape}
+        return type(self)(table, tile_edges=self.tile_edges, axes_guess=self.axes_guess, **told)

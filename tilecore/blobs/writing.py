@@ -86,7 +86,8 @@ def _write_npy(blobs: Table, path: Path_) -> None:
 
 def _write_parquet(blobs: Table, path: Path_) -> None:
     parquet, pyarrow = parquet_modules()
-    table = pyarrow.table({name: np.ascontiguousarray(blobs[name]) for name in blobs.columns})
+    metadata = {} if blobs.axes_guess is None else {"axes_guess": blobs.axes_guess}
+    table = pyarrow.table({name: np.ascontiguousarray(blobs[name]) for name in blobs.columns}, metadata=metadata)
     with finished(path) as partial:
         parquet.write_table(table, partial)
 
@@ -131,8 +132,9 @@ def _write_geojson(blobs: Table, path: Path_) -> None:
         }
         for row in _rows(blobs)
     ]
-    # A key of tilecore's own, which other readers skip: without features nothing else tells the columns.
-    content = {"type": "FeatureCollection", "columns": names, "features": features}
+    # Keys of tilecore's own, which other readers skip: without features nothing else tells the columns.
+    guess = {} if blobs.axes_guess is None else {"axes_guess": blobs.axes_guess}
+    content = {"type": "FeatureCollection", "columns": names, **guess, "features": features}
     _write_text(path, lambda file: json.dump(content, file))
 
 

@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace) -> None:
     truth = None if options.truth is None else read_blobs(options.truth)
     look_here()
     source = open_input(options)
-    volumes = channels_of(source, None)
+    volumes = channels_of(source, None).volumes
     _check_picture(options.picture, volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()

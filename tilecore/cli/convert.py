@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +18,7 @@ from tilecore.cli.arguments import (
 from tilecore.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
+    from tilecore.formats.source import FileSource
     from tilecore.geometry.boxes import Box
 
 __all__ = ["configure"]
@@ -33,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     add_resume_argument(parser)
-    parser.add_argument("--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part of the image; empty bounds are its edges")
+    parser.add_argument(
+        "--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part along z, y, x, or along all axes; empty bounds are edges"
+    )
     group = parser.add_argument_group("output")
     group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="shape of a chunk (compressed as a whole)")
     group.add_argument("--shards", type=numbers, metavar="Z,Y,X", help="shape of a shard, a file of several chunks")
@@ -53,56 +57,74 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
+    from tilecore.formats.arranged import arranged
     from tilecore.formats.creating import prepare_sink
 
     may_exist = options.overwrite or options.resume
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
-    source = open_input(options)
-    if options.crop:
-        source = source.cropped(_box(options.crop, source.shape))
+    source, axes = _source(options)
+    info, is_guess = source.info, source.info.axes_are_guessed
+    if axes != info.axes:
+        print(f"axes {'without names, taken for ' * is_guess}{info.axes}, are written as {axes}", file=sys.stderr)
     sink = prepare_sink(
         options.output,
-        source.shape,
-        axes=source.axes,
-        voxel_size_um=options.voxel_size or source.voxel_size_um,
-        channel_names=source.info.channel_names if "C" in source.axes else (),
-        chunks=_for_all(options.chunks, source.axes),
-        shards=_for_all(options.shards, source.axes),
+        [source.shape[info.axes.index(letter)] for letter in axes],
+        axes=None if is_guess and axes == info.axes else axes,
+        voxel_size_um=options.voxel_size or info.voxel_size_um,
+        channel_names=info.channel_names if "C" in axes else (),
+        chunks=_for_all(options.chunks, axes),
+        shards=_for_all(options.shards, axes),
         codec=options.codec,
         pyramid=options.pyramid,
         ome_zarr_version=options.ome_zarr_version,
         overwrite=options.overwrite,
     )
     dtype = source.dtype.newbyteorder("=")
-    map_tiles(_same, source, out=sink, dtype=dtype, resume=options.resume, **run_options(options))
+    moved = arranged(source, [info.axes.index(letter) for letter in axes])
+    map_tiles(_same, moved, out=sink, dtype=dtype, resume=options.resume, **run_options(options))
     print(Path(options.output))
 
 
-def _box(text: str, shape: tuple[int, ...]) -> Box:
-    """Convert ``z0:z1,y0:y1,x0:x1`` to a box; axes before these are whole."""
+def _source(options: argparse.Namespace) -> tuple[FileSource, str]:
+    """The part of the input that is converted, and the order in which its axes are written."""
+    from tilecore.formats.creating import written_axes
+
+    source = open_input(options)
+    if options.crop:
+        source = source.cropped(_box(options.crop, source.shape, source.axes))
+    return source, written_axes(options.output, source.axes)
+
+
+def _box(text: str, shape: tuple[int, ...], axes: str) -> Box:
+    """Convert ``z0:z1,y0:y1,x0:x1`` to a box, whatever the order of these axes; all others are whole."""
     from tilecore.errors import ParameterError
     from tilecore.geometry.boxes import Box
 
     parts = text.split(",")
+    named = [axes.index(letter) for letter in "ZYX" if letter in axes]
     if len(parts) > len(shape):
-        raise ParameterError.of("crop", text, f"the image has {len(shape)} axes")
-    bounds = [(0, length) for length in shape[: len(shape) - len(parts)]]
-    for part, length in zip(parts, shape[len(shape) - len(parts) :], strict=True):
+        raise ParameterError.of("crop", text, f"the image has {len(shape)} axes, {axes}")
+    places = named[len(named) - len(parts) :] if len(parts) <= len(named) else range(-len(parts), 0)
+    bounds = [(0, length) for length in shape]
+    for place, part in zip(places, parts, strict=True):
         first, colon, last = part.partition(":")
+        length = shape[place]
         try:
-            bounds.append((int(first or 0), int(last or length)))
+            bounds[place] = int(first or 0), int(last or length)
         except ValueError:
             colon = ""
-        if not colon or not 0 <= bounds[-1][0] < bounds[-1][1] <= length:
+        if not colon or not 0 <= bounds[place][0] < bounds[place][1] <= length:
             raise ParameterError.of("crop", part, f"must have the form FIRST:LAST, within 0:{length}")
     return Box([first for first, _ in bounds], [last for _, last in bounds])
 
 
 def _for_all(lengths: tuple[int, ...] | None, axes: str) -> tuple[int, ...] | None:
-    """Extend lengths given for z, y, x to all axes; the other axes get 1."""
-    if lengths is None or len(lengths) == len(axes):
+    """Extend lengths given for z, y, x to all axes, in their own order; the other axes get 1."""
+    named = [letter for letter in "ZYX" if letter in axes]
+    if lengths is None or len(lengths) != len(named):
         return lengths
-    return (1,) * (len(axes) - len(lengths)) + lengths
+    given = dict(zip(named, lengths, strict=True))
+    return tuple([given.get(letter, 1) for letter in axes])
 
 
 Same = TypeVar("Same")

@@ -37,6 +37,8 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps(facts))
         return
     width = max(map(len, facts))
+    if facts.pop("axes_are_guessed", False):
+        facts["axes"] += " (a guess, as the file does not name them: --axes does)"
     for name, value in facts.items():
         print(f"{name.replace('_', ' '):{width}}  {_readable(name, value)}")
 
@@ -48,6 +50,7 @@ def _facts(source: FileSource) -> dict[str, Any]:
         "kind": info.kind,
         "shape": info.shape,
         "axes": info.axes,
+        "axes_are_guessed": info.axes_are_guessed,
         "dtype": str(info.dtype),
         "voxel_size_um": info.voxel_size_um,
         "channels": info.channel_names,

@@ -17,7 +17,7 @@ from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.errors import ParameterError, ParameterTypeError, SourceChangedError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.image_info import ImageInfo, told_axes
 from tilecore.formats.opening import open_source
 from tilecore.geometry.boxes import Box
 
@@ -68,6 +68,7 @@ class Inputs:
             shape = tuple(array.shape)
             if any(mine != other for mine, other in zip(first, shape, strict=False)):
                 raise ParameterError.of("source", shape, f"must agree with the first source, of shape {first}")
+            _check_order(told_axes(arrays[0]) or "", told_axes(array) or "")
         info = getattr(arrays[0], "info", None)  # zarr arrays have one too, of another kind
         return cls(arrays, info if isinstance(info, ImageInfo) else None)
 
@@ -145,6 +146,14 @@ def _opened(source: OneSource) -> ReadableArray:
         raise ParameterTypeError.of("source", array.dtype, "arrays of Python objects cannot be tiled")
     opened: ReadableArray = array
     return opened
+
+
+def _check_order(first: str, other: str) -> None:
+    """Refuse two sources that both name an axis, but at different places: their voxels would be mixed up."""
+    if any(letter in first and first.index(letter) != place for place, letter in enumerate(other)):
+        raise ParameterError.of(
+            "source", other, f"the first source has the axes {first}; give both in one order (axes= names them)"
+        )
 
 
 def extra_voxels(source: ReadableArray, ndim: int) -> int:

@@ -283,4 +283,5 @@ def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     if size is not None:
         z, y, x = [float(each / factors.get(axis, 1)) for each, axis in zip(size, "ZYX", strict=True)]
         size = (z, y, x)
-    return {"axes": axes, "voxel_size_um": size, "channel_names": info.channel_names if "C" in axes else ()}
+    told = None if info.axes_are_guessed else axes
+    return {"axes": told, "voxel_size_um": size, "channel_names": info.channel_names if "C" in axes else ()}

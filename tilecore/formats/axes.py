@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tilecore.errors import ParameterError
 
-__all__ = ["AXES", "as_axes", "default_axes", "known_axes"]
+__all__ = ["AXES", "as_axes", "guessed_axes", "in_usual_order", "known_axes"]
 
 #: Letters of the axes (time, channel, and the axes of space), in their usual order.
 AXES = "TCZYX"
+
+# Of four axes, the last one is taken for channels if it is at most this long, or shorter than the first.
+_FEW = 4
 
 
 def as_axes(axes: str, ndim: int, name: str = "axes") -> str:
@@ -20,13 +25,30 @@ def as_axes(axes: str, ndim: int, name: str = "axes") -> str:
     """
     letters = axes.upper() if isinstance(axes, str) else ""
     if len(letters) != ndim or len(set(letters)) != ndim or not (letters.isalpha() or ndim == 0):
-        raise ParameterError.of(name, axes, f"{ndim} different letters are needed, such as {default_axes(ndim)!r}")
+        raise ParameterError.of(
+            name, axes, f"{ndim} different letters are needed, such as {guessed_axes([_FEW + 1] * ndim)!r}"
+        )
     return letters
 
 
-def default_axes(ndim: int) -> str:
-    """Letters for the axes of an array without names: the last ones of ``TCZYX``."""
-    return ("ABDEFGHIJKLM" + AXES)[-ndim:] if ndim else ""
+def guessed_axes(shape: Sequence[int]) -> str:
+    """Guess the letters of axes that nobody names: Z, Y, X; then channels, first or last; then time points.
+
+    Examples
+    --------
+    >>> guessed_axes((20, 64, 80)), guessed_axes((2, 20, 64, 80)), guessed_axes((20, 64, 80, 2))
+    ('ZYX', 'CZYX', 'ZYXC')
+    """
+    ndim = len(shape)
+    if ndim < len("CZYX"):
+        return "ZYX"[-ndim:] if ndim else ""
+    first, *_, last = shape[-len("CZYX") :]
+    return ("ABDEFGHIJKLMT" + ("ZYXC" if last <= _FEW or last < first else "CZYX"))[-ndim:]
+
+
+def in_usual_order(axes: str) -> str:
+    """Sort the letters as in ``TCZYX``; axes with a letter of another meaning stay as they are."""
+    return "".join(sorted(axes, key=AXES.index)) if set(axes) <= set(AXES) else axes
 
 
 def known_axes(axes: str) -> str:

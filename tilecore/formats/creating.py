@@ -16,7 +16,7 @@ from tilecore.formats.kinds import SINKS, kind_to_write, last_suffix, split_plac
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 
-__all__ = ["create_sink", "prepare_sink"]
+__all__ = ["create_sink", "prepare_sink", "written_axes"]
 
 
 def create_sink(
@@ -48,7 +48,8 @@ def create_sink(
     dtype : dtype_like
         Data type of the voxels.
     axes : str, optional
-        One letter per axis, such as ``"ZYX"``. Default: the last ones of ``TCZYX``.
+        One letter per axis, such as ``"ZYX"``. Default: a guess from the shape, which zarr and HDF5 files do not tell
+        where it is about channels or time points.
     voxel_size_um : sequence of 3 floats, optional
         Voxel size along z, y, x [um].
     channel_names : sequence of str
@@ -135,6 +136,17 @@ def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: 
     if not spec.path.parent.is_dir():
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")
     return sink(spec)
+
+
+def written_axes(path: str | os.PathLike[str], axes: str) -> str:
+    """The order in which the axes of an image can be written into a file of this name.
+
+    Raises
+    ------
+    ParameterError
+        If the suffix is unknown.
+    """
+    return _sink_class(split_place(as_path(path))[0]).order_of_axes(axes)
 
 
 def _sink_class(name: str) -> type[FileSink]:

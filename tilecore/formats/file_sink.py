@@ -77,6 +77,11 @@ class FileSink:
         if spec.codec not in self.codecs:
             raise ParameterError.of("codec", spec.codec, f"{self.kind} files can use {', '.join(self.codecs)}")
 
+    @classmethod
+    def order_of_axes(cls, axes: str) -> str:
+        """The order of these axes that this kind of file can hold; an image must be moved into it before."""
+        return axes
+
     @property
     def access(self) -> SinkAccess:
         """Access of workers to this sink."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.axes import AXES, as_axes, default_axes, known_axes
+from tilecore.formats.axes import AXES, as_axes, guessed_axes, known_axes
 
-__all__ = ["MICROMETRES", "ImageInfo", "positive_size"]
+__all__ = ["MICROMETRES", "ImageInfo", "positive_size", "told_axes"]
 
 #: Micrometres per unit of length, by the unit's name in files.
 MICROMETRES = {
@@ -40,7 +40,8 @@ class ImageInfo:
     dtype : dtype
         Data type of the voxels.
     axes : str
-        One letter per axis, of ``TCZYX`` or others that the file has.
+        One letter per axis, of ``TCZYX`` or others that the file has. A reader leaves it empty where the file does
+        not tell: then `open_source` guesses.
     voxel_size_um : tuple of 3 floats, or None
         Voxel size along z, y and x [um]; None if the file does not tell it.
     channel_names : tuple of str
@@ -53,6 +54,8 @@ class ImageInfo:
         Compression of the chunks.
     levels : tuple of tuple of int
         Shape of each level of the pyramid; one shape if there is no pyramid.
+    axes_are_guessed : bool
+        Whether nobody says what the axes are, so that their letters are a guess from the shape.
     """
 
     kind: str
@@ -65,6 +68,7 @@ class ImageInfo:
     write_units: tuple[int, ...] | None = None
     codec: str = "none"
     levels: tuple[tuple[int, ...], ...] = ()
+    axes_are_guessed: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -75,13 +79,16 @@ class ImageInfo:
     def separate_axes(self) -> tuple[int, ...]:
         """Axes whose neighbours show the same place (time and channel), if the image also has an axis of space.
 
-        A recording has no axis of space, so its neighbours in time are context.
+        A recording has no axis of space, so its neighbours in time are context. A guess does not count: an array in
+        memory, without names, is treated the same.
         """
+        if self.axes_are_guessed:
+            return ()
         has_space = any(name in self.axes for name in "ZYX")
         return tuple([axis for axis, name in enumerate(self.axes) if name in "TC"]) if has_space else ()
 
     def with_axes(self, axes: str | None) -> ImageInfo:
-        """Return the properties with the axes that a caller gives, or with known letters for unknown ones.
+        """Return the properties with the axes that a caller gives, or else with a guess where the file is silent.
 
         Raises
         ------
@@ -89,28 +96,41 @@ class ImageInfo:
             If a letter is neither known here nor used in the file.
         """
         if axes is None:
-            return replace(self, axes=known_axes(self.axes))
-        letters, ndim = as_axes(axes, len(self.shape)), len(self.shape)
-        if strange := set(letters) - set(AXES + "S" + self.axes + default_axes(ndim)):
+            return self._with_guess()
+        letters = as_axes(axes, len(self.shape))
+        if strange := set(letters) - set(AXES + "S" + self.axes + guessed_axes(self.shape)):
             raise ParameterError.of(
                 "axes", axes, f"{''.join(sorted(strange))}: allowed are {AXES}, S, and those of the file, {self.axes}"
             )
+        return replace(self, axes=known_axes(letters), axes_are_guessed=False)
+
+    def _with_guess(self) -> ImageInfo:
+        """Return the properties with a letter for each axis whose meaning the file does not tell."""
+        letters = known_axes(self.axes)
+        made_up = {letter for letter, told in zip(letters, self.axes, strict=True) if told in "QI" and letter != told}
+        if self.axes == "" or made_up & set("TC"):
+            return replace(self, axes=guessed_axes(self.shape), axes_are_guessed=True)
         return replace(self, axes=letters)
 
     def through(self, window: Sequence[int | slice]) -> ImageInfo:
         """Return the properties of a part of the image: one position on some axes, a range on the others."""
+        kept = [(axis, part) for axis, part in enumerate(window) if isinstance(part, slice)]
+        info = self.arranged([axis for axis, _ in kept])
+        return replace(info, shape=tuple([part.stop - part.start for _, part in kept]))
 
-        def kept(values: Sequence[Any]) -> tuple[Any, ...]:
-            return tuple([value for value, part in zip(values, window, strict=True) if isinstance(part, slice)])
+    def arranged(self, order: Sequence[int]) -> ImageInfo:
+        """Return the properties of the image with some of its axes, in this order."""
 
-        lengths = [part.stop - part.start if isinstance(part, slice) else 1 for part in window]
+        def moved(values: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple([values[axis] for axis in order])
+
         return replace(
             self,
-            shape=kept(lengths),
-            axes="".join(kept(self.axes)),
-            chunks=None if self.chunks is None else kept(self.chunks),
-            write_units=None if self.write_units is None else kept(self.write_units),
-            levels=tuple([kept(level) for level in self.levels]),
+            shape=moved(self.shape),
+            axes="".join(moved(self.axes)),
+            chunks=None if self.chunks is None else moved(self.chunks),
+            write_units=None if self.write_units is None else moved(self.write_units),
+            levels=tuple([moved(level) for level in self.levels]),
         )
 
     def check(self, name: str) -> ImageInfo:
@@ -125,9 +145,17 @@ class ImageInfo:
             raise UnreadableFileError(f"{name} has elements of dtype {self.dtype}: only numbers can be read")
         if any(length < 0 for length in self.shape) or self.n_bytes >= 2**62:
             raise UnreadableFileError(f"{name} declares the shape {self.shape}, which is not possible for an image")
-        if any(len(each) != len(self.shape) for each in (self.axes, *self.levels)):
+        told = (self.axes,) if self.axes else ()
+        if any(len(each) != len(self.shape) for each in (*told, *self.levels)):
             raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shapes {self.shape}, {self.levels}")
         return self
+
+
+def told_axes(source: object) -> str | None:
+    """Letters of the axes that a source tells itself; None if it does not, or only by a guess."""
+    told, info = getattr(source, "axes", None), getattr(source, "info", None)
+    is_guess = isinstance(info, ImageInfo) and info.axes_are_guessed
+    return told if isinstance(told, str) and not is_guess else None
 
 
 def positive_size(values: Sequence[Any]) -> tuple[float, float, float] | None:

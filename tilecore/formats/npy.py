@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.reader import MappedReader
@@ -28,7 +27,7 @@ def open_npy(path: str) -> MappedReader:
             else:
                 shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(file)
             offset = file.tell()
-        info = ImageInfo("npy", shape, dtype, default_axes(len(shape))).check(path)
+        info = ImageInfo("npy", shape, dtype, axes="").check(path)
         return MappedReader(path, info, offset, "F" if fortran_order else "C")
 
 

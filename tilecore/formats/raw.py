@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import OutputExistsError, ParameterError, ParameterTypeError, UnreadableFileError
-from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.raw_layout import (
@@ -46,7 +45,7 @@ def open_raw(
     if shape is None and dtype is None and is_plain and yaml_path(path).is_file():
         found, number, its_order = raw_shape(path)
         with reading(path, "numbers"):
-            return MappedReader(path, ImageInfo("raw", found, number, _axes(found)).check(path), 0, its_order)
+            return MappedReader(path, ImageInfo("raw", found, number, axes=_axes(found)).check(path), 0, its_order)
     if shape is None or dtype is None:
         raise ParameterError(f"{path} has no header: give shape= and dtype=")
     if order not in ("C", "F"):
@@ -61,12 +60,12 @@ def open_raw(
     if needed > size:
         raise UnreadableFileError(f"{path} has {size} bytes; {shape} voxels of {kind} from byte {offset} need {needed}")
     with reading(path, "numbers"):
-        return MappedReader(path, ImageInfo("raw", shape, kind, default_axes(len(shape))).check(path), offset, order)
+        return MappedReader(path, ImageInfo("raw", shape, kind, axes="").check(path), offset, order)
 
 
 def _axes(shape: tuple[int, ...]) -> str:
     """Two axes are those of a recording."""
-    return "TC" if len(shape) == 2 else default_axes(len(shape))
+    return "TC" if len(shape) == 2 else ""
 
 
 class RawSink(MappedSink):

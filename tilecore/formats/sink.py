@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tilecore.array_types import Index
 from tilecore.errors import ParameterError
-from tilecore.formats.axes import as_axes, default_axes
+from tilecore.formats.axes import as_axes, guessed_axes
 from tilecore.formats.image_info import positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
@@ -89,6 +89,8 @@ class SinkSpec:
     dataset : str
         Name of the dataset in an HDF5 file; empty for the default.
     overwrite : bool
+    axes_are_guessed : bool
+        Whether the caller named no axes.
     """
 
     path: Path
@@ -103,6 +105,12 @@ class SinkSpec:
     ome_zarr_version: Literal["0.5", "0.4"] = "0.5"
     dataset: str = ""
     overwrite: bool = False
+    axes_are_guessed: bool = False
+
+    @property
+    def told_axes(self) -> str:
+        """The axes, for a file that need not name them; empty if it is a guess which of them are channels or times."""
+        return "" if self.axes_are_guessed and set(self.axes) & set("TC") else self.axes
 
     @classmethod
     def of(cls, path: Path, shape: Sequence[int], dataset: str = "", **options: Unpack[SinkOptions]) -> Self:
@@ -115,7 +123,7 @@ class SinkSpec:
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
-        spec = cls(path, lengths, default_axes(len(lengths)), dataset=dataset)
+        spec = cls(path, lengths, guessed_axes(lengths), dataset=dataset, axes_are_guessed="axes" not in given)
         if "axes" in given:
             given["axes"] = as_axes(given["axes"], len(lengths))
         if "channel_names" in given:

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import ImageInfo, positive_size
 from tilecore.formats.reader_errors import inside, needs_extra, reading
 from tilecore.geometry.boxes import Box
@@ -87,7 +86,7 @@ class Hdf5Reader:
             "hdf5",
             shape,
             dtype,
-            axes if named else default_axes(len(shape)),
+            axes if named else "",
             positive_size(found.attrs.get("element_size_um", ())),
             tuple(map(str, found.attrs.get("channel_names", ()))),
             found.chunks,

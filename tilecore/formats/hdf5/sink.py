@@ -66,7 +66,7 @@ class Hdf5Sink(FileSink):
         whole = {} if 0 in self.shape or not self.shape else {"chunks": self.chunks, "fletcher32": True}
         filters = _FILTERS[self.spec.codec] if whole else {}
         dataset = file.create_dataset(self._dataset, self.shape, dtype, **whole, **filters)
-        for dimension, axis in zip(dataset.dims, self.spec.axes, strict=True):
+        for dimension, axis in zip(dataset.dims, self.spec.told_axes, strict=False):
             dimension.label = axis
         if self.spec.voxel_size_um is not None:
             dataset.attrs["element_size_um"] = self.spec.voxel_size_um

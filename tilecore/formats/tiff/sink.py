@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError
+from tilecore.formats.axes import in_usual_order
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.sink import SinkSpec
 
@@ -38,6 +39,11 @@ class TiffSink(MappedSink):
             raise ParameterError.of(
                 "shape", spec.shape, "TIFF files need two axes or more and no empty one; .npy files take any shape"
             )
+
+    @classmethod
+    def order_of_axes(cls, axes: str) -> str:
+        """Pages of y and x, perhaps with the samples of each pixel."""
+        return axes if axes[-2:] == "YX" or axes[-3:] in ("YXC", "YXS") else in_usual_order(axes)
 
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         import tifffile

@@ -136,7 +136,7 @@ def array_document_v3(
         "fill_value": _zero(dtype),
         "codecs": codecs,
         "attributes": dict(attributes),
-        "dimension_names": [axis.lower() for axis in axes],
+        "dimension_names": [axis.lower() for axis in axes] or [None] * len(shape),
         "storage_transformers": [],
     }
 

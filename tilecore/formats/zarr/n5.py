@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import MICROMETRES, ImageInfo, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
@@ -76,7 +75,7 @@ class N5Reader:
             "n5",
             shape,
             dtype,
-            default_axes(len(shape)),
+            "",
             _voxel_size(attributes),
             chunks=chunks,
             write_units=chunks,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.axes import in_usual_order
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, level_factors
 from tilecore.formats.sink import SinkSpec
@@ -41,6 +42,11 @@ class OmeZarrSink(ZarrSink):
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has no shards; leave it out")
         one = (1,) * len(spec.shape)
         self._factors = level_factors(spec.shape, spec.axes, spec.voxel_size_um) if spec.pyramid else [one]
+
+    @classmethod
+    def order_of_axes(cls, axes: str) -> str:
+        """The order of ``TCZYX``."""
+        return in_usual_order(axes)
 
     def _default_shards(self) -> tuple[int, ...] | None:
         return None if self.spec.ome_zarr_version == "0.4" else super()._default_shards()

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.axes import default_axes
 from tilecore.formats.image_info import ImageInfo, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
@@ -175,7 +174,7 @@ def _info_of_array(array: ArrayMetadata) -> ImageInfo:
         "zarr",
         array.shape,
         array.dtype.newbyteorder("="),
-        letters if usable and letters.isalpha() else default_axes(ndim),
+        letters if usable and letters.isalpha() else "",
         positive_size(array.attributes.get("voxel_size_um") or ()),
         tuple(map(str, array.attributes.get("channel_names") or ())),
         array.chunks,

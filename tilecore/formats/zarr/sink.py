@@ -178,7 +178,7 @@ class ZarrSink(FileSink):
         attributes: dict[str, Any] = {} if size is None else {"voxel_size_um": list(size)}
         attributes |= {"channel_names": list(names)} if names else {}
         document = array_document_v3(
-            self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.axes, attributes
+            self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.told_axes, attributes
         )
         data = self.place.data
         data.mkdir()
