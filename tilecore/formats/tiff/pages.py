@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import needs_extra
+from tilecore.formats.tiff.directories import keyframe_of, path_of
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 
@@ -37,6 +37,8 @@ class TiffSegments:
         Position and length of each segment, in the order of the format [byte].
     fill : bool
         Whether segments that were never written have the fill value; otherwise they raise an error.
+    tables : bytes, optional
+        Tables of this page's JPEG streams, if they are not in the streams.
     """
 
     path: str
@@ -44,12 +46,24 @@ class TiffSegments:
     offsets: Sequence[int]
     counts: Sequence[int]
     fill: bool = False
+    tables: bytes | None = None
 
     @classmethod
     def of(cls, page: TiffPage | TiffFrame, *, fill: bool) -> TiffSegments:
         """Copy from a page or frame of tifffile what is still needed when its file is closed."""
-        path = os.path.join(page.parent.filehandle.dirname, page.parent.filehandle.name)
-        return cls(path, page.keyframe, page.dataoffsets, page.databytecounts, fill)
+        keyframe = keyframe_of(page)
+        if page.is_frame and keyframe is not page.keyframe:
+            page = keyframe
+        return cls(path_of(page), keyframe, page.dataoffsets, page.databytecounts, fill, page.jpegtables)
+
+    @property
+    def codec(self) -> str:
+        """Name of the compression; ``"none"`` if there is none, or no tag for it."""
+        import tifffile
+
+        code = int(self.keyframe.compression)  # tifffile gives a bare number where there is no tag
+        known = {each.value: each.name.lower() for each in tifffile.COMPRESSION}
+        return known.get(code, f"compression {code}")
 
     @property
     def chunk_shape(self) -> tuple[int, int, int]:
@@ -146,13 +160,13 @@ class TiffSegments:
         content = file.read(self.counts[number])
         if len(content) < self.counts[number]:
             raise UnreadableFileError(f"{self.path} is cut off in strip or tile {number}")
-        tables = self.keyframe.jpegtables
         try:
-            decoded = self.keyframe.decode(content, number, jpegtables=tables)
+            decoded = self.keyframe.decode(content, number, jpegtables=self.tables, jpegheader=self.keyframe.jpegheader)
         except Exception as error:  # each codec has its own errors, some of them plain Exceptions
             if "imagecodecs" in str(error):
-                codec = self.keyframe.compression.name
-                raise needs_extra(f"{self.path}, compressed with {codec},", "imagecodecs", "codecs") from error
+                raise needs_extra(
+                    f"{self.path}, compressed with {self.codec.upper()},", "imagecodecs", "codecs"
+                ) from error
             raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
         voxels: npt.NDArray[Any] | None = decoded[0]
         return voxels

@@ -6,9 +6,10 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,13 @@ from tilecore.errors import MissingFileError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.paths import matching, tiffs_in
 from tilecore.formats.reader_errors import inside, reading
+from tilecore.formats.tiff.directories import layout
 from tilecore.formats.tiff.metadata import physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
 
 __all__ = ["open_planes"]
 
@@ -61,7 +66,7 @@ class PlanesReader:
     def __init__(self, path: str, paths: Sequence[str], *, fill: bool) -> None:
         self._path, self._paths, self._fill = path, paths, fill
         self.files = paths
-        self._keyframes: dict[int, Any] = {}
+        self._keyframes: dict[tuple[object, ...], TiffPage] = {}
         self._plane = lru_cache(maxsize=4096)(self._parse)
         axes, counts = _numbering([os.path.basename(each) for each in paths], path)
         first, voxel_size = self._first()
@@ -75,7 +80,7 @@ class PlanesReader:
             axes + page_axes,
             voxel_size,
             chunks=None if first.segments.is_contiguous else (*[1] * len(counts), *chunks),
-            codec=first.segments.keyframe.compression.name.lower(),
+            codec=first.segments.codec,
         )
 
     def verify(self) -> None:
@@ -129,10 +134,8 @@ class PlanesReader:
             segments = TiffSegments.of(page, fill=self._fill)
             segments.verify(path, os.path.getsize(path))
             # Planes of one layout are decoded in the same way: one page with all its tags is kept for all of them.
-            keyframe = self._keyframes.setdefault(page.hash, page)
-            return _Plane(
-                TiffSegments(path, keyframe, segments.offsets, segments.counts, self._fill), page.shape, page.dtype
-            )
+            keyframe = self._keyframes.setdefault(layout(page), page)
+            return _Plane(replace(segments, keyframe=keyframe), page.shape, page.dtype)
 
 
 def _numbering(names: Sequence[str], path: str) -> tuple[str, tuple[int, ...]]:

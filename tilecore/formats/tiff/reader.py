@@ -21,6 +21,7 @@ from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.reader_errors import inside, overhearing, reading
+from tilecore.formats.tiff.directories import is_one_block
 from tilecore.formats.tiff.metadata import linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
 __all__ = ["TiffReader", "open_tiff"]
+
+# What tifffile says of a file that it has written with and without its texts; pages that are alike are a series then.
+_MIXED = "invalid shaped series metadata or corrupted file"
 
 
 def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_chunks: str = "error") -> Reader:
@@ -63,7 +67,10 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
         voxel_size = _coarser(voxel_size, levels[0], chosen)
     shapes = tuple([tuple(each.shape) for each in levels])
     info = ImageInfo("tiff", tuple(chosen.shape), chosen.dtype, chosen.axes, voxel_size, names, levels=shapes)
-    if chosen.dataoffset is not None:
+    if not chosen.keyframe.is_subifd:
+        tif.pages.useframes = True  # pages that are read later belong to this series
+        tif.pages.set_keyframe(chosen.keyframe.index)
+    if chosen.dataoffset is not None and is_one_block(chosen):
         info = replace(info, dtype=chosen.dtype.newbyteorder(tif.byteorder)).check(path)
         return MappedReader(path, info, chosen.dataoffset)
     return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
@@ -72,9 +79,18 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
 @contextlib.contextmanager
 def _no_damage(path: str) -> Iterator[None]:
     """Raise an error for damage that tifffile only logs before it continues with incomplete data."""
-    with overhearing() as records:
-        yield
+    try:
+        with overhearing() as records:
+            yield
+    except RuntimeError as error:
+        if "keyframe" not in str(error):
+            raise
+        raise UnreadableFileError(
+            f"{path}: the pages of its stack differ in width or in their number of strips or tiles, and tifffile "
+            "reads no such stack; save it as a stack of pages that are stored alike"
+        ) from error
     heard = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    heard = [message for message in heard if not message.endswith(_MIXED)]
     damage = next((message for message in heard if re.search("page offset|corrupted|series", message)), None)
     if damage is not None:
         raise UnreadableFileError(f"{path} is cut off or damaged: {damage}")
@@ -102,15 +118,14 @@ class TiffReader:
     def __init__(self, tif: TiffFile, path: str, series: TiffPageSeries, info: ImageInfo, *, fill: bool) -> None:
         self._path, self._series, self._fill = path, series, fill
         self._lock = threading.Lock()
+        self._pages: dict[int, TiffSegments] = {}
         self._finalizer = weakref.finalize(self, tif.close)
         self._n_leading = _n_leading(path, series)
         segments = TiffSegments.of(series.keyframe, fill=fill)
         chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
         axes = enumerate(zip(info.axes, info.shape, strict=True))
         chunks = [1 if axis < self._n_leading else min(chunk.get(name, size), size) for axis, (name, size) in axes]
-        compression: Any = series.keyframe.compression  # an int that tells its name
-        codec = compression.name.lower()
-        self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=codec)
+        self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=segments.codec)
 
     @property
     def files(self) -> list[str]:
@@ -149,12 +164,23 @@ class TiffReader:
     def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:
         return info.shape[self._n_leading :]
 
+    def _checked(self, page: TiffSegments, number: int) -> TiffSegments:
+        """Refuse a page of another size or data type than the stack's, which may come from another file."""
+        first, own = self._series.keyframe, page.keyframe
+        if (own.shape, own.dtype) != (first.shape, first.dtype):
+            raise UnreadableFileError(
+                f"{page.path}, plane {number}, has {own.shape} voxels of {own.dtype}; "
+                f"the stack has {first.shape} of {first.dtype}"
+            )
+        return page
+
     def _page(self, number: int) -> TiffSegments | None:
         """Segments of a page; None if the page is missing and has the fill value."""
         with self._lock:  # pages are parsed from one open file
-            page = self._series[number]
-            if page is not None:
-                return TiffSegments.of(page, fill=self._fill)
+            if number not in self._pages and (page := self._series[number]) is not None:
+                self._pages[number] = self._checked(TiffSegments.of(page, fill=self._fill), number)
+        if number in self._pages:
+            return self._pages[number]
         if not self._fill:
             raise UnreadableFileError(
                 f'{self._path} lacks plane {number} of {len(self._series)}; missing_chunks="fill" reads the fill value'
