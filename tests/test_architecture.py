@@ -189,7 +189,8 @@ def loaded_by(statement: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"zarr", "tifffile", "skimage", "scipy", "dask", "matplotlib", "tqdm", "cloudpickle", "multiprocessing.pool"}
+HEAVY = {"zarr", "tifffile", "imageio", "skimage", "scipy", "dask", "matplotlib", "tqdm", "cloudpickle"}
+HEAVY |= {"multiprocessing.pool"}
 
 
 def test_import_is_light() -> None:

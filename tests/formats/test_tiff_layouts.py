@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tilecore import MissingFileError, UnreadableFileError, open_source
+from tilecore import open_source
 from tilecore.formats import paths
 
 GENERATOR = np.random.default_rng(5)
@@ -60,58 +60,6 @@ def test_layouts(tmp_path: Path, layout: str, ome: bool) -> None:
             np.testing.assert_array_equal(source[index], expected[index])
 
 
-def test_planes_in_two_ways_of_counting(tmp_path: Path) -> None:
-    for c in range(2):
-        for z in range(6):
-            tifffile.imwrite(tmp_path / f"exp1_c{c}_z{z + 8}.tif", GREY[z] + np.uint8(c))
-    with open_source(tmp_path) as source:
-        assert (source.axes, source.shape) == ("CZYX", (2, 6, 50, 70))
-        np.testing.assert_array_equal(source[1, 2:4], GREY[2:4] + np.uint8(1))
-    with open_source(str(tmp_path / "*_c1_*.tif")) as source:
-        assert source.axes == "ZYX"
-        np.testing.assert_array_equal(source[...], GREY + np.uint8(1))
-
-
-@pytest.mark.parametrize("name", ["img_{:05d}", "img_{}", "z{:02d}um"])
-@pytest.mark.parametrize("step", [2, 5, 25])
-def test_planes_numbered_in_steps(tmp_path: Path, name: str, step: int) -> None:
-    for z in range(6):
-        tifffile.imwrite(tmp_path / f"{name.format(step * z)}.tif", GREY[z])
-    for path in (tmp_path, tmp_path / "*.tif"):
-        with open_source(path) as source:
-            assert source.axes == "ZYX"
-            np.testing.assert_array_equal(source[...], GREY)
-
-
-@pytest.mark.parametrize(("step", "lost"), [(1, "img_00001"), (5, "img_00005"), (5, "img_00020")])
-def test_a_missing_plane_is_named_as_the_others_are(tmp_path: Path, step: int, lost: str) -> None:
-    for z in range(6):
-        tifffile.imwrite(tmp_path / f"img_{step * z:05d}.tif", GREY[z])
-    (tmp_path / f"{lost}.tif").unlink()
-    for path in (tmp_path, tmp_path / "img_*.tif"):
-        with pytest.raises(UnreadableFileError, match=f"plane {lost} is missing"):
-            open_source(path)
-
-
-def test_a_plane_that_only_one_channel_lacks(tmp_path: Path) -> None:
-    for c in (1, 2):
-        for z in range(0, 30, 10):
-            tifffile.imwrite(tmp_path / f"a_z{z:03d}_c{c}.tif", GREY[0])
-    with open_source(tmp_path) as source:
-        assert (source.axes, source.shape) == ("ZCYX", (3, 2, 50, 70))
-    (tmp_path / "a_z010_c2.tif").unlink()
-    with pytest.raises(UnreadableFileError, match="plane a_z010_c2 is missing"):
-        open_source(tmp_path)
-
-
-def test_planes_of_colour(tmp_path: Path) -> None:
-    for z in range(6):
-        tifffile.imwrite(tmp_path / f"z{z}.tif", COLOUR[z], photometric="rgb", compression="zlib")
-    with open_source(tmp_path, channel=1) as source:
-        assert source.axes == "ZYX"
-        np.testing.assert_array_equal(source[2:, 10:], COLOUR[2:, 10:, :, 1])
-
-
 def test_several_series(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "v.tif") as writer:
         writer.write(GREY, photometric="minisblack")
@@ -123,20 +71,66 @@ def test_several_series(tmp_path: Path) -> None:
         open_source(tmp_path / "v.tif", series=2)
 
 
-def test_brackets_in_the_name_of_a_folder_that_is_there_are_no_pattern(tmp_path: Path) -> None:
-    folder = tmp_path / "stack[1]"
-    folder.mkdir()
-    for z in range(3):
-        tifffile.imwrite(folder / f"img_{z}.tif", GREY[z])
-    for path in (folder, folder / "img_*.tif", folder / "img_[0-2].tif"):
-        np.testing.assert_array_equal(open_source(path)[...], GREY[:3])
-    with pytest.raises(MissingFileError, match="there is no such file"):
-        open_source(folder / "other.tif")
-    with pytest.raises(MissingFileError, match="there is no TIFF file"):
-        open_source(folder / "other*.tif")
-
-
 def test_a_drive_that_is_not_there_is_no_endless_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "os", types.SimpleNamespace(path=ntpath, sep="\\"))
     assert not paths.is_pattern(r"Z:\nowhere\v.npy")
     assert paths.is_pattern(r"\\server\share\*.tif")
+
+
+def write_lsm(path: Path, data: np.ndarray, **options: Any) -> None:
+    """Write a stack as Zeiss microscopes do: channels apart, and a thumbnail after every plane."""
+    record = np.zeros(1, tifffile.TIFF.CZ_LSMINFO[:44])
+    record["MagicNumber"], record["StructureSize"] = 67127628, record.itemsize
+    lengths = {"X": data.shape[3], "Y": data.shape[2], "Z": data.shape[0], "Channels": data.shape[1], "Time": 1}
+    for name, length in lengths.items():
+        record[f"Dimension{name}"] = length
+    for axis, metres in {"X": 0.5e-6, "Y": 0.5e-6, "Z": 2e-6}.items():
+        record[f"VoxelSize{axis}"] = metres
+    with tifffile.TiffWriter(path) as writer:
+        for number, planes in enumerate(data):
+            tags = [(34412, 7, record.nbytes, record.tobytes(), True)] if number == 0 else []
+            apart: Any = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+            writer.write(planes, extratags=tags, **apart, **options)
+            thumbnail = np.zeros((3, 8, 8), np.uint8)
+            writer.write(thumbnail, subfiletype=1, photometric="rgb", planarconfig="separate", metadata=None)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize("options", [{}, {"compression": "lzw", "predictor": True}], ids=["plain", "lzw"])
+def test_lsm(tmp_path: Path, dtype: str, options: dict[str, Any]) -> None:
+    if options:
+        pytest.importorskip("imagecodecs", reason="it decodes LZW")
+    data = GENERATOR.integers(0, 255, (5, 3, 40, 60)).astype(dtype)
+    write_lsm(tmp_path / "v.lsm", data, **options)
+    with open_source(tmp_path / "v.lsm") as source:
+        assert (source.axes, source.shape) == ("ZCYX", data.shape)
+        assert source.voxel_size_um == pytest.approx((2, 0.5, 0.5))
+        np.testing.assert_array_equal(source[...], data)
+        np.testing.assert_array_equal(source[1:4, 1, 7:20], data[1:4, 1, 7:20])
+    with open_source(tmp_path / "v.lsm", channel=1) as source:
+        np.testing.assert_array_equal(source[...], data[:, 1])
+    assert open_source(tmp_path / "v.lsm", series=1).shape[-2:] == (8, 8)  # thumbnails
+
+
+def test_svs(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="it decodes JPEG")
+    ramp = np.add.outer(np.arange(160), np.arange(200)) // 2
+    slide = np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1).astype(np.uint8)
+    text = "Aperio Image Library v11.2.1\n200x160 (64x64) JPEG/RGB Q=70|AppMag = 20|MPP = 0.4990"
+    with tifffile.TiffWriter(tmp_path / "v.svs") as writer:
+        options: Any = {"photometric": "rgb", "compression": "jpeg", "metadata": None}
+        writer.write(slide, tile=(64, 64), description=text, **options)
+        writer.write(slide[::8, ::8], description=text, rowsperstrip=16, **options)  # thumbnail
+        writer.write(slide[::4, ::4], tile=(64, 64), description=text, **options)
+        writer.write(slide[:30, :40], subfiletype=1, description=text, **options)  # label
+    with tifffile.TiffFile(tmp_path / "v.svs") as tif:
+        levels = [level.asarray() for level in tif.series[0].levels]
+        assert [each.shape for each in levels] == [(160, 200, 3), (40, 50, 3)]
+    for level, expected in enumerate(levels):
+        with open_source(tmp_path / "v.svs", level=level) as source:
+            assert (source.axes, source.shape) == ("YXC", expected.shape)
+            assert source.voxel_size_um == (1, 0.499 * 4**level, 0.499 * 4**level)
+            np.testing.assert_array_equal(source[...], expected)
+            np.testing.assert_array_equal(source[10:30, 20:], expected[10:30, 20:])
+    with open_source(tmp_path / "v.svs", series=1) as source:
+        assert source.shape == (20, 25, 3)

@@ -59,7 +59,7 @@ def _facts(source: FileSource) -> dict[str, Any]:
         "levels": info.levels or (info.shape,),
         "size_bytes": info.n_bytes,
         "write_unit": info.write_units,
-    }
+    } | ({"guess": info.guess} if info.guess else {})
 
 
 def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:

@@ -56,6 +56,8 @@ class ImageInfo:
         Shape of each level of the pyramid; one shape if there is no pyramid.
     axes_are_guessed : bool
         Whether nobody says what the axes are, so that their letters are a guess from the shape.
+    guess : str
+        How the axes were understood, if the file may mean others; otherwise empty.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class ImageInfo:
     codec: str = "none"
     levels: tuple[tuple[int, ...], ...] = ()
     axes_are_guessed: bool = False
+    guess: str = ""
 
     @property
     def n_bytes(self) -> int:
@@ -102,7 +105,7 @@ class ImageInfo:
             raise ParameterError.of(
                 "axes", axes, f"{''.join(sorted(strange))}: allowed are {AXES}, S, and those of the file, {self.axes}"
             )
-        return replace(self, axes=known_axes(letters), axes_are_guessed=False)
+        return replace(self, axes=known_axes(letters), axes_are_guessed=False, guess="")
 
     def _with_guess(self) -> ImageInfo:
         """Return the properties with a letter for each axis whose meaning the file does not tell."""

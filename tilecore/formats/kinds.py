@@ -69,14 +69,14 @@ KINDS = {
         sink="tilecore.formats.raw:RawSink",
     ),
     "tiff": Kind(
-        (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
+        (".tif", ".tiff", ".btf", ".tf8", ".tf2", ".lsm", ".svs"),
         "tilecore.formats.tiff.reader:open_tiff",
         _SEVERAL,
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         "tilecore.formats.tiff.sink:TiffSink",
         (".tif", ".tiff"),
     ),
-    "planes": Kind((), "tilecore.formats.tiff.planes:open_planes", ("missing_chunks",)),
+    "planes": Kind((), "tilecore.formats.planes.reader:open_planes", ("missing_chunks",)),
     "ome-zarr": Kind((".ome.zarr",), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.ome_sink:OmeZarrSink"),
     "zarr": Kind(
         (".zarr", ".zip", ".ozx"), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.sink:ZarrSink", (".zarr",)

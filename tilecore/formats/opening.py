@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["open_source"]
+
+_log = logging.getLogger(__name__)
 
 
 def open_source(
@@ -42,8 +45,8 @@ def open_source(
     Parameters
     ----------
     path : path_like
-        Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack), a folder
-        or a glob of TIFF planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
+        Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack, LSM, SVS), a folder
+        or a glob of TIFF, PNG or JPEG planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
         (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
         ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a ``.yaml`` file of the same name may
         tell them).
@@ -120,6 +123,8 @@ def open_source(
         reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
         reader.verify()
         info = reader.info.check(name).with_axes(axes)
+    if info.guess:
+        _log.warning("%s: %s", name, info.guess)
     return FileSource(descriptor, info, _window(info, channel, time))
 
 

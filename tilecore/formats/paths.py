@@ -6,7 +6,7 @@ import glob
 import os
 import re
 
-__all__ = ["is_pattern", "matching", "natural_order", "tiffs_in"]
+__all__ = ["files_in", "is_pattern", "matching", "natural_order", "tiffs_in"]
 
 
 def is_pattern(path: str) -> bool:
@@ -31,7 +31,12 @@ def _beyond_what_exists(path: str) -> tuple[str, str]:
 
 def tiffs_in(folder: str | os.PathLike[str]) -> list[str]:
     """List the absolute paths of the TIFF files in a folder, in natural order (numbers in names as numbers)."""
-    names = [name for name in os.listdir(folder) if name.lower().endswith((".tif", ".tiff"))]
+    return files_in(folder, (".tif", ".tiff"))
+
+
+def files_in(folder: str | os.PathLike[str], suffixes: tuple[str, ...]) -> list[str]:
+    """List the absolute paths of the files in a folder that have one of some suffixes, in natural order."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith(suffixes)]
     return [os.path.join(os.path.abspath(folder), name) for name in sorted(names, key=natural_order)]
 
 

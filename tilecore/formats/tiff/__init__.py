@@ -1,1 +1,1 @@
-"""TIFF files, and folders of TIFF planes."""
+"""TIFF files, also as planes of a folder."""

@@ -17,6 +17,8 @@ __all__ = ["linked_files", "physical"]
 def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
     """Read the voxel size along z, y, x [um] and the names of the channels, as far as the file has them.
 
+    The depth of a plane that is alone is taken for 1 um.
+
     Parameters
     ----------
     tif : tifffile.TiffFile
@@ -26,6 +28,13 @@ def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | N
     """
     if tif.is_ome:
         return _of_ome(tif.ome_metadata or "", number)
+    if tif.is_lsm:
+        described = tif.lsm_metadata or {}
+        metres = [described.get(f"VoxelSize{axis}", 0) for axis in "ZYX"]
+        return positive_size([size * MICROMETRES["m"] for size in metres]), ()
+    if tif.is_svs:
+        um = re.search(r"MPP = ([0-9.]+)", tif.pages.first.description)
+        return positive_size([1, um[1], um[1]] if um and number == 0 else ()), ()
     if tif.is_imagej:
         return _of_imagej(tif), ()
     if tif.is_shaped:

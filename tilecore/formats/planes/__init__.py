@@ -1,0 +1,1 @@
+"""Folders of pictures, each a plane of one volume."""
