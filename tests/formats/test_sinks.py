@@ -198,7 +198,70 @@ def test_tiff_without_a_plane(tmp_path: Path, shape: tuple[int, ...]) -> None:
         prepare_sink(tmp_path / "v.tif", shape)
 
 
-@pytest.mark.parametrize(("dtype", "other"), [("?", "uint8"), (np.longdouble, "float64")], ids=str)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f2", "f4", "c8", "c16"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((1, 5, 7), "ZYX"),
+        ((4, 1, 7), "ZYX"),
+        ((4, 5, 1), "ZYX"),
+        ((1, 1), "YX"),
+        ((4, 5, 7), "ZYX"),
+        ((1, 1, 1, 5, 7), "TCZYX"),
+        ((2, 1, 3, 5, 7), "TZCYX"),
+        ((1, 5, 7, 3), "ZYXC"),
+        ((3, 5, 7, 1), "ZYXC"),
+        ((1, 3, 5), "CZX"),
+    ],
+    ids=str,
+)
+def test_tiff_keeps_axes_of_length_one_and_every_dtype(
+    tmp_path: Path, shape: tuple[int, ...], axes: str, dtype: str
+) -> None:
+    values = np.random.default_rng(1).integers(0, 2 if dtype == "?" else 100, shape).astype(dtype)
+    data = values + np.array(3j, dtype) if np.dtype(dtype).kind == "c" else values
+    with create_sink(tmp_path / "v.tif", shape, dtype, axes=axes, voxel_size_um=(2, 0.5, 0.25)) as sink:
+        sink[...] = data
+        assert sink.dtype == np.dtype(dtype)
+    source = open_source(tmp_path / "v.tif")
+    assert (source.shape, source.axes, source.dtype) == (shape, axes, np.dtype(dtype))
+    assert source.voxel_size_um == (2, 0.5, 0.25)
+    np.testing.assert_array_equal(source, data)
+    np.testing.assert_array_equal(np.squeeze(tifffile.imread(tmp_path / "v.tif")), np.squeeze(data))
+
+
+def over(block: np.ndarray) -> np.ndarray:
+    return block > np.mean(block)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "ZXY"])
+def test_a_mask_is_written_as_zeros_and_ones_and_read_as_bool(tmp_path: Path, axes: str) -> None:
+    source = tmp_path / "in.tif"
+    with create_sink(source, (6, 20, 30), "u2", axes=axes) as sink:
+        sink[...] = np.random.default_rng(1).integers(0, 100, (6, 20, 30))
+    result = map_tiles(over, source, out=tmp_path / "v.tif", tile_shape=(2, 20, 30), executor="processes", workers=2)
+    expected = np.concatenate([over(np.asarray(open_source(source)[z : z + 2])) for z in range(0, 6, 2)])
+    np.testing.assert_array_equal(result, expected)
+    assert result.dtype == open_source(tmp_path / "v.tif").dtype == np.bool_
+    others = tifffile.imread(tmp_path / "v.tif")
+    assert others.dtype == np.uint8
+    np.testing.assert_array_equal(others, expected)
+    map_tiles(np.logical_not, tmp_path / "v.tif", out=tmp_path / "again.tif", executor="threads", workers=2)
+    np.testing.assert_array_equal(open_source(tmp_path / "again.tif"), ~expected)
+
+
+def test_a_mask_is_continued(tmp_path: Path) -> None:
+    sink = create_sink(tmp_path / "v.tif", (4, 5, 6), "?")
+    sink[:2] = True
+    sink.release()
+    sink.reopen()
+    assert sink.dtype == np.bool_
+    sink[2:] = False
+    sink.commit()
+    np.testing.assert_array_equal(open_source(tmp_path / "v.tif"), np.arange(4)[:, None, None] < np.full((4, 5, 6), 2))
+
+
+@pytest.mark.parametrize(("dtype", "other"), [(np.longdouble, "float64"), (np.clongdouble, "complex128")], ids=str)
 def test_numbers_that_tiff_has_not(tmp_path: Path, dtype: Any, other: str) -> None:
     with pytest.raises(ParameterError, match=f"use {other}"):
         create_sink(tmp_path / "v.tif", (4, 5, 6), dtype)

@@ -53,7 +53,7 @@ def draw_kind(random: randomness.Random, shape: tuple[int, ...], dtype: str) -> 
     if kind in (*FILES, *OTHERS):
         if random.random() < 0.3 and kind != "zarr in memory":
             kind += " cropped" if kind in FILES else ""
-        is_tiff_of_none = kind.startswith("tif") and (len(shape) < 2 or dtype == "?")
+        is_tiff_of_none = kind.startswith("tif") and len(shape) < 2
         return "C in memory" if 0 in shape or is_tiff_of_none else kind
     return kind
 

@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from tests.fuzz.layouts import LAYOUTS, PLACES, Room, draw_layout
-from tilecore import SharedArray, SharedMemory, create_sink
+from tilecore import SharedArray, SharedMemory, create_sink, open_source
 
 SUFFIXES = [".npy", ".tif", ".zarr", ".ome.zarr", ".h5"]
 #: Files that are written in chunks.
@@ -63,7 +63,7 @@ def is_refused(kind: str, shape: Sequence[int], dtype: np.dtype[Any]) -> bool:
     if not kind.startswith(("path", "sink")):
         return kind.startswith("zarr") and 0 in shape
     if kind.endswith(".tif"):
-        return len(shape) < 2 or 0 in shape or dtype.kind == "b"
+        return len(shape) < 2 or 0 in shape
     if kind.endswith(".ome.zarr"):
         return not 2 <= len(shape) <= 5 or 0 in shape or dtype.kind == "c"
     return kind.endswith((".h5", ".zarr")) and 0 in shape
@@ -144,12 +144,17 @@ def reader_of(path: Path) -> Callable[[], np.ndarray]:
     if path.suffix == ".npy":
         return lambda: np.load(path)
     if path.suffix == ".tif":
-        return lambda: tifffile.imread(path)
+        return lambda: _only_image(path)
     if path.name.endswith(".ome.zarr"):
         return lambda: np.array(zarr.open_group(path, mode="r")["0"][...])
     if path.suffix == ".zarr":
         return lambda: np.array(zarr.open_array(path, mode="r")[...])
     return lambda: _only_dataset(path)
+
+
+def _only_image(path: Path) -> np.ndarray:
+    values = tifffile.imread(path)
+    return values.view(bool) if open_source(path).dtype == bool else values  # others read zeros and ones
 
 
 def _only_dataset(path: Path) -> np.ndarray:

@@ -11,7 +11,10 @@ from tilecore.formats.image_info import MICROMETRES, positive_size
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-__all__ = ["linked_files", "physical"]
+__all__ = ["NAMESPACE", "as_written", "linked_files", "physical"]
+
+#: Name of the notes in OME-XML that tell what OME-XML itself has no place for.
+NAMESPACE = "tilecore"
 
 
 def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | None, tuple[str, ...]]:
@@ -43,6 +46,34 @@ def physical(tif: TiffFile, number: int) -> tuple[tuple[float, float, float] | N
         names = described.get("channel_names", ())
         return positive_size(described.get("voxel_size_um") or ()), tuple(map(str, names))
     return None, ()
+
+
+def as_written(tif: TiffFile, number: int) -> tuple[str, bool]:
+    """Read what `TiffSink` has noted of a series: its axes, with those of length 1, and whether its voxels are bool.
+
+    Parameters
+    ----------
+    tif : tifffile.TiffFile
+        The open file.
+    number : int
+        Number of the series.
+
+    Returns
+    -------
+    str
+        One letter per axis; empty if there is no note.
+    bool
+    """
+    if tif.is_ome and f'"{NAMESPACE}"' in (xml := tif.ome_metadata or "") and number == 0:
+        root = ET.fromstring(xml)
+        maps = [
+            each for each in root.iter() if each.tag.endswith("MapAnnotation") and each.get("Namespace") == NAMESPACE
+        ]
+        notes = {entry.get("K"): entry.text or "" for each in maps for entry in each.iter() if entry.tag.endswith("}M")}
+        return notes.get("axes", ""), notes.get("dtype") == "bool"
+    if tif.is_shaped and not tif.is_ome and number < len(series := tif.shaped_metadata or ()):
+        return "", series[number].get("dtype") == "bool"
+    return "", False
 
 
 def linked_files(ome_xml: str) -> list[str]:

@@ -22,7 +22,7 @@ from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.reader_errors import inside, overhearing, reading
 from tilecore.formats.tiff.directories import is_one_block
-from tilecore.formats.tiff.metadata import linked_files, physical
+from tilecore.formats.tiff.metadata import as_written, linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
 
@@ -65,13 +65,17 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
     voxel_size, names = physical(tif, series)
     if voxel_size is not None and level:
         voxel_size = _coarser(voxel_size, levels[0], chosen)
-    shapes = tuple([tuple(each.shape) for each in levels])
-    info = ImageInfo("tiff", tuple(chosen.shape), chosen.dtype, chosen.axes, voxel_size, names, levels=shapes)
+    noted, is_bool = as_written(tif, series)
+    axes, _ = _dimensions(chosen, noted)
+    shapes = tuple([_dimensions(each, noted)[1] for each in levels])
+    info = ImageInfo("tiff", shapes[level], chosen.dtype, axes, voxel_size, names, levels=shapes)
     if not chosen.keyframe.is_subifd:
         tif.pages.useframes = True  # pages that are read later belong to this series
         tif.pages.set_keyframe(chosen.keyframe.index)
     if chosen.dataoffset is not None and is_one_block(chosen):
-        info = replace(info, dtype=chosen.dtype.newbyteorder(tif.byteorder)).check(path)
+        is_bool = is_bool and chosen.dtype == np.uint8
+        kind = np.dtype(bool) if is_bool else chosen.dtype.newbyteorder(tif.byteorder)
+        info = replace(info, dtype=kind).check(path)
         return MappedReader(path, info, chosen.dataoffset)
     return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
 
@@ -120,7 +124,7 @@ class TiffReader:
         self._lock = threading.Lock()
         self._pages: dict[int, TiffSegments] = {}
         self._finalizer = weakref.finalize(self, tif.close)
-        self._n_leading = _n_leading(path, series)
+        self._n_leading = _n_leading(path, series, info.shape)
         segments = TiffSegments.of(series.keyframe, fill=fill)
         chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
         axes = enumerate(zip(info.axes, info.shape, strict=True))
@@ -197,9 +201,18 @@ def _levels(tif: TiffFile, path: str, number: int) -> list[Any]:
     return list(all_series[number].levels)
 
 
-def _n_leading(path: str, series: TiffPageSeries) -> int:
-    """Number of a series' leading axes, which count its pages; the other axes are those of a page."""
-    shape, page = tuple(series.shape), series.keyframe
+def _dimensions(series: TiffPageSeries, noted: str) -> tuple[str, tuple[int, ...]]:
+    """Axes and shape of a series: those that were noted when it was written, or those that are longer than 1."""
+    every = dict(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
+    others = [length for letter, length in every.items() if letter not in noted]
+    if noted and [letter for letter in every if letter in noted] == list(noted) and math.prod(others) == 1:
+        return noted, tuple([every[letter] for letter in noted])
+    return series.axes, tuple(series.shape)
+
+
+def _n_leading(path: str, series: TiffPageSeries, shape: tuple[int, ...]) -> int:
+    """Number of an image's leading axes, which count its pages; the other axes are those of a page."""
+    page = series.keyframe
     lengths = [length for length in page.shape if length > 1]
     for split in range(len(shape) + 1):
         inner = [length for length in shape[split:] if length > 1]

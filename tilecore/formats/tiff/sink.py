@@ -12,6 +12,7 @@ from tilecore.errors import ParameterError
 from tilecore.formats.axes import in_usual_order
 from tilecore.formats.mapped_sink import MappedSink
 from tilecore.formats.sink import SinkSpec
+from tilecore.formats.tiff.metadata import NAMESPACE, as_written
 
 __all__ = ["TiffSink"]
 
@@ -24,6 +25,7 @@ class TiffSink(MappedSink):
 
     Fiji, napari and QuPath open it with axes, voxel size and channel names. Channels on the
     last axis are the samples of a pixel; three or four of them in uint8 or uint16 are colours.
+    TIFF has no bool of one byte: it is written as uint8, 0 and 1, and a note in the file lets tilecore read bool.
 
     Raises
     ------
@@ -48,25 +50,26 @@ class TiffSink(MappedSink):
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         import tifffile
 
-        if dtype.kind == "b" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
-            other = {"b": "uint8", "c": "complex128"}.get(dtype.kind, "float64")
+        if dtype.itemsize > (16 if dtype.kind == "c" else 8):
+            other = "complex128" if dtype.kind == "c" else "float64"
             raise ParameterError.of("dtype", str(dtype), f"TIFF files cannot hold this dtype; use {other}")
         samples = self.spec.axes[-3:] in ("YXC", "YXS") and self.shape[-1] > 1
         colours = samples and self.shape[-1] in (3, 4) and dtype.str[1:] in ("u1", "u2")
         axes = self.spec.axes[:-1] + "S" if samples else self.spec.axes
-        ome = dtype.str[1:] in _OME_DTYPES and self._fits_ome(axes)
+        stored = np.dtype("u1") if dtype.kind == "b" else dtype
+        ome = stored.str[1:] in _OME_DTYPES and self._fits_ome(axes)
         array: npt.NDArray[Any] = tifffile.memmap(
             self.place.data,
             shape=self.shape,
-            dtype=dtype,
+            dtype=stored,
             bigtiff=True,
             ome=ome,
             photometric="rgb" if colours else "minisblack",
             planarconfig="contig" if samples else None,
-            metadata=self._ome_metadata(axes) if ome else self._own_metadata(axes),
+            metadata=self._ome_metadata(axes, dtype) if ome else self._own_metadata(axes, dtype),
         )
         self._reserve(os.path.getsize(self.place.data))
-        return array
+        return array.view(dtype.newbyteorder(array.dtype.byteorder))
 
     def _fits_ome(self, axes: str) -> bool:
         """Whether OME-XML can describe the axes and the channel names; samples of a pixel share one name."""
@@ -77,19 +80,25 @@ class TiffSink(MappedSink):
     def _reopened(self, path: str) -> npt.NDArray[Any]:
         import tifffile
 
+        with tifffile.TiffFile(path) as tif:
+            _, is_bool = as_written(tif, 0)
         array: npt.NDArray[Any] = tifffile.memmap(path, mode="r+")
-        return array.reshape(self.shape)  # some readers drop axes of length one
+        array = array.reshape(self.shape)  # some readers drop axes of length one
+        return array.view(bool) if is_bool else array
 
-    def _ome_metadata(self, axes: str) -> dict[str, Any]:
+    def _ome_metadata(self, axes: str, dtype: np.dtype[Any]) -> dict[str, Any]:
         metadata: dict[str, Any] = {"axes": axes, "Name": self.path.name}
+        if dtype.kind == "b" or 1 in self.shape:  # OME-XML itself cannot tell which axes of length 1 there are
+            note = {"axes": axes} | ({"dtype": "bool"} if dtype.kind == "b" else {})
+            metadata["MapAnnotation"] = {"Namespace": NAMESPACE, **note}
         for axis, size in zip("ZYX", self.spec.voxel_size_um or (), strict=False):
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
         if self.spec.channel_names and "C" in axes:
             metadata["Channel"] = {"Name": list(self.spec.channel_names)}
         return metadata
 
-    def _own_metadata(self, axes: str) -> dict[str, Any]:
+    def _own_metadata(self, axes: str, dtype: np.dtype[Any]) -> dict[str, Any]:
         size, names = self.spec.voxel_size_um, self.spec.channel_names
-        metadata: dict[str, Any] = {"axes": axes}
+        metadata: dict[str, Any] = {"axes": axes} | ({"dtype": "bool"} if dtype.kind == "b" else {})
         metadata |= {} if size is None else {"voxel_size_um": list(size)}
         return metadata | ({"channel_names": list(names)} if names else {})
