@@ -4,16 +4,54 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from multiprocessing.pool import Pool
-from typing import Any
+from typing import Any, Protocol
 
 from tilecore.configuration import settings
 from tilecore.executors.processes.start_method import method_in_use, platform_default, usable_start_method
 
-__all__ = ["get_mp_pool", "is_fork", "set_mp_start_method"]
+__all__ = ["MagmapConfig", "configure", "get_mp_pool", "is_fork", "set_mp_start_method"]
 
 _log = logging.getLogger(__name__)
+
+
+class MagmapConfig(Protocol):
+    """What is taken of MagellanMapper's module ``magmap.settings.config``."""
+
+    @property
+    def cpus(self) -> int | None:
+        """Number of processes, from its command line; None: all cores."""
+        ...
+
+    def get_roi_profile(self, i: int, /) -> Mapping[str, Any] | None:
+        """The profile of a channel; None before the command line was read."""
+        ...
+
+
+def configure(config: MagmapConfig) -> None:
+    """Take over MagellanMapper's own settings of processes, for `get_mp_pool` and the rest of tilecore.
+
+    Parameters
+    ----------
+    config : module
+        ``magmap.settings.config``, after the command line was read. From ``cpus`` (``--cpus``) comes the number of
+        processes, from ``mp_max_tasks`` of the first profile the number of tasks after which a process is replaced;
+        None is tilecore's default. ``mp_start`` of the profile is set as by `set_mp_start_method`.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If a number is less than 1, or no whole number.
+
+    Notes
+    -----
+    Process-safety: sets `settings` and the start method of this process; workers need neither.
+    """
+    profile = config.get_roi_profile(0) or {}
+    settings.workers, settings.max_tasks = config.cpus, profile.get("mp_max_tasks")
+    set_mp_start_method(profile.get("mp_start"))
 
 
 def set_mp_start_method(val: str | None = None) -> str:
@@ -22,8 +60,9 @@ def set_mp_start_method(val: str | None = None) -> str:
     Parameters
     ----------
     val : {"fork", "forkserver", "spawn"}, optional
-        Default: from `settings` or ``TILECORE_START_METHOD``, otherwise the platform's
-        default, which also replaces a method that the platform lacks.
+        Default: from `settings` or ``TILECORE_START_METHOD``, otherwise "fork" on Linux, where MagellanMapper's
+        functions count on it, and the platform's default elsewhere. The latter also replaces a method that the
+        platform lacks.
 
     Returns
     -------
@@ -34,7 +73,10 @@ def set_mp_start_method(val: str | None = None) -> str:
     ----------
     .. [1] Name and meaning from ``magmap.cv.chunking``.
     """
-    method = usable_start_method(settings.resolve_start_method() if val is None else val, platform_default())
+    # From Python 3.14 on the platform's own default is the fork server, also on Linux.
+    usual = "fork" if sys.platform.startswith("linux") else platform_default()
+    wanted = (settings.resolve_start_method() or usual) if val is None else val
+    method = usable_start_method(wanted, platform_default())
     try:
         multiprocessing.set_start_method(method)
         _log.info("start method set to %r", method)

@@ -96,14 +96,15 @@ class SharedArrsContainer:
 
     @classmethod
     def build_pool_init(
-        cls, arrs: Mapping[Any, npt.ArrayLike]
+        cls, arrs: Mapping[Any, npt.ArrayLike | None]
     ) -> tuple[Callable[..., None], tuple[Callable[..., None], dict[Any, SharedArr]]]:
         """Share arrays, and build a pool's initializer and its arguments.
 
         Parameters
         ----------
-        arrs : dict of array_like
-            Arrays by name; each is copied into shared memory once, whatever the number of workers.
+        arrs : dict of (array_like or None)
+            Arrays by name; each is copied into shared memory once, whatever the number of workers. A name whose
+            array is None is left out, so `convert_shared_arr` gives None for it.
 
         Returns
         -------
@@ -112,7 +113,8 @@ class SharedArrsContainer:
         initargs : tuple
             Its arguments. Pass both to `get_mp_pool`, or to any ``multiprocessing.Pool``.
         """
-        return init_shared_container, (cls.setup_shared_arrs, {name: SharedArr(arr) for name, arr in arrs.items()})
+        shared = {name: SharedArr(arr) for name, arr in arrs.items() if arr is not None}
+        return init_shared_container, (cls.setup_shared_arrs, shared)
 
     @classmethod
     def convert_shared_arr(cls, arr_key: Hashable) -> npt.NDArray[Any] | None:
