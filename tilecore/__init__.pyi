@@ -74,7 +74,7 @@ from .stacks.pools import get_mp_pool, is_fork, set_mp_start_method
 from .stacks.shared_arrays import SharedArr, SharedArrsContainer, init_shared_container
 from .stacks.shared_memory import SharedMemory
 from .stacks.splitting import stack_splitter
-from .stacks.voxel_size_csv import read_voxel_size
+from .stacks.text_files import read_voxel_size
 
 __version__: str
 

@@ -30,9 +30,13 @@ SEED = {
 }
 
 
+# What SCOUT's other modules import from ``scout.utils`` besides.
+UNDOCUMENTED = {"read_csv", "read_json", "verbose_print", "write_csv"}
+
+
 def test_every_name_of_the_seed_is_there() -> None:
-    assert set(utils.__all__) == SEED | {"verbose_print"}
-    assert all(hasattr(utils, name) for name in SEED)
+    assert set(utils.__all__) == SEED | UNDOCUMENTED
+    assert all(hasattr(utils, name) for name in utils.__all__)
 
 
 def test_chunks_of_an_image() -> None:
@@ -124,3 +128,40 @@ def test_folders_and_voxel_sizes(tmp_path: Path) -> None:
         utils.tifs_in_dir(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):
         utils.read_voxel_size(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "names", [["DN", "SOX2", "TBR1"], [], [""], ['one, "two"', "three\nfour", "fünf\u2028six"], ["a", ""]], ids=str
+)
+def test_lists_of_names_come_back(names: list[str], tmp_path: Path) -> None:
+    utils.write_csv(str(tmp_path / "names.csv"), names)
+    assert utils.read_csv(str(tmp_path / "names.csv")) == names
+
+
+def test_lists_that_others_have_written(tmp_path: Path) -> None:
+    path = tmp_path / "celltype_names.csv"
+    for content in [b"SOX2,TBR1,DN", b"SOX2,TBR1,DN\r\n", b"SOX2\nTBR1\nDN\n", b"\xef\xbb\xbfSOX2,TBR1\r\nDN\r\n"]:
+        path.write_bytes(content)
+        assert utils.read_csv(path) == ["SOX2", "TBR1", "DN"]
+    utils.write_csv(path, np.array([1, 2.5]))
+    assert utils.read_csv(path) == ["1.0", "2.5"]
+    (tmp_path / "settings.json").write_text('{"names": ["a", null], "n": 2}')
+    assert utils.read_json(tmp_path / "settings.json") == {"names": ["a", None], "n": 2}
+
+
+@pytest.mark.parametrize("data", ["SOX2", b"SOX2", 5, [["a", "b"]], [None], np.ones((2, 2))], ids=str)
+def test_no_list_is_refused_and_the_old_file_stays(data: Any, tmp_path: Path) -> None:
+    utils.write_csv(tmp_path / "names.csv", ["old"])
+    with pytest.raises(TypeError, match="data="):
+        utils.write_csv(tmp_path / "names.csv", data)
+    assert utils.read_csv(tmp_path / "names.csv") == ["old"]
+
+
+@pytest.mark.parametrize("read", [utils.read_csv, utils.read_json])
+@pytest.mark.parametrize("content", [b'"never closed', b"\xff\xfe\x00", None])
+def test_files_that_are_something_else_are_named(read: Any, content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileNotFoundError if content is None else ValueError, match=r"file\.txt"):
+        read(path)

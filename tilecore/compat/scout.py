@@ -1,4 +1,4 @@
-"""All names of ``scout.utils``: ``from tilecore.compat import scout as utils``."""
+"""All names of ``scout.utils``, also undocumented ones: ``from tilecore.compat import scout as utils``."""
 
 from tilecore.stacks.boxes import box_slice_idx, extract_box, filter_points_in_box, insert_box
 from tilecore.stacks.chunks import chunk_coordinates, chunk_dims, extract_ghosted_chunk, filter_ghosted_points
@@ -6,7 +6,7 @@ from tilecore.stacks.folders import files_in_dir, tifs_in_dir
 from tilecore.stacks.messages import verbose_print
 from tilecore.stacks.pmap import pmap_chunks
 from tilecore.stacks.shared_memory import SharedMemory
-from tilecore.stacks.voxel_size_csv import read_voxel_size
+from tilecore.stacks.text_files import read_csv, read_json, read_voxel_size, write_csv
 
 __all__ = [
     "SharedMemory",
@@ -20,7 +20,10 @@ __all__ = [
     "filter_points_in_box",
     "insert_box",
     "pmap_chunks",
+    "read_csv",
+    "read_json",
     "read_voxel_size",
     "tifs_in_dir",
     "verbose_print",
+    "write_csv",
 ]
