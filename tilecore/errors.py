@@ -92,7 +92,7 @@ class MemoryBudgetError(TilecoreError, MemoryError):
 
 
 class ShippingError(TilecoreError, TypeError):
-    """A function or an array cannot be sent to a worker process."""
+    """A function or an array cannot be sent to a worker process, or a result cannot be sent back."""
 
 
 class RunCancelledError(TilecoreError, RuntimeError):
@@ -150,7 +150,7 @@ class TileError(TilecoreError, RuntimeError):
         super().__init__(failures if isinstance(failures, str) else self._message())
 
     def original(self, note: str = "") -> Exception:
-        """What the function itself raised, with a note that says where; this error if that is not known.
+        """What the function itself raised, with notes that say where; this error if that is not known.
 
         Parameters
         ----------
@@ -161,6 +161,8 @@ class TileError(TilecoreError, RuntimeError):
         if not isinstance(cause, Exception):
             return self
         cause.add_note(note or str(self.failures[0].tile))
+        if cause.__traceback__ is None and self.failures[0].traceback:  # it was raised in another process
+            cause.add_note(f"Traceback in the worker:\n{self.failures[0].traceback.rstrip()}")
         return cause
 
     def _message(self) -> str:

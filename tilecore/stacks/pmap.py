@@ -76,7 +76,10 @@ def pmap_chunks(
     Raises
     ------
     Exception
-        Exception that `f` raised, with a note that names the chunk.
+        Exception that `f` raised, with notes that name the chunk and show where. If its class cannot be sent from a
+        worker, one with the same name, text and built-in base.
+    ShippingError
+        If what `f` returned cannot be sent back.
     TileError
         If a worker died in a chunk, in all attempts.
 

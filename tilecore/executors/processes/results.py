@@ -6,7 +6,7 @@ import ctypes
 import io
 import pickle
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -89,6 +89,10 @@ class Outbox:
             stream = io.BytesIO()
             _Thawing(stream, protocol=5, buffer_callback=keep_inside).dump(value)
             text = stream.getvalue()
+        return self.lay(text, buffers)
+
+    def lay(self, text: bytes, buffers: Sequence[pickle.PickleBuffer] = ()) -> Letter:
+        """Make a letter of a pickle and its buffers."""
         if not buffers and len(text) <= _INLINE_BYTES:
             return Letter(text)
         parts: list[Any] = [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in buffers]

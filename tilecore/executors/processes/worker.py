@@ -9,7 +9,6 @@ import functools
 import gc
 import multiprocessing.util
 import os
-import pickle
 import select
 import signal
 import sys
@@ -21,10 +20,12 @@ from typing import Any
 
 import threadpoolctl
 
+from tilecore.errors import ShippingError
 from tilecore.executors.attempts import attempt, describe, failure_of
 from tilecore.executors.base import Failure, Function, Outcome
 from tilecore.executors.processes.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.processes.messages import Hello, Job, Known, Report, Result
+from tilecore.executors.processes.raised import pack_raised
 from tilecore.executors.processes.results import Letter, Outbox
 from tilecore.machine import keep_freed_memory, limit_threads
 from tilecore.memory.descriptors import Descriptor
@@ -170,23 +171,20 @@ def _packed(outcome: Outcome, outbox: Outbox) -> Result:
             return Result(outcome.seconds, outbox.pack(outcome.value))
         except Exception as error:
             kind = type(outcome.value).__name__
-            return Result(
-                outcome.seconds, None, Failure(f"the result, a {kind}, cannot be sent back: {describe(error)}")
-            )
+            reason = f"the result, a {kind}, cannot be sent back: {describe(error)}"
+            # It would not help to try again, unless memory was short.
+            unsendable = None if isinstance(error, MemoryError) else ShippingError(reason)
+            failure = Failure(reason, exception=unsendable)
     return Result(outcome.seconds, _pack_exception(failure.exception, outbox), _short(failure))
 
 
 def _pack_exception(exception: BaseException | None, outbox: Outbox) -> Letter | None:
-    """Pack an exception if it can also be unpacked; otherwise return None."""
+    """Pack an exception; None if there is none, or only its text can be sent."""
+    content = None if exception is None else pack_raised(exception)
     try:
-        letter = outbox.pack(exception)
-        if letter.tray >= 0:
-            outbox.release([letter.tray])
-            return None
-        pickle.loads(letter.text)
-    except Exception:  # any error of the exception's own code: only its text is sent
+        return None if content is None else outbox.lay(content)
+    except MemoryError:  # no shared memory is left for a long one
         return None
-    return letter
 
 
 def _short(failure: Failure) -> Failure:

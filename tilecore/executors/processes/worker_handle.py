@@ -11,7 +11,8 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from tilecore.errors import SharedMemoryError
+from tilecore.errors import SharedMemoryError, ShippingError
+from tilecore.executors.attempts import describe
 from tilecore.executors.base import Failure, Outcome, Task
 from tilecore.executors.processes.channel import Channel
 from tilecore.executors.processes.messages import Assignment, Hello, Known, Report, Result
@@ -185,7 +186,8 @@ class SupervisedWorker:
             try:
                 value = self._inbox.open(result.letter)
             except Exception as error:
-                failure = Failure(f"the result cannot be read: {type(error).__name__}: {error}")
+                reason = f"the result cannot be read: {describe(error)}"
+                failure = Failure(reason, exception=ShippingError(reason))
         return Outcome(task, value, failure, result.seconds, self.place, peak_bytes)
 
     def _exception(self, letter: Letter | None) -> BaseException | None:

@@ -1,0 +1,142 @@
+"""What a function raised in a worker, packed so that it can be raised in the parent, too."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cloudpickle
+
+__all__ = ["pack_raised"]
+
+# Longest time for the exception's own code to pack and unpack it [s].
+_PATIENCE_SECONDS = 5.0
+
+
+def pack_raised(error: BaseException) -> bytes | None:
+    """Pack an exception, as faithfully as its class allows.
+
+    Parameters
+    ----------
+    error : BaseException
+        Its class may have code of its own for packing, which may fail, or never return.
+
+    Returns
+    -------
+    bytes or None
+        The pickle of the exception itself; if that cannot be unpacked to the same type and text, of one that is made
+        without a call of ``__init__``, and without attributes that cannot be packed; if its class cannot be packed, of
+        an exception with the same name, text and built-in base. None if nothing of this is possible.
+    """
+    for pack in (_whole, _without_init, _likeness):
+        packed = _in_time(pack, error)
+        if packed is not None:
+            return packed
+    return None
+
+
+def _in_time(pack: Callable[[BaseException], bytes], error: BaseException) -> bytes | None:
+    """Pack in a thread, which is left alone if it takes too long; None if it fails, or gives another exception."""
+    packed: list[bytes] = []
+
+    def attempt() -> None:
+        try:
+            content = pack(error)
+            if _is_same(pickle.loads(content), error):
+                packed.append(content)
+        except BaseException:  # whatever the exception's own code raises: the next way is tried
+            return
+
+    thread = threading.Thread(target=attempt, name="tilecore-packing", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads: the exception's text is sent all the same
+        return None
+    thread.join(_PATIENCE_SECONDS)
+    return packed[0] if packed else None
+
+
+def _is_same(found: object, error: BaseException) -> bool:
+    """Whether an unpacked exception has the name and the text of the original.
+
+    Many classes have ``__init__`` put a text together, which is done again, with that text, when they are unpacked.
+    """
+    return type(found).__name__ == type(error).__name__ and _text_of(found) == _text_of(error)
+
+
+def _text_of(error: object) -> str | None:
+    try:
+        return str(error)
+    except Exception:  # its own code fails: it has no text
+        return None
+
+
+def _whole(error: BaseException) -> bytes:
+    return _dumps(error)
+
+
+def _without_init(error: BaseException) -> bytes:
+    arguments = error.args if all(map(_is_packable, error.args)) else (_text_of(error),)
+    state = {name: value for name, value in vars(error).items() if _is_packable(value)}
+    return _dumps(_Recipe(_made_without_init, (type(error), arguments, state)))
+
+
+def _likeness(error: BaseException) -> bytes:
+    kind = type(error)
+    # Groups need the exceptions that are in them.
+    base = next(
+        each for each in kind.__mro__ if each.__module__ == "builtins" and not issubclass(each, BaseExceptionGroup)
+    )
+    return _dumps(_Recipe(_alike, (kind.__module__, kind.__name__, base, _text_of(error) or "")))
+
+
+class _Recipe:
+    """What pickles as a call, and unpickles as its result."""
+
+    def __init__(self, function: Callable[..., BaseException], arguments: tuple[Any, ...]) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[Any, ...]]:
+        return self._call
+
+
+def _made_without_init(
+    kind: type[BaseException], arguments: tuple[Any, ...], state: Mapping[str, Any]
+) -> BaseException:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    vars(error).update(state)
+    return error
+
+
+def _alike(module: str, name: str, base: type[BaseException], text: str) -> BaseException:
+    """An exception with the name and the text of another, whose class cannot be sent."""
+
+    def as_text(self: BaseException) -> str:
+        return str(self.args[0])
+
+    def reduced(_: BaseException) -> tuple[Callable[..., BaseException], tuple[Any, ...]]:
+        return _alike, (module, name, base, text)
+
+    kind: type[BaseException] = type(name, (base,), {"__module__": module, "__str__": as_text, "__reduce__": reduced})
+    error = kind.__new__(kind, text)
+    error.args = (text,)
+    return error
+
+
+def _is_packable(value: object) -> bool:
+    try:
+        pickle.loads(_dumps(value))
+    except Exception:  # whatever the value's own code raises
+        return False
+    return True
+
+
+def _dumps(value: object) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # such as classes of a script; where it can be, a class is sent by its name, and stays the same
+        content: bytes = cloudpickle.dumps(value, protocol=5)
+        return content
