@@ -17,6 +17,7 @@ from scipy import ndimage, signal
 
 from tests.runs import RUNS, CancelAfter
 from tilecore import (
+    AlignmentError,
     Event,
     JournalError,
     MemoryBudgetError,
@@ -190,6 +191,25 @@ def test_what_does_not_fit_is_refused_before_any_output(
     assert os.listdir(tmp_path) == ["raw.bin"]
 
 
+@pytest.mark.parametrize("name", ["out.zarr", "out.h5", "out.npy", "out.bin"])
+@pytest.mark.parametrize("length", ["0.7 s", 13, 1009])
+def test_a_new_file_fits_any_length_of_batches(
+    name: str, length: Any, recording: Recording, numbers: np.ndarray, tmp_path: Path
+) -> None:
+    out = tmp_path / name
+    map_batches(smooth, recording, buffer=4, batch_length=length, out=out, executor="threads", workers=2)
+    with open_recording(out) as written:
+        np.testing.assert_array_equal(written[:], smooth(numbers))
+
+
+def test_batches_that_share_a_chunk_are_refused_in_their_own_words(recording: Recording, tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "o.zarr", shape=(2000, 7), chunks=(64, 7), dtype="f4")
+    with pytest.raises(AlignmentError, match=r"^\(batch_length, channels\)=\(100, 7\).*use \(64, 7\) or \(128, 7\)"):
+        map_batches(smooth, recording, buffer=4, batch_length=100, out=array, executor="serial")
+    found = map_batches(smooth, recording, buffer=4, batch_length=128, out=array, executor="serial")
+    np.testing.assert_array_equal(np.asarray(found[:]), smooth(recording[:]))
+
+
 def test_a_result_of_another_length_names_the_batch_and_leaves_no_file(recording: Recording, tmp_path: Path) -> None:
     with pytest.raises(TileError, match="shape"):
         map_batches(lambda data: data[::2], recording, batch_length=100, out=tmp_path / "out.bin", workers=2)
@@ -204,6 +224,8 @@ def test_a_run_that_was_ended_is_continued(recording: Recording, numbers: np.nda
     run: dict[str, Any] = {"batch_length": 100, "out": tmp_path / "out.bin", "executor": "serial", "progress": False}
     with pytest.raises(RunCancelledError):
         map_batches(smooth, recording, buffer=4, cancel=CancelAfter(10), **run)
+    with pytest.raises(JournalError, match=r"\(batch_length, channels\) was \[100, 7\], is \[200, 7\]"):
+        map_batches(smooth, recording, buffer=4, resume=True, **{**run, "batch_length": 200})
     for changed in ({"channels": [1, 0]}, {"buffer": 5}, {"from_time": 1}):
         with pytest.raises(JournalError):
             map_batches(smooth, recording, **{"buffer": 4, **changed}, resume=True, **run)

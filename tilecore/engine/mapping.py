@@ -183,7 +183,8 @@ def map_tiles(
         If tiles failed; it lists them, with the tracebacks of the workers. Nothing
         incomplete is returned, and no output file gets its final name.
     AlignmentError
-        If two tiles of the given shape would write the same storage unit (chunk, shard) of `out`.
+        If two tiles of the given shape would write the same storage unit (chunk, shard) of `out`. In a new file
+        storage units are chosen to fit the tiles.
     ParameterError, ParameterTypeError
         If a parameter has a wrong type or value, or does not fit the others.
     WorkerError
@@ -208,7 +209,8 @@ def map_tiles(
     placement.check(grid)
     is_tilewise = placement == Placement.of(grid.ndim) and not any(map(any, grid.halo))
     targets = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise}
-    outputs = Outputs(out, first_given(dtype, declared.dtype), placement=placement, inputs=inputs, **targets)
+    dtypes = first_given(dtype, declared.dtype)
+    outputs = Outputs(out, dtypes, placement=placement, grid=grid, inputs=inputs, **targets)
     check_alignment(grid, outputs.units)
     job = MapJob(function, dict(kwargs or {}), request.boundary, request.options.copy, pass_tile, placement)
     with Run(job, request, outputs=outputs, whole_axes=placement.dropped) as one:

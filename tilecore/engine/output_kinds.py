@@ -163,8 +163,12 @@ class FileOutput(Output):
 
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
-        self.sink, self.path, self.units = sink, sink.path, sink.write_units
-        self.files = sink.files
+        self.sink, self.path, self.files = sink, sink.path, sink.files
+
+    @property
+    def units(self) -> tuple[int, ...] | None:  # type: ignore[override]
+        """Write units of the file; they are known for certain once it has been created or opened again."""
+        return self.sink.write_units
 
     @property
     def token(self) -> str | None:  # type: ignore[override]

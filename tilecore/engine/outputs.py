@@ -18,14 +18,14 @@ from tilecore.engine.inplace import kept_apart
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import checksums_of
 from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
-from tilecore.engine.write_units import common_units
+from tilecore.engine.write_units import common_units, cut_steps
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.pyramids import Level
 from tilecore.geometry.placement import Placement
-from tilecore.geometry.tiles import Tile
+from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["Outputs"]
 
@@ -41,8 +41,10 @@ class Outputs:
         Data type of new outputs.
     placement : Placement
         Position of a tile's result in the outputs.
+    grid : TileGrid
+        The requested tiles: they give the volume's shape, and the chunks of new files.
     inputs : Inputs
-        Sources of the run: they give the volume's shape, and the metadata of new files.
+        Sources of the run: they give the metadata of new files.
     overwrite : bool
         Whether files may be replaced.
     inplace : bool
@@ -57,13 +59,14 @@ class Outputs:
         dtype: DTypesLike,
         *,
         placement: Placement,
+        grid: TileGrid,
         inputs: Inputs,
         overwrite: bool = False,
         inplace: bool = False,
         tilewise: bool = False,
     ) -> None:
         self._placement = placement
-        self._shape = placement.shape(inputs.shape)
+        self._shape, self._steps = placement.shape(grid.shape), cut_steps(grid, placement)
         self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
         described = _described(inputs.info, placement) | {"overwrite": overwrite}
         pairs = zip(*_paired(out, dtype), strict=True)
@@ -76,10 +79,10 @@ class Outputs:
     def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
         if out is None:
             return NewOutput(self._shape, dtype)
-        if isinstance(out, (str, os.PathLike)):
-            return FileOutput(prepare_sink(out, self._shape, **described), dtype)
-        if isinstance(out, FileSink) and not out.is_created:
-            return FileOutput(out, dtype)
+        sink = prepare_sink(out, self._shape, **described) if isinstance(out, (str, os.PathLike)) else out
+        if isinstance(sink, FileSink) and not sink.is_created:
+            sink.fit_tiles(self._steps)
+            return FileOutput(sink, dtype)
         return GivenOutput(out, self._shape)
 
     @property

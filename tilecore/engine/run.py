@@ -74,7 +74,6 @@ class Run:
     ) -> None:
         self._request, self._outputs, self._may_start = request, outputs, may_start
         self._whole_axes = tuple(whole_axes)
-        self._units = (1,) * request.grid.ndim if outputs is None else outputs.units
         self._executor = request.options.create_executor()
         self._job = replace(job, shares_memory=self._executor.reach == "same")
         self._open, self._locks = contextlib.ExitStack(), contextlib.ExitStack()
@@ -232,6 +231,11 @@ class Run:
     def _reached(self) -> tuple[Any, ...]:
         """The sources in the form in which workers read them; None for those that they cannot reach."""
         return self._request.inputs.for_workers(self._executor.reach)
+
+    @property
+    def _units(self) -> tuple[int, ...]:
+        """Write units that tiles are made of; a file that is opened again may have others than a new one."""
+        return (1,) * self.grid.ndim if self._outputs is None else self._outputs.units
 
     @property
     def _is_stranded(self) -> bool:

@@ -10,7 +10,7 @@ from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import TileGrid
 
-__all__ = ["check_alignment", "common_units", "halves"]
+__all__ = ["check_alignment", "common_units", "cut_steps", "halves"]
 
 
 def common_units(placement: Placement, outputs: Iterable[tuple[int, ...] | None]) -> tuple[int, ...]:
@@ -20,6 +20,12 @@ def common_units(placement: Placement, outputs: Iterable[tuple[int, ...] | None]
         own = placement.units(of_output)
         units = tuple([math.lcm(unit, other) for unit, other in zip(units, own, strict=True)])
     return units
+
+
+def cut_steps(grid: TileGrid, placement: Placement) -> tuple[int | None, ...]:
+    """Length of a tile's result along each axis of the output; None where one tile spans the axis."""
+    lengths = zip(placement.shape(grid.tile_shape), placement.shape(grid.shape), strict=True)
+    return tuple([step if step < length else None for step, length in lengths])
 
 
 def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
@@ -42,7 +48,8 @@ def check_alignment(grid: TileGrid, units: tuple[int, ...]) -> None:
     larger = tuple(-(-step // unit) * unit for step, unit in pairs)
     raise AlignmentError(
         f"tile_shape={grid.tile_shape}: two tiles would write one storage unit of the output, of {units} voxels, "
-        f"and data would be lost; use {' or '.join(map(str, dict.fromkeys([smaller, larger])))}"
+        f"and data would be lost; use {' or '.join(map(str, dict.fromkeys([smaller, larger])))}, or an output whose "
+        "chunks, or shards, divide the tiles"
     )
 
 

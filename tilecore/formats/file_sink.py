@@ -6,7 +6,8 @@ import contextlib
 import errno
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -65,8 +66,7 @@ class FileSink:
     has_shards: ClassVar[bool] = False
 
     def __init__(self, spec: SinkSpec) -> None:
-        self.spec, self.path = spec, spec.path
-        self.token = new_token()
+        self.spec, self.path, self.token = spec, spec.path, new_token()
         self._place: Place | None = None
         self._target: Target | None = None
         self._dtype: np.dtype[Any] | None = None
@@ -76,6 +76,15 @@ class FileSink:
                 raise ParameterError.of(name, getattr(spec, name), f"{self.kind} files have no {name}; leave it out")
         if spec.codec not in self.codecs:
             raise ParameterError.of("codec", spec.codec, f"{self.kind} files can use {', '.join(self.codecs)}")
+        self._lay_out()
+
+    def fit_tiles(self, steps: Sequence[int | None]) -> None:
+        """Choose chunks that divide `steps`, the lengths of tiles, before `create`; None where any chunk fits."""
+        self.spec = replace(self.spec, steps=tuple(steps))
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Choose chunks and shards, in kinds of files that have them."""
 
     @classmethod
     def order_of_axes(cls, axes: str) -> str:
@@ -269,12 +278,10 @@ class FileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._place is None:
-            return
-        if error is None:
-            self.commit()
-        else:
+        if error is not None:
             self.discard()
+        elif self._place is not None:
+            self.commit()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _in_another_process, (type(self), self.spec, self.token)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tilecore.array_types import Index
 from tilecore.errors import ParameterError
 from tilecore.formats.axes import as_axes, guessed_axes
+from tilecore.formats.chunk_shapes import TileSteps
 from tilecore.formats.image_info import positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
@@ -83,6 +84,8 @@ class SinkSpec:
     voxel_size_um : tuple of 3 floats, or None
     channel_names : tuple of str
     chunks, shards : tuple of int, or None
+    steps : tuple of (int or None), or None
+        Lengths of the tiles that will be written, which chunks and shards should divide; see `FileSink.fit_tiles`.
     codec : str
     pyramid : bool
     ome_zarr_version : {"0.5", "0.4"}
@@ -100,6 +103,7 @@ class SinkSpec:
     channel_names: tuple[str, ...] = ()
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
+    steps: TileSteps | None = None
     codec: str = "default"
     pyramid: bool = True
     ome_zarr_version: Literal["0.5", "0.4"] = "0.5"

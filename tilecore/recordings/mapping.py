@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Unpack
 
 import numpy.typing as npt
@@ -11,7 +13,7 @@ from tilecore.array_types import OneOutput
 from tilecore.engine.mapping import map_tiles
 from tilecore.engine.options import RunOptions
 from tilecore.engine.verbs import takes_run_options
-from tilecore.errors import ParameterError
+from tilecore.errors import AlignmentError, JournalError, ParameterError
 from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
 from tilecore.recordings.batches import Channels, Selection
@@ -86,6 +88,8 @@ def map_batches(
         If batches failed; it lists them, with the tracebacks of the workers. No output file gets its final name then.
     ParameterError, ParameterTypeError
         If a parameter has a wrong type or value, or does not fit the recording.
+    AlignmentError
+        If two batches of `batch_length` would write the same chunk of an array that was given as `out`.
     MemoryBudgetError
         If an observation with its buffer does not fit into ``max_memory``.
     WorkerError
@@ -113,8 +117,19 @@ def map_batches(
     if n_columns is not None and as_integer(n_columns, "n_columns", minimum=0) != n_channels:
         options |= {"drop_axis": 1, "new_axis": {1: n_columns} if n_columns else None}
     tiles: dict[str, Any] = {"tile_shape": (length, n_channels), "halo": [(n_buffer, n_buffer), (0, 0)], "boundary": 0}
-    mapped: npt.NDArray[Any] | FileSource = map_tiles(function, source, **tiles, **options)
+    with _in_words_of_batches():
+        mapped: npt.NDArray[Any] | FileSource = map_tiles(function, source, **tiles, **options)
     return mapped
+
+
+@contextlib.contextmanager
+def _in_words_of_batches() -> Iterator[None]:
+    """Let errors about tiles name the parameter of batches that they come from."""
+    try:
+        yield
+    except (AlignmentError, JournalError) as error:
+        text = re.sub(r"\btile_shape(?==| was )", "(batch_length, channels)", str(error))
+        raise type(error)(text) from error
 
 
 def _selected(

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tilecore.errors import UnreadableFileError
+from tilecore.formats.chunk_shapes import choose_chunks
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5.reader import import_h5py
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
-from tilecore.formats.zarr.sink import default_chunks
 
 if TYPE_CHECKING:
     import h5py
@@ -47,11 +47,13 @@ class Hdf5Sink(FileSink):
 
     def __init__(self, spec: SinkSpec) -> None:
         super().__init__(spec)
-        chunks = spec.chunks or default_chunks(spec.shape)
-        # HDF5 has no chunk that is longer than its image.
-        self.chunks = tuple([min(chunk, max(length, 1)) for chunk, length in zip(chunks, spec.shape, strict=True)])
         self._h5py = import_h5py(str(spec.path))
         self._closer: weakref.finalize[[], Any] | None = None
+
+    def _lay_out(self) -> None:
+        chunks = self.spec.chunks or choose_chunks(self.shape, self.spec.steps)
+        # HDF5 has no chunk that is longer than its image.
+        self.chunks = tuple([min(chunk, max(length, 1)) for chunk, length in zip(chunks, self.shape, strict=True)])
 
     @property
     def write_units(self) -> tuple[int, ...]:
@@ -80,6 +82,7 @@ class Hdf5Sink(FileSink):
             raise UnreadableFileError(
                 f"{path} has the shape {dataset.shape}, not {self.shape}: delete it to start over"
             )
+        self.chunks = dataset.chunks or self.chunks
         return dataset
 
     def flush(self) -> None:

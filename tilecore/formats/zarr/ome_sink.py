@@ -10,12 +10,13 @@ import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import in_usual_order
+from tilecore.formats.chunk_shapes import default_shards
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, level_factors
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.metadata import array_document_v2, array_document_v3
 from tilecore.formats.zarr.ome import multiscales_document
-from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, default_shards, open_writer, write_json
+from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, open_writer, write_json
 
 __all__ = ["OmeZarrSink"]
 

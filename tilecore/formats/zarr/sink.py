@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from tilecore.array_types import Index
 from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
+from tilecore.formats.chunk_shapes import choose_chunks, default_shards
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.opening import open_source
-from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
 from tilecore.formats.zarr.codecs import Content
 from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
@@ -27,16 +27,9 @@ from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
 from tilecore.geometry.indexing import expanded
-from tilecore.geometry.per_axis import as_integers
 from tilecore.output_file import write_in_one_piece
 
-__all__ = ["ZarrArrayWriter", "ZarrSink", "default_chunks", "default_shards", "open_writer", "write_json"]
-
-# Number of voxels in a chunk, so that files are not too small for a disk.
-_CHUNK_VOXELS = 2**20
-
-# Largest number of chunk files; above it, chunks are put into shards.
-_MOST_FILES = 1024
+__all__ = ["ZarrArrayWriter", "ZarrSink", "open_writer", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -151,10 +144,15 @@ class ZarrSink(FileSink):
     has_chunks: ClassVar[bool] = True
     has_shards: ClassVar[bool] = True
 
-    def __init__(self, spec: SinkSpec) -> None:
-        super().__init__(spec)
-        chunks = spec.chunks or default_chunks(spec.shards or spec.shape)
-        self.chunks = as_integers(chunks, "chunks", len(spec.shape), 1)
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None
+
+    def _lay_out(self) -> None:
+        spec = self.spec
+        if spec.chunks is not None:
+            self.chunks = spec.chunks
+        else:
+            self.chunks = choose_chunks(spec.shards or spec.shape, spec.shards or spec.steps)
         self.shards = spec.shards or self._default_shards()
         if self.shards is not None and any(
             shard % chunk for shard, chunk in zip(self.shards, self.chunks, strict=True)
@@ -167,7 +165,7 @@ class ZarrSink(FileSink):
         return self.shards or self.chunks
 
     def _default_shards(self) -> tuple[int, ...] | None:
-        return default_shards(self.shape, self.chunks)
+        return default_shards(self.shape, self.chunks, self.spec.steps)
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
         """Estimated disk space [byte]: that of the voxels, or half of it if they are compressed."""
@@ -189,12 +187,15 @@ class ZarrSink(FileSink):
         return self._same(open_writer(Path(path), Path(path).parent))
 
     def _same(self, writer: ZarrArrayWriter) -> ZarrArrayWriter:
-        """Refuse an unfinished array whose shape or write units differ from this sink's."""
-        if (writer.shape, writer.write_units) != (self.shape, self.write_units):
+        """Keep the chunks of an unfinished array; refuse it if its shape, chunks or shards are not as asked for."""
+        spec, found = self.spec, writer.metadata
+        shards = found.units if found.is_sharded else None
+        if (found.shape, spec.chunks or found.chunks, spec.shards or shards) != (spec.shape, found.chunks, shards):
             raise UnreadableFileError(
                 f"{writer.root} has the shape {writer.shape} in units of {writer.write_units}, not {self.shape} in "
                 f"units of {self.write_units}: delete it to start over"
             )
+        self.chunks, self.shards = found.chunks, shards
         return writer
 
     def _written(self) -> FileSource:
@@ -212,22 +213,3 @@ def open_writer(path: Path, place: Path) -> ZarrArrayWriter:
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a metadata document."""
     path.write_text(json.dumps(document, indent=2))
-
-
-def default_chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Default shape of chunks: about a million voxels in the last three axes, longest along the last."""
-    if len(shape) < 3:
-        spatial: tuple[int, ...] = (1024,) * len(shape) if len(shape) == 2 else (_CHUNK_VOXELS,) * len(shape)
-    else:
-        spatial = (1,) * (len(shape) - 3) + (64, 128, 128)
-    return tuple([max(1, min(step, length)) for step, length in zip(spatial, shape, strict=True)])
-
-
-def default_shards(shape: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Default shape of shards: two chunks along each of the last three axes; None if there are few chunks."""
-    if math.prod([-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True)]) <= _MOST_FILES:
-        return None
-    doubled = [1] * (len(shape) - 3) + [2] * min(len(shape), 3)
-    return tuple(
-        [chunk * (times if length > chunk else 1) for chunk, times, length in zip(chunks, doubled, shape, strict=True)]
-    )
