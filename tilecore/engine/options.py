@@ -36,7 +36,8 @@ class RunOptions(TypedDict, total=False):
         How processes start. Default: `settings`, ``TILECORE_START_METHOD``, forkserver on
         Linux and spawn elsewhere.
     threads_per_worker : int
-        Threads that numerical libraries may use in each process. Default: 1.
+        Threads that numerical libraries (BLAS, OpenMP) may use for each tile. Serial runs and threads hold the
+        whole process to it while they run. Default: 1.
     retries : int
         Number of further attempts at a tile that failed. Default: 2.
     timeout : float

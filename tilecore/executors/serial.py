@@ -8,6 +8,7 @@ from typing import Any, Self
 from tilecore.errors import ParameterError
 from tilecore.executors.attempts import attempt
 from tilecore.executors.base import Function, Outcome, Reach, Task
+from tilecore.executors.library_threads import LibraryThreads
 
 __all__ = ["SerialExecutor", "refuse_timeout"]
 
@@ -17,6 +18,8 @@ class SerialExecutor:
 
     Parameters
     ----------
+    threads_per_worker : int
+        Threads that numerical libraries (BLAS, OpenMP) may use during a run.
     timeout : float, optional
         Not supported: a thread cannot be stopped from outside.
     **options
@@ -26,12 +29,13 @@ class SerialExecutor:
     workers = 1
     reach: Reach = "same"
 
-    def __init__(self, *, timeout: float | None = None, **options: object) -> None:
+    def __init__(self, *, threads_per_worker: int = 1, timeout: float | None = None, **options: object) -> None:
         refuse_timeout(timeout, "serial")
+        self._threads = threads_per_worker
 
     def start(self, function: Function, known: object = None) -> SerialCrew:
         """Begin a run; no worker has to be started."""
-        return SerialCrew(function, known)
+        return SerialCrew(function, known, self._threads)
 
 
 class SerialCrew:
@@ -39,9 +43,11 @@ class SerialCrew:
 
     workers = 1
 
-    def __init__(self, function: Function, known: object) -> None:
+    def __init__(self, function: Function, known: object, threads: int) -> None:
         self._function, self._known = function, known
         self._tasks: deque[tuple[Any, Any]] = deque()
+        self._libraries = LibraryThreads(threads)
+        self._libraries.hold()
 
     def tell(self, known: object) -> None:
         """Replace the run's shared value, for later tasks."""
@@ -72,12 +78,16 @@ class SerialCrew:
     def stop(self) -> None:
         """Drop the waiting tasks."""
         self._tasks.clear()
+        self._libraries.let_go()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def __del__(self) -> None:
+        self.stop()  # deleted without it
 
 
 def refuse_timeout(timeout: float | None, name: str) -> None:

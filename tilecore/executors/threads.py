@@ -12,6 +12,7 @@ from typing import Any, Self
 from tilecore.configuration import settings
 from tilecore.executors.attempts import attempt
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Reach, Task
+from tilecore.executors.library_threads import LibraryThreads
 from tilecore.executors.serial import refuse_timeout
 
 __all__ = ["ThreadExecutor"]
@@ -26,6 +27,8 @@ class ThreadExecutor:
     ----------
     workers : int, optional
         Number of threads; default: from the settings, the environment, or the number of cores.
+    threads_per_worker : int
+        Threads that numerical libraries (BLAS, OpenMP) may use for each of these threads during a run.
     timeout : float, optional
         Not supported: a thread cannot be stopped from outside.
     **options
@@ -34,13 +37,21 @@ class ThreadExecutor:
 
     reach: Reach = "same"
 
-    def __init__(self, *, workers: int | None = None, timeout: float | None = None, **options: object) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        threads_per_worker: int = 1,
+        timeout: float | None = None,
+        **options: object,
+    ) -> None:
         refuse_timeout(timeout, "threads")
+        self._threads = threads_per_worker
         self.workers = settings.resolve_workers(workers)
 
     def start(self, function: Function, known: object = None) -> ThreadCrew:
         """Start the threads of a run."""
-        return ThreadCrew(function, known, self.workers)
+        return ThreadCrew(function, known, self.workers, self._threads)
 
 
 class ThreadCrew:
@@ -52,16 +63,17 @@ class ThreadCrew:
     dropped.
     """
 
-    def __init__(self, function: Function, known: object, workers: int) -> None:
+    def __init__(self, function: Function, known: object, workers: int, threads: int) -> None:
         self.workers = workers
         self._known = known
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._n_open = 0
         self._threads: list[threading.Thread] = []
+        self._libraries = LibraryThreads(threads)
         try:
             for place in range(workers):
-                arguments = (function, place, self._tasks, self._outcomes)
+                arguments = (function, place, self._tasks, self._outcomes, self._libraries)
                 thread = threading.Thread(target=_work, args=arguments, name=f"tilecore-{place}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
@@ -119,6 +131,7 @@ class ThreadCrew:
             thread.join(timeout=1.0 / len(self._threads))
         self._threads.clear()
         self._n_open = 0
+        self._libraries.let_go()
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +142,7 @@ class ThreadCrew:
     def __del__(self) -> None:
         for _ in self._threads:  # deleted without `stop`: nobody reads the outcomes
             self._tasks.put(None)
+        self._libraries.let_go()
 
 
 def _work(
@@ -136,6 +150,8 @@ def _work(
     place: int,
     tasks: queue.SimpleQueue[tuple[Any, Any] | None],
     outcomes: queue.SimpleQueue[Outcome],
+    libraries: LibraryThreads,
 ) -> None:
+    libraries.hold()
     while (item := tasks.get()) is not None:
         outcomes.put(attempt(function, *item, place))
