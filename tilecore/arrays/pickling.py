@@ -27,6 +27,10 @@ __all__ = ["Parcel"]
 
 Item = TypeVar("Item")
 
+# Names of the user's script as a module: in the process that runs it, and in children that multiprocessing started by
+# spawn or from a fork server. No worker can import either of them.
+_SCRIPTS = ("__main__", "__mp_main__")
+
 # Alignment of buffers in a parcel, enough for any processor instruction [byte].
 _ALIGNMENT = 64
 
@@ -93,6 +97,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, stream: io.BytesIO) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
         self.segments: list[Segment] = []
+        if (script := sys.modules.get(_SCRIPTS[1])) is not None and script.__name__ == _SCRIPTS[1]:
+            cloudpickle.register_pickle_by_value(script)  # as cloudpickle itself does with "__main__"
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
     def persistent_id(self, item: object) -> int | None:
@@ -169,7 +175,7 @@ def _reduce_with_globals(function: types.FunctionType) -> tuple[Any, ...] | None
     A process that imports the module would make new arrays; so these arrays are sent with the function.
     """
     module = sys.modules.get(function.__module__)
-    if module is None or module.__name__ == "__main__" or getattr(module, function.__name__, None) is not function:
+    if module is None or module.__name__ in _SCRIPTS or getattr(module, function.__name__, None) is not function:
         return None
     used = {name: function.__globals__.get(name) for name in function.__code__.co_names}
     shared = {name: value for name, value in used.items() if _is_shared(value)}
