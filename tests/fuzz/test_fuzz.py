@@ -18,6 +18,7 @@ N_SEEDS = {
     "collecting": (20, 400),
     "chunks": (20, 200),
     "blobs": (10, 200),
+    "axes": (20, 300),
     "resume": (5, 200),
     "kills": (1, 20),
 }
