@@ -160,6 +160,29 @@ def test_pages_of_colours_stored_in_different_ways(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_source(tmp_path / "v.tif")[...], expected)
 
 
+@pytest.mark.parametrize("other", ["size", "sign", "compression"])
+def test_a_page_in_the_middle_of_a_long_stack_that_differs(tmp_path: Path, other: str) -> None:
+    """tifffile looks at the first, second, eighth and last page; those between may be of another image."""
+    planes = [np.roll(GREY[0], number).astype("u2") for number in range(10)]
+    options: list[dict[str, Any]] = [{"compression": "zlib", "rowsperstrip": 48} for _ in planes]
+    if other == "size":
+        planes[4] = planes[4][:20, :30]
+    if other == "sign":
+        planes[4] = planes[4].astype("i2") * np.int16(-1)
+    if other == "compression":
+        options[4] = {"compression": "lzma", "rowsperstrip": 48}
+        pytest.importorskip("imagecodecs", reason="it decodes LZMA")
+    with tifffile.TiffWriter(tmp_path / "v.tif") as writer:
+        for plane, own in zip(planes, options, strict=True):
+            writer.write(plane, photometric="minisblack", metadata=None, **own)
+    with open_source(tmp_path / "v.tif") as source:
+        if other == "compression":
+            np.testing.assert_array_equal(source[...], planes)
+            return
+        np.testing.assert_array_equal(source[...], planes[:4] + planes[5:])
+    np.testing.assert_array_equal(open_source(tmp_path / "v.tif", series=1)[...], planes[4])
+
+
 def test_files_of_one_image_that_differ(tmp_path: Path) -> None:
     """The parts of an OME-TIFF in several files are decoded each as its own file says, or refused."""
     parts = [GREY[0], GREY[1]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     _File = BinaryIO | FileHandle
 
-__all__ = ["is_one_block", "keyframe_of", "layout", "path_of"]
+__all__ = ["is_one_block", "is_one_stack", "keyframe_of", "layout", "path_of"]
 
 # Tags that tell how strips and tiles are decoded: sizes, bits, compression, colour, order of bits, samples, predictor,
 # tiles, sample formats, subsampling, depth, and the value of voxels without data. Offsets and JPEG tables are read
@@ -78,6 +78,13 @@ def keyframe_of(page: TiffPage | TiffFrame) -> TiffPage:
     # tifffile keeps one decoder for all pages of one hash, which leaves out a part of the layout.
     own.hash = hash(layout(own))
     return own
+
+
+def is_one_stack(series: TiffPageSeries) -> bool:
+    """Whether all pages of a series have the shape and data type of its first."""
+    first = series.keyframe
+    keyframes = [keyframe_of(page) for page in series if page is not None]
+    return all(each is first or (each.shape, each.dtype) == (first.shape, first.dtype) for each in keyframes)
 
 
 def is_one_block(series: TiffPageSeries) -> bool:

@@ -21,7 +21,7 @@ from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.reader_errors import inside, overhearing, reading
-from tilecore.formats.tiff.directories import is_one_block
+from tilecore.formats.tiff.directories import is_one_block, is_one_stack
 from tilecore.formats.tiff.metadata import as_written, linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
@@ -193,12 +193,28 @@ class TiffReader:
 
 
 def _levels(tif: TiffFile, path: str, number: int) -> list[Any]:
-    all_series = tif.series
+    all_series = _series(tif)
     if not all_series:
         raise UnreadableFileError(f"{path} holds no image")
     if not 0 <= number < len(all_series):
         raise ParameterError.of("series", number, f"{path} has {len(all_series)} series, numbered from 0")
     return list(all_series[number].levels)
+
+
+def _series(tif: TiffFile) -> list[TiffPageSeries]:
+    """All images of a file.
+
+    tifffile looks at a few pages only to find out whether all belong to one image.
+    """
+    try:
+        found = tif.series
+        is_wrong = len(found) == 1 and found[0].kind == "uniform" and not is_one_stack(found[0])
+    except RuntimeError:  # its pages cannot be of one image
+        is_wrong = True
+    if is_wrong:
+        tif.is_uniform = False
+        tif.__dict__.pop("series", None)  # it is found again, by the layout of every page
+    return tif.series
 
 
 def _dimensions(series: TiffPageSeries, noted: str) -> tuple[str, tuple[int, ...]]:
