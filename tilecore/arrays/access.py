@@ -17,9 +17,10 @@ from tilecore.arrays.file_stamps import describe_files
 from tilecore.arrays.inherited import InheritedArray
 from tilecore.arrays.mapped import MappedArray
 from tilecore.arrays.remote import RemoteArray
+from tilecore.errors import ParameterTypeError
 from tilecore.memory.process_memory import is_reachable_by_workers, populate
 
-__all__ = ["Access", "MappedAccess", "MemoryAccess", "Reach", "SharedAccess", "as_lengths"]
+__all__ = ["Access", "MappedAccess", "MemoryAccess", "Reach", "SharedAccess", "as_lengths", "chunk_lengths"]
 
 #: How workers get an array: they share this process's memory, have inherited a copy of it, or start empty.
 Reach: TypeAlias = Literal["same", "forked", "shipped"]
@@ -56,6 +57,11 @@ class Access:
     def is_unknowable(self) -> bool:
         """Whether nobody here can tell if the voxels will be the same at another time."""
         return False
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether voxels can be written, by this process at least."""
+        return True
 
     @property
     def write_units(self) -> tuple[int, ...] | None:
@@ -98,6 +104,11 @@ class MemoryAccess(Access):
             return (in_memory(self.array),)
         first = int(root.offset + self.array.ctypes.data - root.ctypes.data)
         return in_memory(self.array), in_file(file.device, file.inode, first, self.array)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the array is not marked as read-only."""
+        return bool(self.array.flags.writeable)
 
     @property
     def write_units(self) -> None:
@@ -206,5 +217,30 @@ class MappedAccess(MemoryAccess):
 
 
 def as_lengths(units: Iterable[SupportsInt] | None) -> tuple[int, ...] | None:
-    """Convert units of storage to a tuple of int [voxel]; None stays None."""
-    return None if units is None else tuple([int(unit) for unit in units])
+    """Convert units of storage to a tuple of int [voxel]; None stays None.
+
+    Raises
+    ------
+    ParameterTypeError
+        If there is not one length for each axis: tiles cannot be cut between such units.
+    """
+    try:
+        return None if units is None else tuple([int(unit) for unit in units])
+    except TypeError as error:
+        raise ParameterTypeError.of(
+            "chunks", units, "an array that is written needs one length for each axis"
+        ) from error
+
+
+def chunk_lengths(array: object) -> tuple[int, ...] | None:
+    """Shape of the chunks of an array that is read, for the choice of tiles [voxel]; None if it does not tell one.
+
+    Where chunks of an axis have different lengths, as those of dask may, it is the longest of them.
+    """
+    chunks = getattr(array, "chunks", None)
+    try:
+        lengths = [max(each) if isinstance(each, (list, tuple)) else int(each) for each in chunks or ()]
+        ndim = len(getattr(array, "shape", ()))
+    except (TypeError, ValueError):  # a word of that library's own
+        return None
+    return tuple([int(length) for length in lengths[:ndim]]) if len(lengths) >= ndim and all(lengths) else None

@@ -14,6 +14,17 @@ from tilecore.arrays.bases import mapped_file, segment_mapping
 from tilecore.arrays.content import digest_of_array
 from tilecore.arrays.extents import Extent, of_files, of_object
 from tilecore.arrays.file_stamps import describe_files
+from tilecore.arrays.foreign import (
+    ComputedAccess,
+    ForeignAccess,
+    Hdf5Access,
+    LocalAccess,
+    has,
+    is_computed,
+    is_hdf5,
+    is_in_file,
+    is_of,
+)
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 
 __all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
@@ -82,16 +93,7 @@ class ZarrAccess(Access):
         return str(store.path) if type(store).__name__ == "ZipStore" else None
 
 
-class Hdf5Access(Access):
-    """A dataset opened by h5py, which cannot be sent to other processes."""
-
-    @property
-    def extents(self) -> tuple[Extent, ...]:
-        """The dataset in its file."""
-        return tuple([Extent((file.space, self.array.name)) for file in of_files([self.array.file.filename])])
-
-
-class WrapperAccess(Access):
+class WrapperAccess(ForeignAccess):
     """An object that holds an ndarray as its ``data``, such as a labelled array."""
 
     @property
@@ -132,15 +134,10 @@ def as_array(array: object) -> object:
 def access_of(array: object) -> Access:
     """Access to an array: the one that the array provides itself, or the one for its kind."""
     held: Any = array
-    own = held.access if _has(held, "access") else None
+    own = held.access if has(held, "access") else None
     if isinstance(own, Access):
         return own
     return next(kind for is_one, kind in _KINDS if is_one(held))(held)
-
-
-def _has(array: object, name: str) -> bool:
-    """Whether an object or its class really has an attribute: some objects make up any attribute that is asked for."""
-    return hasattr(type(array), name) or name in getattr(array, "__dict__", ())
 
 
 def _is_mapped(array: object) -> bool:
@@ -152,7 +149,11 @@ def _is_shared(array: object) -> bool:
 
 
 def _is_zarr(array: object) -> bool:
-    return type(array).__module__.partition(".")[0] == "zarr" and _has(array, "store")
+    return is_of("zarr", array) and has(array, "store")
+
+
+def _is_wrapper(array: object) -> bool:
+    return not is_in_file(array) and has(array, "data") and isinstance(getattr(array, "data", None), np.ndarray)
 
 
 # Kinds of arrays; the first that fits is used. A new kind of array is one row.
@@ -161,10 +162,12 @@ _KINDS: tuple[tuple[Callable[[Any], bool], type[Access]], ...] = (
     (_is_mapped, MappedAccess),
     (lambda array: isinstance(array, np.ndarray), MemoryAccess),
     (_is_zarr, ZarrAccess),
-    (lambda array: type(array).__module__.startswith("h5py.") and _has(array, "file"), Hdf5Access),
-    (lambda array: _has(array, "write_units"), WriterAccess),
-    (lambda array: _has(array, "data") and isinstance(array.data, np.ndarray), WrapperAccess),
-    (lambda _: True, Access),
+    (is_hdf5, Hdf5Access),
+    (is_computed, ComputedAccess),
+    (lambda array: has(array, "write_units"), WriterAccess),
+    (_is_wrapper, WrapperAccess),
+    (is_in_file, LocalAccess),
+    (lambda _: True, ForeignAccess),
 )
 
 

@@ -15,7 +15,7 @@ from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["Boundary", "as_boundary", "block_box", "read_padded"]
+__all__ = ["Boundary", "as_boundary", "block_box", "check_boundary", "read_padded"]
 
 #: Boundary mode beyond the volume: None for no voxels, a mode of `numpy.pad`, or a value.
 Boundary: TypeAlias = Literal["reflect", "symmetric", "edge", "wrap", "constant"] | float | None
@@ -29,9 +29,29 @@ def as_boundary(boundary: Any) -> Boundary:
         return boundary  # type: ignore[no-any-return]
     if isinstance(boundary, str):
         raise ParameterError.of("boundary", boundary, f"None, a number, or one of {', '.join(_MODES)}")
-    if not isinstance(boundary, (int, float, np.number, np.bool_)):
+    if not isinstance(boundary, (int, float, np.integer, np.floating, np.bool_)):
         raise ParameterTypeError.of("boundary", boundary, f"None, a number, or one of {', '.join(_MODES)}")
     return boundary  # type: ignore[return-value]
+
+
+def check_boundary(boundary: Boundary, dtype: np.dtype[Any]) -> None:
+    """Refuse a value beyond the volume's edges that voxels cannot have; floats may be rounded.
+
+    Raises
+    ------
+    ParameterError
+        If a volume of this dtype would have another value there.
+    """
+    if boundary is None or isinstance(boundary, str) or dtype.kind not in "biufc":
+        return
+    with np.errstate(all="ignore"):
+        try:
+            kept = np.asarray(boundary).astype(dtype)
+        except OverflowError:  # of an integer of many digits
+            kept = np.zeros((), dtype)
+        same = np.isfinite(kept) == np.isfinite(boundary) if dtype.kind in "fc" else kept == boundary
+    if not same:
+        raise ParameterError.of("boundary", boundary, f"voxels of dtype {dtype} cannot have this value")
 
 
 def block_box(tile: Tile, boundary: Boundary) -> Box:
@@ -67,13 +87,26 @@ def read_padded(array: ReadableArray, box: Box, pad: Halo, boundary: Boundary) -
     if reads_itself is not None:
         return np.asarray(reads_itself(array, box, pad))
     if boundary is None or not any(before or after for before, after in pad):
-        return np.asarray(array[box.slices])
+        return _read(array, box)
     padded = box.grown(pad)
     if boundary == "constant" or not isinstance(boundary, str):
         block = np.full(padded.shape, 0 if boundary == "constant" else boundary, dtype=array.dtype)
-        block[box.relative_to(padded.start).slices] = array[box.slices]
+        block[box.relative_to(padded.start).slices] = _read(array, box)
         return block
     return _gather(array, padded, boundary)
+
+
+def _read(array: ReadableArray, box: Box) -> npt.NDArray[Any]:
+    """Read a box; an array of another library must give what it says, or its voxels would be changed unnoticed."""
+    found = array[box.slices]
+    block = np.asarray(found)
+    if block.shape != box.shape:
+        raise ParameterError.of("source", type(array), f"{box} of it has the shape {block.shape}, not {box.shape}")
+    if isinstance(found, np.ma.MaskedArray) and np.ma.is_masked(found):
+        raise ParameterError.of("source", type(array), "its blocks are masked, which would lose the mask; fill them")
+    if block.dtype != array.dtype and not np.can_cast(block.dtype, array.dtype, "equiv"):
+        raise ParameterError.of("source", type(array), f"its blocks have the dtype {block.dtype}, not {array.dtype}")
+    return block
 
 
 def _gather(array: ReadableArray, padded: Box, mode: str) -> npt.NDArray[Any]:
@@ -84,9 +117,9 @@ def _gather(array: ReadableArray, padded: Box, mode: str) -> npt.NDArray[Any]:
         for first, last, length in zip(padded.start, padded.stop, array.shape, strict=True)
     ]
     for pieces in product(*axes):
-        source = tuple(slice(int(index.min()), int(index.max()) + 1) for _, index in pieces)
-        part = np.asarray(array[source])
-        inside = [index - span.start for (_, index), span in zip(pieces, source, strict=True)]
+        source = Box([int(index.min()) for _, index in pieces], [int(index.max()) + 1 for _, index in pieces])
+        part = _read(array, source)
+        inside = [index - start for (_, index), start in zip(pieces, source.start, strict=True)]
         block[tuple(target for target, _ in pieces)] = part[np.ix_(*inside)]
     return block
 

@@ -12,7 +12,7 @@ import io
 import pickle
 import sys
 import types
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import cloudpickle
 import numpy as np
@@ -23,7 +23,10 @@ from tilecore.arrays.shared import HoldsSharedArray, SharedArray
 from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
-__all__ = ["Parcel"]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["Parcel", "can_be_sent"]
 
 Item = TypeVar("Item")
 
@@ -89,6 +92,22 @@ class Parcel(Generic[Item]):
         self._content = Segment(offset)
         for part, (first, _) in zip(parts, self._spans, strict=True):
             self._content.fill([part], first)
+
+
+def can_be_sent(item: object) -> bool:
+    """Whether an object can be packed for other processes; nothing is kept, and large arrays are not copied."""
+    try:
+        _Pickler(_Nowhere()).dump(item)
+    except Exception:  # any error of the object's own code says the same
+        return False
+    return True
+
+
+class _Nowhere(io.BytesIO):
+    """A stream that forgets what is written."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        return memoryview(content).nbytes
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

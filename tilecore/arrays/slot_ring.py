@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.shared import SharedArray
 
 __all__ = ["SlotArray"]
@@ -18,7 +19,7 @@ class SlotArray:
 
     Parameters
     ----------
-    array : ndarray
+    array : array_like
         Array from which the blocks are cut; it stays in the process that made it.
     n_slots : int
         Number of slots.
@@ -33,10 +34,10 @@ class SlotArray:
     times faster than into fresh ones.
     """
 
-    def __init__(self, array: npt.NDArray[Any], n_slots: int, slot_voxels: int) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
-        self.array: npt.NDArray[Any] | None = array
-        self._slots = SharedArray((n_slots, slot_voxels), array.dtype)
+    def __init__(self, array: ReadableArray, n_slots: int, slot_voxels: int) -> None:
+        self.shape, self.dtype = array.shape, np.dtype(array.dtype)
+        self.array: ReadableArray | None = array
+        self._slots = SharedArray((n_slots, slot_voxels), self.dtype)
         self._view = self._slots.view()
 
     @property

@@ -11,7 +11,7 @@ from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
 from tilecore.formats.arranged import arranged
 from tilecore.formats.axes import as_axes, guessed_axes, known_axes
-from tilecore.formats.image_info import told_axes
+from tilecore.formats.labels import told_axes
 from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["Channels", "channels_of"]
@@ -46,8 +46,8 @@ def channels_of(
     Parameters
     ----------
     source : array_like
-        The source. Its attribute ``axes``, such as ``"TZCYX"``, tells which axes are channels and
-        time points. Without it, or if it is a guess, the axes are guessed from the shape; if
+        The source. Its attribute ``axes``, such as ``"TZCYX"``, or its labels tell which axes are channels and
+        time points. Without them, or if it is a guess, the axes are guessed from the shape; if
         `channel` is given, the last of two or three axes holds channels.
     channel : int, str or None
         Number or name of the channel; None: all channels.
@@ -61,7 +61,8 @@ def channels_of(
     ParameterError
         If the channel or time point does not exist, or the remaining axes are not two or three.
     """
-    (array,) = Inputs.of(source).arrays
+    inputs = Inputs.of(source)
+    (array,), info = inputs.arrays, inputs.info
     letters, is_guess = _letters(source, tuple(array.shape), channel, axes)
     chosen = _at_time(array, letters, time)
     spatial = "".join([letter for letter in letters if letter not in "TC"])
@@ -75,8 +76,8 @@ def channels_of(
             raise ParameterError.of("channel", channel, "the source has no channels")
         return Channels({0: _in_order(array, letters, chosen)}, spatial, guess)
     axis = letters.index("C")
-    n_channels = int(array.shape[axis])
-    numbers = range(n_channels) if channel is None else [_number(channel, source, n_channels)]
+    n_channels, names = int(array.shape[axis]), [] if info is None else list(info.channel_names)
+    numbers = range(n_channels) if channel is None else [_number(channel, names, n_channels)]
     volumes = {number: _in_order(array, letters, chosen | {axis: number}) for number in numbers}
     return Channels(volumes, spatial, guess)
 
@@ -116,8 +117,7 @@ def _at_time(array: ReadableArray, axes: str, time: int | None) -> dict[int, int
     return {axis: chosen}
 
 
-def _number(channel: int | str, source: object, n_channels: int) -> int:
-    names = list(getattr(getattr(source, "info", None), "channel_names", ()))
+def _number(channel: int | str, names: list[str], n_channels: int) -> int:
     if isinstance(channel, str):
         if channel not in names:
             raise ParameterError.of(

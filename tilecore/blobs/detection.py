@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import OneSource
+from tilecore.arrays.access import chunk_lengths
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.defaults import LARGEST_SIGMA, NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.blobs.detectors import (
@@ -309,7 +310,7 @@ class _Search:
             max_memory=run.get("max_memory") or min(available_memory() // 2, _ENOUGH_BYTES),
             workers=workers,
             halo=detector.halo,
-            chunks=getattr(self.sources[0], "chunks", None),
+            chunks=chunk_lengths(self.sources[0]),
             costs=TileCosts(bytes_per_voxel=_BYTES_PER_VOXEL, seconds_per_voxel=15e-9 * len(detector.space)),
         )
         return plan.grid.tile_shape, plan.workers

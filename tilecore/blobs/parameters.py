@@ -14,7 +14,7 @@ from tilecore.blobs.columns import as_voxel_size
 from tilecore.blobs.scale_space.scales import Sigma
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.formats.image_info import told_axes
+from tilecore.formats.labels import info_of_labels, told_axes
 from tilecore.geometry.per_axis import as_integers
 
 __all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
@@ -28,7 +28,7 @@ def as_mask(mask: OneSource, shape: tuple[int, ...], axes: str) -> ReadableArray
     (opened,) = Inputs.of(mask).arrays
     array: ReadableArray = opened
     if len(opened.shape) == len(shape):
-        array = channels_of(opened, None, axes=told_axes(opened) or axes).volumes[0]
+        array = channels_of(opened, None, axes=told_axes(mask) or told_axes(opened) or axes).volumes[0]
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array
@@ -36,7 +36,8 @@ def as_mask(mask: OneSource, shape: tuple[int, ...], axes: str) -> ReadableArray
 
 def voxel_size_of(source: object, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
     """Return the voxel size along each axis, as given or from the source [um]; None if unknown."""
-    size = getattr(source, "voxel_size_um", None) if given is None else given
+    told = info_of_labels(source) or source
+    size = getattr(told, "voxel_size_um", None) if given is None else given
     if size is None:
         return None
     return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)

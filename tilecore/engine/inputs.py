@@ -7,17 +7,19 @@ import math
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from tilecore.array_types import OneSource, ReadableArray, SourceLike
-from tilecore.arrays.access import Access, Reach
+from tilecore.arrays.access import Access, Reach, chunk_lengths
 from tilecore.arrays.extents import Extent
+from tilecore.arrays.foreign import adopted, dtype_of
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.errors import ParameterError, ParameterTypeError, SourceChangedError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.image_info import ImageInfo, told_axes
+from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.labels import info_of_labels, told_axes
 from tilecore.formats.opening import open_source
 from tilecore.geometry.boxes import Box
 
@@ -33,7 +35,7 @@ class Inputs:
     arrays : tuple of array_like
         The opened sources; the first one is the volume.
     info : ImageInfo or None
-        Properties of the volume from its file; None if it is not a file.
+        Properties of the volume from its file, or from its labels; None if it has neither.
     """
 
     arrays: tuple[Any, ...]
@@ -47,7 +49,8 @@ class Inputs:
         ----------
         source : array_like, path, or list of them
             An ndarray, memmap, SharedArray, SharedMemory, any object with a shape, a dtype and
-            slices (zarr, a source of `open_source`), or the path of an image file. If there are several,
+            slices (zarr, h5py, dask, tensorstore, a source of `open_source`), or whose voxels numpy can see
+            (xarray, torch on the CPU), or the path of an image file. If there are several,
             the first is the volume; the others must agree with its axes, as far as both have them.
 
         Raises
@@ -68,9 +71,11 @@ class Inputs:
             shape = tuple(array.shape)
             if any(mine != other for mine, other in zip(first, shape, strict=False)):
                 raise ParameterError.of("source", shape, f"must agree with the first source, of shape {first}")
-            _check_order(told_axes(arrays[0]) or "", told_axes(array) or "")
+        told = [told_axes(each) or told_axes(array) or "" for each, array in zip(given, arrays, strict=True)]
+        for axes in told[1:]:
+            _check_order(told[0], axes)
         info = getattr(arrays[0], "info", None)  # zarr arrays have one too, of another kind
-        return cls(arrays, info if isinstance(info, ImageInfo) else None)
+        return cls(arrays, info if isinstance(info, ImageInfo) else info_of_labels(given[0]))
 
     @functools.cached_property
     def accesses(self) -> tuple[Access, ...]:
@@ -85,8 +90,7 @@ class Inputs:
     @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of a chunk of the volume, which is decoded as a whole [voxel]; None if each voxel can be read alone."""
-        chunks = getattr(self.arrays[0], "chunks", None)
-        return None if chunks is None else tuple([int(each) for each in chunks[: len(self.shape)]])
+        return chunk_lengths(self.arrays[0])
 
     @property
     def extents(self) -> list[tuple[Extent, ...]]:
@@ -138,12 +142,17 @@ def _opened(source: OneSource) -> ReadableArray:
     array: Any = as_array(source)
     if isinstance(array, FileSink) and not array.is_created:
         array = array.result()
+    array = adopted(array)
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         raise ParameterTypeError.of("source", source, "must be an array, a path, or a list of them")
     if isinstance(array, np.ma.MaskedArray):
         raise ParameterTypeError("source: a masked array loses its mask; fill it, or give data and mask as two sources")
-    if np.dtype(array.dtype).hasobject:
+    if dtype_of(array, "source").hasobject:
         raise ParameterTypeError.of("source", array.dtype, "arrays of Python objects cannot be tiled")
+    if not all(isinstance(length, SupportsIndex) for length in array.shape):
+        raise ParameterError.of(
+            "source", array.shape, "a length is unknown: with dask, call compute_chunk_sizes() first"
+        )
     opened: ReadableArray = array
     return opened
 

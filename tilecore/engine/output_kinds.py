@@ -12,6 +12,7 @@ import numpy as np
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.access import Reach
 from tilecore.arrays.extents import Extent
+from tilecore.arrays.foreign import dtype_of
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.bytesize import format_bytes
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
@@ -138,11 +139,13 @@ class GivenOutput(Output):
             raise ParameterTypeError("out: a masked array would keep its mask; give its data (out.data)")
         if tuple(array.shape) != shape:
             raise ParameterError.of("out", tuple(array.shape), f"the results need the shape {shape}")
-        if isinstance(array, np.ndarray) and not array.flags.writeable:
-            raise ParameterError("out is read-only: give an array that can be written")
-        super().__init__(np.dtype(array.dtype))
-        self.array = self.given = array
         access = access_of(array)
+        if not access.is_writable:
+            raise ParameterError("out is read-only: give an array that can be written")
+        super().__init__(dtype_of(array, "out"))
+        if self.asked is not None and self.asked.hasobject:
+            raise ParameterTypeError.of("out", self.asked, "Python objects make no volume; use collect_tiles")
+        self.array = self.given = array
         self.persists, self.units = access.persists, access.write_units
 
     @property

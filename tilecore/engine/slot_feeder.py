@@ -1,13 +1,11 @@
-"""Feeder of slots: copies blocks of plain arrays to workers that cannot reach these arrays."""
+"""Feeder of slots: reads blocks of arrays for workers that cannot reach these arrays."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-import numpy.typing as npt
-
+from tilecore.array_types import ReadableArray
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.inputs import extra_voxels
 from tilecore.engine.jobs import TileJob
@@ -26,7 +24,7 @@ class Feeder:
         Job that reads blocks.
     grid : TileGrid
         Tiles of the run.
-    stranded : dict of ndarray
+    stranded : dict of array_like
         Sources that workers cannot reach, by their numbers.
     prepare : callable
         Function that returns the task if it may start, otherwise None.
@@ -43,7 +41,7 @@ class Feeder:
         self,
         job: TileJob,
         grid: TileGrid,
-        stranded: dict[int, npt.NDArray[Any]],
+        stranded: dict[int, ReadableArray],
         prepare: Callable[[TileTask], TileTask | None],
         n_slots: int,
     ) -> None:
@@ -59,11 +57,10 @@ class Feeder:
         """Copy a task's blocks into a free slot, and return the task with its slot; None if no slot is free yet."""
         if not self._free or self._prepare(task) is None:
             return None
-        slot = self._free.pop()
         tile = task.tile(self._grid)
         for number, array in self._arrays.items():
-            self.slots[number].fill(slot, self._job.read(array, tile))
-        return task._replace(slot=slot)
+            self.slots[number].fill(self._free[-1], self._job.read(array, tile))
+        return task._replace(slot=self._free.pop())
 
     def finish(self, task: TileTask) -> TileTask:
         """Free the slot of a task that has ended, successfully or not."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 from tilecore.engine.cancelling import POLL_SECONDS, Cancel, last_outcomes
 from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
 from tilecore.errors import RunCancelledError, TilecoreError, TileError, TileFailure
+from tilecore.executors.attempts import failure_of
 from tilecore.executors.base import Crew, Failure, Outcome, Task
 from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.machine import out_of_memory_kills
@@ -58,7 +59,7 @@ class Tasks:
     n_done : int
         Number of tiles that an earlier run has finished.
     prepare : callable
-        Function that returns the task in the form that is sent, or None if it must wait for another to end.
+        Function that returns the task as it is sent, or None if it must wait for another; its errors are failures.
     finish : callable
         Function that is called after each attempt with the task as sent, and returns the original task.
     split : callable
@@ -220,18 +221,22 @@ class TaskLoop:
 
     def _submit(self) -> int:
         """Submit as many tasks as there is room for; return their number."""
-        n_submitted = 0
-        for _ in range(self._crew.room()):
-            task = self._again.popleft() if self._again else next(self._source, None)
-            if task is None:
-                break
-            ready = self._tasks.prepare(task)
+        n_submitted, room = 0, self._crew.room()
+        while n_submitted < room and (task := self._next()) is not None:
+            try:
+                ready = self._tasks.prepare(task)
+            except Exception as error:  # its blocks, which are read here, cannot be read
+                self._fail(task, failure_of(error), Outcome(task))
+                continue
             if ready is None:
                 self._again.appendleft(task)
                 break
             self._crew.submit(ready)
             n_submitted += 1
         return n_submitted
+
+    def _next(self) -> Task | None:
+        return self._again.popleft() if self._again else next(self._source, None)
 
     def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._n_done += 1

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import Index, ReadableArray
+from tilecore.arrays.access import chunk_lengths
 from tilecore.arrays.views import ViewAccess
 from tilecore.formats.image_info import ImageInfo
 from tilecore.geometry.indexing import expanded, within_block
@@ -67,7 +68,7 @@ class _Arranged:
     @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of a chunk; None if each voxel can be read alone."""
-        chunks = getattr(self.source, "chunks", None)
+        chunks = chunk_lengths(self.source)
         return None if chunks is None else self._in_order(chunks)
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import AXES, as_axes, guessed_axes, known_axes
 
-__all__ = ["MICROMETRES", "ImageInfo", "positive_size", "told_axes"]
+__all__ = ["MICROMETRES", "ImageInfo", "positive_size"]
 
 #: Micrometres per unit of length, by the unit's name in files.
 MICROMETRES = {
@@ -152,13 +152,6 @@ class ImageInfo:
         if any(len(each) != len(self.shape) for each in (*told, *self.levels)):
             raise UnreadableFileError(f"{name} declares axes {self.axes!r} for the shapes {self.shape}, {self.levels}")
         return self
-
-
-def told_axes(source: object) -> str | None:
-    """Letters of the axes that a source tells itself; None if it does not, or only by a guess."""
-    told, info = getattr(source, "axes", None), getattr(source, "info", None)
-    is_guess = isinstance(info, ImageInfo) and info.axes_are_guessed
-    return told if isinstance(told, str) and not is_guess else None
 
 
 def positive_size(values: Sequence[Any]) -> tuple[float, float, float] | None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.access import chunk_lengths
 from tilecore.arrays.bases import root_map
 from tilecore.arrays.kinds import is_reachable
 from tilecore.arrays.shared import SharedArray
@@ -109,7 +110,7 @@ def pmap_chunks(
     """
     shape = as_shape(arr.shape, "arr.shape")
     if chunks is None:
-        chunks = getattr(arr, "chunks", None) or [max(length, 1) for length in shape]
+        chunks = chunk_lengths(arr) or [max(length, 1) for length in shape]
     if chunksize is not None:
         as_integer(chunksize, "chunksize", minimum=1)
     grid = TileGrid(shape, as_integers(chunks, "chunks", len(shape), 1))
