@@ -31,7 +31,7 @@ from tilecore import (
 )
 from tilecore.arrays import access
 from tilecore.engine import outputs, slot_feeder
-from tilecore.engine.jobs import CastError
+from tilecore.engine.casting import CastError
 from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,10 +15,12 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.padding import Boundary, block_box, read_padded
 from tilecore.arrays.slot_ring import SlotArray
+from tilecore.engine.casting import converted
 from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
 from tilecore.engine.tile_tasks import TileTask
 from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
+from tilecore.executors.attempts import not_sent
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -34,8 +37,12 @@ __all__ = [
     "is_forbidden_write",
 ]
 
-# Messages of numpy, Python's buffers, Cython and pybind11 about writing into read-only memory.
-_FORBIDDEN = re.compile(r"\bis read-?only\b|read-?only memory|(buffer|array|object) is not write?able", re.IGNORECASE)
+# Messages of Cython, Python's buffers and pybind11: code asks for memory that it could write into, and may only read.
+_ASKED = re.compile(r"buffer source array is read-?only|(buffer|array|object) is not write?able", re.IGNORECASE)
+# Messages of numpy, and others, about writing into read-only memory.
+_FORBIDDEN = re.compile(rf"\bis read-?only\b|read-?only memory|{_ASKED.pattern}", re.IGNORECASE)
+# Types of values that never change.
+_FIXED = (type(None), bool, int, float, complex, str, bytes, np.number, np.bool_)
 
 
 def is_forbidden_write(error: BaseException) -> bool:
@@ -45,10 +52,6 @@ def is_forbidden_write(error: BaseException) -> bool:
 
 class ReadOnlyBlockError(TilecoreError, ValueError):
     """A function wrote into its block, which is read-only."""
-
-
-class CastError(TilecoreError, ValueError):
-    """A result has values that the output's dtype cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,19 @@ class Written(NamedTuple):
     checksums: tuple[int, ...] | None = None
 
 
+@dataclass
+class Learned:
+    """What the calls of a run have shown in this process.
+
+    Attributes
+    ----------
+    asks_for_writable : bool
+        Whether the function only takes memory that it could write into, as compiled functions may.
+    """
+
+    asks_for_writable: bool = False
+
+
 @dataclass(frozen=True)
 class TileJob:
     """A function, and the way it is applied to a tile.
@@ -111,6 +127,8 @@ class TileJob:
     shares_memory : bool
         Whether the worker is a thread of the calling process. The function may then use a returned array
         again, so it is copied at once.
+    learned : Learned
+        What the calls have shown so far.
     """
 
     function: Callable[..., Any]
@@ -119,6 +137,7 @@ class TileJob:
     copy: bool = False
     pass_tile: bool = False
     shares_memory: bool = field(default=False, kw_only=True)
+    learned: Learned = field(default_factory=Learned, kw_only=True)
 
     #: Whether results go to the caller, so that a journal has to keep them.
     yields_results: ClassVar[bool] = False
@@ -138,6 +157,10 @@ class TileJob:
         """Use the function's result as this kind of job does; return what is sent to the parent."""
         raise NotImplementedError
 
+    def dtypes(self, result: object) -> tuple[np.dtype[Any], ...]:
+        """Data types of the arrays that a result brings to the outputs."""
+        return ()
+
     def read(self, source: ReadableArray, tile: Tile) -> npt.NDArray[Any]:
         """Read a tile's block from a source that this process can reach."""
         ndim = tile.read.ndim
@@ -150,20 +173,23 @@ class TileJob:
 
     def _measured(self, write: Box, setup: Setup) -> Measurement:
         tile = setup.grid.around(write)
-        return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size)
+        return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size, self.dtypes)
 
     def _apply(self, tile: Tile, slot: int, setup: Setup) -> object:
         blocks = [self._block(source, tile, slot) for source in setup.sources]
         kwargs = {**self.kwargs, "tile": tile} if self.pass_tile else self.kwargs
         try:
             return self.function(*blocks, **kwargs)
-        except (ValueError, TypeError) as error:
-            if is_forbidden_write(error) and not self.copy:
+        except (ValueError, TypeError, BufferError) as error:
+            if self.copy or not is_forbidden_write(error):
+                raise
+            if _ASKED.search(str(error)) is None:
                 raise ReadOnlyBlockError(
                     f"the function wrote into its block, which is a read-only view of the source ({error}); "
                     "pass copy=True to give it a private copy"
                 ) from error
-            raise
+        self.learned.asks_for_writable = True
+        return self.function(*[block.copy() for block in blocks], **kwargs)
 
     def _block(self, source: ReadableArray | SlotArray, tile: Tile, slot: int) -> npt.NDArray[Any]:
         if isinstance(source, SlotArray):
@@ -171,7 +197,7 @@ class TileJob:
             block = source.block(slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
         else:
             block = self.read(source, tile)
-        if self.copy:
+        if self.copy or self.learned.asks_for_writable:
             return block.copy()  # always, as a source may keep the array that it returns
         block = block.view()
         block.flags.writeable = False
@@ -186,17 +212,25 @@ class CollectJob(TileJob):
 
     def keep(self, tile: Tile, result: object, setup: Setup) -> object:
         """Return the result, in memory that belongs to it."""
-        return _copied(result) if self.shares_memory else result
+        if not self.shares_memory:
+            return result
+        try:
+            return _copied(result)
+        except Exception as error:  # of the result's own code; to another process, it could not be sent either
+            raise not_sent(result, error) from error
 
 
-def _copied(result: Any) -> Any:
-    """Copy arrays, also those in lists, tuples and dicts."""
-    kind = type(result)
-    if isinstance(result, np.ndarray):
+def _copied(result: object) -> object:
+    """Copy a result as if it was sent from another process; plain arrays, lists, tuples and dicts quickly."""
+    if isinstance(result, _FIXED):
+        return result
+    if isinstance(result, np.ndarray) and not result.dtype.hasobject:
         return result.copy()
-    if kind in (list, tuple):
-        return kind([_copied(each) for each in result])
-    return {name: _copied(each) for name, each in result.items()} if kind is dict else result
+    if type(result) is list:
+        return [_copied(each) for each in result]
+    if type(result) is tuple:
+        return tuple([_copied(each) for each in result])
+    return {name: _copied(each) for name, each in result.items()} if type(result) is dict else deepcopy(result)
 
 
 @dataclass(frozen=True)
@@ -213,8 +247,7 @@ class MapJob(TileJob):
 
     def keep(self, tile: Tile, result: object, setup: Setup) -> tuple[npt.NDArray[Any], ...] | Written:
         """Write the part of each result that the tile owns, or return these parts."""
-        results = result if isinstance(result, tuple) else (result,)
-        owned = fit(tile, [self._owned(tile, each) for each in results], setup)
+        owned = fit(tile, [self._owned(tile, each) for each in _arrays_of(result)], setup)
         if setup.sinks is None:
             is_own = not self.shares_memory
             return tuple([each if is_own and each.flags.c_contiguous else each.copy() for each in owned])
@@ -223,11 +256,32 @@ class MapJob(TileJob):
             sink[box.slices] = each
         return Written(checksums_of(owned) if setup.checks else None)
 
-    def _owned(self, tile: Tile, result: object) -> npt.NDArray[Any]:
-        if result is None or isinstance(result, np.ma.MaskedArray):
-            raise ParameterError(f"the function returned {type(result).__name__} for {tile}; it must return an ndarray")
-        array = np.asarray(result)
+    def dtypes(self, result: object) -> tuple[np.dtype[Any], ...]:
+        """Data types of the function's results."""
+        return tuple([array.dtype for array in _arrays_of(result)])
+
+    def _owned(self, tile: Tile, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[self.placement.inner(tile, block_box(tile, self.boundary), array.shape)]
+
+
+def _arrays_of(result: object) -> list[npt.NDArray[Any]]:
+    """Return what a function returned as arrays, one for each output.
+
+    Raises
+    ------
+    ParameterError
+        If it is no array of numbers.
+    """
+    results = result if isinstance(result, tuple) else (result,)
+    for each in results:
+        if each is None or isinstance(each, np.ma.MaskedArray):
+            raise ParameterError(f"the function returned {type(each).__name__}; it must return an ndarray")
+    arrays = [np.asarray(each) for each in results]
+    if any(array.dtype.hasobject for array in arrays):
+        raise ParameterError(
+            "the function returned Python objects; it must return an array of numbers (collect_tiles gives any objects)"
+        )
+    return arrays
 
 
 def checksums_of(arrays: Iterable[npt.NDArray[Any]]) -> tuple[int, ...]:
@@ -253,25 +307,4 @@ def fit(tile: Tile, results: Sequence[npt.NDArray[Any]], setup: Setup) -> Sequen
             f"the function returned {len(results)} results for {tile}, but there are {len(setup.dtypes)} outputs"
         )
     inferred = setup.inferred or (False,) * len(results)
-    return [_cast(*each, tile) for each in zip(results, setup.dtypes, inferred, strict=True)]
-
-
-def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, tile: Tile) -> npt.NDArray[Any]:
-    """Convert an array to the output's dtype; integer outputs refuse values that they cannot hold."""
-    if inferred and array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
-        raise CastError(
-            f"{tile}: the result has dtype {array.dtype}, that of another tile has {dtype}; choose with dtype= "
-            "the one of the output"
-        )
-    if array.dtype.kind == "c" and dtype.kind in "biuf":
-        raise CastError(f"{tile}: complex numbers do not fit into dtype {dtype}; take a part of them in the function")
-    if array.dtype == dtype or dtype.kind not in "iu" or np.can_cast(array.dtype, dtype) or array.size == 0:
-        return array.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    low, high = array.min(), array.max()  # NaN becomes both minimum and maximum, and fails both comparisons
-    if not (low > limits.min - 1 and high < limits.max + 1):
-        raise CastError(
-            f"{tile}: values from {low} to {high} do not fit into dtype {dtype}; clip them in the function "
-            "or choose another dtype"
-        )
-    return array.astype(dtype)
+    return [converted(*each, tile) for each in zip(results, setup.dtypes, inferred, strict=True)]

@@ -41,8 +41,10 @@ class Measurement:
     dtypes: tuple[np.dtype[Any], ...] = ()
 
 
-def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
-    """Call a function and measure its time and memory."""
+def measured(
+    call: Callable[[], object], n_voxels: int, dtypes: Callable[[object], tuple[np.dtype[Any], ...]]
+) -> Measurement:
+    """Call a function and measure its time and memory; `dtypes` tells the data types of the arrays in its result."""
     return_freed_memory()  # so that its memory is newly allocated: reused memory would not be seen
     before = _reset_peak()
     start, waited, processor = time.perf_counter(), _waited(), time.thread_time()
@@ -50,10 +52,8 @@ def measured(call: Callable[[], Any], n_voxels: int) -> Measurement:
     elapsed, processor = time.perf_counter() - start, time.thread_time() - processor
     seconds = undisturbed(elapsed, processor, None if waited is None else (_waited() or 0.0) - waited)
     peak = memory_status("VmHWM")
-    results = result if isinstance(result, tuple) else (result,)
-    dtypes = tuple([each.dtype for each in results if isinstance(each, np.ndarray)])
     peak_bytes = None if before is None or peak is None else max(peak - before, 0)
-    return Measurement(n_voxels, seconds, peak_bytes, before, dtypes)
+    return Measurement(n_voxels, seconds, peak_bytes, before, dtypes(result))
 
 
 def undisturbed(elapsed: float, processor: float, waited: float | None) -> float:

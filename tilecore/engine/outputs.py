@@ -271,9 +271,12 @@ def _paired(out: OutputLike, dtype: DTypesLike) -> tuple[list[Any], list[Any]]:
 
 def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
     try:
-        return None if dtype is None else np.dtype(dtype)
+        kind = None if dtype is None else np.dtype(dtype)
     except TypeError as error:
         raise ParameterTypeError.of("dtype", dtype, "numpy does not know this dtype") from error
+    if kind is not None and kind.hasobject:
+        raise ParameterTypeError.of("dtype", kind, "Python objects make no volume; use collect_tiles")
+    return kind
 
 
 def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tilecore.array_types import SourceLike
-from tilecore.arrays.padding import Boundary, as_boundary
+from tilecore.arrays.padding import Boundary, as_boundary, check_boundary
 from tilecore.engine.declared import Declared, first_given
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions
@@ -93,6 +95,9 @@ class Request:
         halo = first_given(halo, declared.halo, 0)
         grid = TileGrid(shape, lengths, for_all_axes(halo, info, 0))
         boundary = as_boundary(first_given(boundary, declared.boundary))
+        if any(map(any, grid.halo)):
+            for array in inputs.arrays:
+                check_boundary(boundary, np.dtype(array.dtype))
         return cls(inputs, grid, asked, extra_axes(info), options, boundary, declared)
 
 

@@ -12,9 +12,10 @@ from typing import Any, Self
 import numpy as np
 
 from tilecore.engine.cancelling import check_cancel
+from tilecore.engine.casting import CastError
 from tilecore.engine.continuing import is_beside, open_record
 from tilecore.engine.events import announcer
-from tilecore.engine.jobs import CastError, Setup, TileJob, Written, checksums_of, fit
+from tilecore.engine.jobs import Setup, TileJob, Written, checksums_of, fit
 from tilecore.engine.journal import Journal
 from tilecore.engine.output_locks import locked
 from tilecore.engine.outputs import Outputs
@@ -242,7 +243,7 @@ class Run:
         return any(source is None for source in self._reached)
 
     def _feed(self, sources: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Create slots for plain arrays that workers cannot reach."""
+        """Create slots for arrays that workers cannot reach."""
         arrays = self._request.inputs.arrays
         stranded = {n: arrays[n] for n, each in enumerate(sources) if each is None}
         n_slots = 2 * self._executor.workers + 2

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 
+from tilecore.errors import ShippingError
 from tilecore.executors.base import Failure, Function, Outcome, Task
 from tilecore.machine import peak_memory
 
-__all__ = ["attempt", "failure_of"]
+__all__ = ["attempt", "describe", "failure_of", "not_sent"]
 
 
 def attempt(
@@ -60,3 +61,8 @@ def describe(error: BaseException) -> str:
     except Exception:  # the exception's own code raises one
         lines = ["(its text cannot be read)"]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def not_sent(result: object, error: Exception) -> ShippingError:
+    """Error for a result that cannot be handed from the worker to the caller, whatever the executor."""
+    return ShippingError(f"the result, a {type(result).__name__}, cannot be sent back: {describe(error)}")

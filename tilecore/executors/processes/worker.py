@@ -20,8 +20,7 @@ from typing import Any
 
 import threadpoolctl
 
-from tilecore.errors import ShippingError
-from tilecore.executors.attempts import attempt, describe, failure_of
+from tilecore.executors.attempts import attempt, failure_of, not_sent
 from tilecore.executors.base import Failure, Function, Outcome
 from tilecore.executors.processes.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.processes.messages import Hello, Job, Known, Report, Result
@@ -170,11 +169,9 @@ def _packed(outcome: Outcome, outbox: Outbox) -> Result:
         try:
             return Result(outcome.seconds, outbox.pack(outcome.value))
         except Exception as error:
-            kind = type(outcome.value).__name__
-            reason = f"the result, a {kind}, cannot be sent back: {describe(error)}"
+            unsent = not_sent(outcome.value, error)
             # It would not help to try again, unless memory was short.
-            unsendable = None if isinstance(error, MemoryError) else ShippingError(reason)
-            failure = Failure(reason, exception=unsendable)
+            failure = Failure(str(unsent)) if isinstance(error, MemoryError) else failure_of(unsent)
     return Result(outcome.seconds, _pack_exception(failure.exception, outbox), _short(failure))
 
 
