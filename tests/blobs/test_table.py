@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
 from tests.blobs.volumes import of_tilecore, textured
 from tilecore import (
@@ -24,7 +23,6 @@ from tilecore import (
     UnreadableFileError,
     colocalize,
     create_sink,
-    match_blobs,
     open_source,
     read_blobs,
     write_blobs,
@@ -185,34 +183,6 @@ def test_density() -> None:
     assert Blobs.of(np.empty((0, 4))).density(5).tolist() == [[[0.0]]]
     with pytest.raises(ParameterError, match="bin_um"):
         blobs.density(0)
-
-
-@given(n_first=st.integers(0, 12), n_second=st.integers(0, 12), tolerance=st.floats(0, 12), seed=st.integers(0, 999))
-def test_match_is_the_best_assignment(n_first: int, n_second: int, tolerance: float, seed: int) -> None:
-    numbers = np.random.default_rng(seed)
-    first, second = (Blobs.of(numbers.integers(0, 12, (n, 4)) + 1.0) for n in (n_first, n_second))
-    matching = match_blobs(first, second, tolerance)
-    distances = np.linalg.norm(first.positions[:, None] - second.positions[None], axis=2)
-    costs = np.where(distances <= tolerance, distances, 1e4)
-    rows, columns = linear_sum_assignment(costs)
-    near = costs[rows, columns] < 1e4
-    assert len(matching) == near.sum()
-    assert matching.distances_um.sum() == pytest.approx(costs[rows, columns][near].sum())
-    assert len(set(matching.pairs[:, 0])) == len(set(matching.pairs[:, 1])) == len(matching)
-
-
-def test_precision_recall_and_f1() -> None:
-    found = Blobs({"z": [0, 5, 9], "y": [0, 5, 9], "x": [0, 5, 9]}, voxel_size_um=0.5)
-    truth = Blobs({"z": [0, 5], "y": [0, 5], "x": [1, 5]})
-    matching = found.match(truth, tolerance_um=0.5)
-    assert (matching.precision, matching.recall, matching.f1) == (2 / 3, 1.0, 0.8)
-    assert found.match(truth, tolerance_um=0.4).pairs.tolist() == [[1, 1]]
-    nothing = Blobs({"z": [], "y": [], "x": []})
-    assert (nothing.match(nothing, 1).f1, nothing.match(truth, 1).f1, nothing.match(truth, 1).precision) == (1, 0, 1)
-    with pytest.raises(ParameterError, match="voxel_size_um"):
-        found.match(Blobs({"z": [0], "y": [0], "x": [0]}, voxel_size_um=1), 1)
-    with pytest.raises(ParameterError, match="tolerance_um"):
-        found.match(truth, -1)
 
 
 def test_two_channels() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.blobs.assignment import assigned
 from tilecore.blobs.columns import Table
 from tilecore.errors import ParameterError
 
-__all__ = ["Matching", "colocalize", "match_blobs"]
+__all__ = ["Matching", "colocalize", "match_blobs", "usual_tolerance"]
 
 
 @dataclass(frozen=True)
@@ -34,25 +36,26 @@ class Matching:
 
     @property
     def precision(self) -> float:
-        """Fraction of the first table's blobs that have a partner in the second; 1 if the first is empty."""
-        return len(self.pairs) / self.n_first if self.n_first else 1.0
+        """Fraction of the first table's blobs that have a partner in the second; NaN if the first is empty."""
+        return len(self.pairs) / self.n_first if self.n_first else math.nan
 
     @property
     def recall(self) -> float:
-        """Fraction of the second table's blobs that have a partner in the first; 1 if the second is empty."""
-        return len(self.pairs) / self.n_second if self.n_second else 1.0
+        """Fraction of the second table's blobs that have a partner in the first; NaN if the second is empty."""
+        return len(self.pairs) / self.n_second if self.n_second else math.nan
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; 1 if both tables are empty."""
+        """Harmonic mean of precision and recall, 2 * pairs / blobs of both tables; NaN if both are empty."""
         total = self.n_first + self.n_second
-        return 2 * len(self.pairs) / total if total else 1.0
+        return 2 * len(self.pairs) / total if total else math.nan
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __str__(self) -> str:
-        return f"precision {self.precision:.4f}, recall {self.recall:.4f}, F1 {self.f1:.4f}"
+        parts = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
+        return ", ".join(f"{name} {_told(value)}" for name, value in parts.items())
 
 
 def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
@@ -82,25 +85,18 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
     >>> print(match_blobs(found, truth, tolerance_um=3))
     precision 0.5000, recall 0.5000, F1 0.5000
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-    from scipy.spatial import cKDTree
-
     if not tolerance_um >= 0:
         raise ParameterError.of("tolerance_um", tolerance_um, "must be at least zero")
     first, second = _comparable(blobs, truth)
-    near = cKDTree(first).sparse_distance_matrix(cKDTree(second), tolerance_um, output_type="ndarray")
-    # A blob of the first table may also stay alone, at a price larger than any sum of distances.
-    n_first, n_second = len(first), len(second)
-    alone = np.arange(n_first)
-    price = (n_first + 1) * (tolerance_um + 1)
-    weights = np.concatenate([near["v"] + 1, np.full(n_first, price)])
-    rows, columns = np.concatenate([near["i"], alone]), np.concatenate([near["j"], n_second + alone])
-    graph = coo_array((weights, (rows, columns)), shape=(n_first, n_second + n_first)).tocsr()
-    pairs = np.stack(min_weight_full_bipartite_matching(graph), axis=1) if n_first else np.empty((0, 2), np.intp)
-    pairs = pairs[pairs[:, 1] < n_second].astype(np.intp)
+    pairs = assigned(first, second, tolerance_um)
     distances = np.linalg.norm(first[pairs[:, 0]] - second[pairs[:, 1]], axis=1)
-    return Matching(pairs, distances, n_first, n_second)
+    return Matching(pairs, distances, len(first), len(second))
+
+
+def usual_tolerance(blobs: Table) -> float:
+    """Tolerance if none is given: the median radius of the blobs, or 5 if they have none [um or voxel]."""
+    radius = "radius_um" if "radius_um" in blobs.columns else "radius"
+    return float(np.median(blobs[radius])) if len(blobs) and radius in blobs.columns else 5.0
 
 
 def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
@@ -139,3 +135,7 @@ def _comparable(blobs: Table, other: Table) -> list[npt.NDArray[np.float64]]:
         raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same voxel size")
     size = np.asarray(sizes.pop() if sizes else 1.0)
     return [blobs.positions * size, other.positions * size]
+
+
+def _told(part: float) -> str:
+    return "undefined" if math.isnan(part) else f"{part:.4f}"
