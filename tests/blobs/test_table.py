@@ -203,6 +203,10 @@ def test_times_and_channels_of_a_file(tmp_path: Path) -> None:
         sink[...] = frames
     source = open_source(tmp_path / "v.ome.zarr")
     both = of_tilecore(source, time=1)
+    opened = open_source(tmp_path / "v.ome.zarr", channel="green", time=1)
+    assert of_tilecore(opened) == of_tilecore(opened, channel=1) == both.filter(channel=(1, 1))
+    with pytest.raises(ParameterError, match="channel=0.*no channels but 1"):
+        of_tilecore(opened, channel=0)
     for number, name in enumerate(["red", "green"]):
         expected = of_tilecore(frames[1, number])
         assert len(expected) > 0

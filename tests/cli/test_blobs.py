@@ -165,6 +165,16 @@ def test_nothing_found_says_what_was_sought(folder: Path, capsys: pytest.Capture
     assert "threshold=0.2 and threshold_rel=0.5; float32 voxels are taken" in capsys.readouterr().err
 
 
+def test_the_number_of_the_channel_is_that_of_the_file(folder: Path) -> None:
+    volume = np.load("volume.npy")
+    np.save("volume.npy", np.stack([volume[::-1], volume]))
+    assert run("-o", "all.csv", "--axes", "CZYX", "--overlap", 1) == 0
+    assert run("-o", "one.csv", "--axes", "CZYX", "--channel", 1, "--overlap", 1) == 0
+    one = read_blobs("one.csv")
+    assert set(one["channel"]) == {1}
+    assert one == read_blobs("all.csv").filter(channel=(1, 1))
+
+
 def test_summary_counts_channels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     volume = np.load("volume.npy")
     np.save("volume.npy", np.stack([volume, volume[::-1]]))

@@ -26,7 +26,7 @@ class Channels:
     Attributes
     ----------
     volumes : dict
-        Volumes of two or three axes, in the order z, y, x, by channel number; 0 for a source without channels.
+        Volumes of two or three axes, in the order z, y, x, by the channel's number in the file; 0 if it has none.
     axes : str
         Letters of the axes of space, in the source's own order.
     guess : str, optional
@@ -72,9 +72,10 @@ def channels_of(
     if guess:
         _log.warning("the axes of the source, of shape %s, have no names: taken for %s", tuple(array.shape), letters)
     if "C" not in letters:
-        if channel not in (None, 0):
-            raise ParameterError.of("channel", channel, "the source has no channels")
-        return Channels({0: _in_order(array, letters, chosen)}, spatial, guess)
+        only = getattr(source, "channel", None) or 0  # of a file that was opened with one channel
+        if channel not in (None, only):
+            raise ParameterError.of("channel", channel, f"the source has no channels but {only}")
+        return Channels({only: _in_order(array, letters, chosen)}, spatial, guess)
     axis = letters.index("C")
     n_channels, names = int(array.shape[axis]), [] if info is None else list(info.channel_names)
     numbers = range(n_channels) if channel is None else [_number(channel, names, n_channels)]

@@ -28,7 +28,8 @@ def as_mask(mask: OneSource, shape: tuple[int, ...], axes: str) -> ReadableArray
     (opened,) = Inputs.of(mask).arrays
     array: ReadableArray = opened
     if len(opened.shape) == len(shape):
-        array = channels_of(opened, None, axes=told_axes(mask) or told_axes(opened) or axes).volumes[0]
+        found = channels_of(opened, None, axes=told_axes(mask) or told_axes(opened) or axes)
+        array = next(iter(found.volumes.values()))
     if tuple(array.shape) != shape:
         raise ParameterError.of("mask", tuple(array.shape), f"must have the volume's shape, {shape}")
     return array

@@ -142,6 +142,12 @@ class FileSource:
         return self.info.voxel_size_um
 
     @property
+    def channel(self) -> int | None:
+        """Number of the file's channel that was chosen; None if all were, or the file has no axis of channels."""
+        parts = [part for part, letter in zip(self._window, self._file_info.axes, strict=True) if letter == "C"]
+        return next((part for part in parts if isinstance(part, int)), None)
+
+    @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of a chunk, which is decoded as a whole; None if each voxel can be read alone."""
         return self.info.chunks
