@@ -111,6 +111,63 @@ def test_crowds_that_cannot_be_thinned_have_finer_lines(shape: tuple[int, ...]) 
     assert 5 < pixels().mean() < 35  # with lines of the usual width, more than 40
 
 
+GREEN = (47, 224, 125)
+BLUE = (74, 168, 255)
+
+
+def notes_of(monkeypatch: pytest.MonkeyPatch, source: Any, blobs: Blobs, **options: Any) -> str:
+    from matplotlib.figure import Figure
+
+    notes: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "text", lambda self, x, y, text, **style: notes.append(text))
+        draw_blobs(source, blobs, "picture.png", **options)
+    return notes[0]
+
+
+def test_thin_volumes_have_room_for_their_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, five planes would be 20 pixels of a picture of more than a thousand."""
+    shape = (5, 300, 300)
+    volume = np.zeros(shape, dtype=np.uint8)
+    volume[:, :, 60:] = 1
+    blobs = Blobs({"z": [2], "y": [1], "x": [1], "sigma": [0.3]}, voxel_size_um=(1, 1, 1), shape=shape)
+    assert "Drawn longer than it is: z " in notes_of(monkeypatch, volume, blobs)
+    picture = pixels()
+    assert (picture[-60] == WHITE).all(axis=1).mean() > 0.5  # a row within the panel at the bottom
+    assert "Drawn longer" not in notes_of(monkeypatch, VOLUME, Blobs.of(np.empty((0, 4))))
+
+
+def test_lines_between_tiles_never_hide_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = np.zeros((40, 100, 100), dtype=np.uint8)
+    edges = [[20], [50], list(range(2, 100, 2))]
+    blobs = Blobs(dict.fromkeys("zyx", 1.0), shape=volume.shape, tile_edges=edges)
+    assert notes_of(monkeypatch, volume, blobs) == "Without the lines between tiles along x, which are too close"
+    few = Blobs(dict.fromkeys("zyx", 1.0), shape=volume.shape, tile_edges=[[20], [50], [50]])
+    assert notes_of(monkeypatch, volume, few) == ""
+
+
+def test_hits_misses_and_false_ones_look_different() -> None:
+    volume = np.zeros((9, 60, 60), dtype=np.uint8)
+    places = {"hit": (4.0, 10.0, 30.0), "false": (4.0, 30.0, 30.0), "missed": (4.0, 50.0, 30.0)}
+
+    def table(*names: str) -> Blobs:
+        rows = np.array([places[name] for name in names]).reshape(-1, 3)
+        return Blobs(dict(zip("zyx", rows.T, strict=True)) | {"sigma": np.full(len(rows), 2)}, shape=volume.shape)
+
+    for found, true, colours in (
+        (["hit", "false"], ["hit", "missed"], {ORANGE, PINK, GREEN}),
+        (["hit"], ["hit"], {ORANGE}),
+        (["false"], [], {PINK}),
+        ([], ["missed"], {GREEN}),
+    ):
+        blobs, truth = table(*found), table(*true)
+        draw_blobs(volume, blobs, "picture.png", truth=truth, pairs=blobs.match(truth, 2).pairs)
+        picture = pixels()[:, :800]  # the legend, at the right, has all colours
+        assert {each for each in (ORANGE, PINK, GREEN) if part_of(each, picture) > 0} == colours
+        legend = pixels()[:250, 800:]
+        assert all(part_of(each, legend) > 0 for each in (ORANGE, PINK, GREEN))
+
+
 def test_planes_are_those_of_the_volume() -> None:
     for axis in range(3):
         expected = VOLUME.take(range(5, 9), axis=axis).max(axis=axis)
