@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -560,3 +561,70 @@ def test_nothing_is_written_for_a_source_that_cannot_be_read(tmp_path: Path) -> 
     assert not (tmp_path / "out.npy").exists()
     with pytest.raises(MissingFileError):
         map_tiles(np.copy, tmp_path / "none.tif", out=tmp_path / "out.npy")
+
+
+def test_a_missing_codec_is_told_when_the_file_is_opened(tmp_path: Path) -> None:
+    """Not by the first tile that needs it; and with what brings it."""
+    pytest.importorskip("imagecodecs", reason="it writes the files")
+    write_tiff(tmp_path / "v.tif", compression="lzw")
+    (tmp_path / "planes").mkdir()
+    for z in range(2):
+        tifffile.imwrite(tmp_path / "planes" / f"z{z}.tif", VOLUME[z], compression="lzw")
+    for place in ("v.tif", "planes"):
+        code = (
+            "import sys; sys.modules['imagecodecs'] = None\n"
+            "import tilecore\n"
+            f"try: tilecore.open_source({str(tmp_path / place)!r})\n"
+            "except tilecore.MissingDependencyError as error: print(error)"
+        )
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "compressed with LZW" in found.stdout
+        assert 'pip install "tilecore[codecs]"' in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("codec", "remedy"),
+    [
+        ("imagecodecs_jpegxl", r'pip install "tilecore\[codecs\]"'),
+        ("numcodecs.imagecodecs_jpegxl", r'pip install "tilecore\[codecs\]"'),
+        ("numcodecs.zfpy", r'pip install "numcodecs\[zfpy\]"'),
+        ("codec_of_mine", "no installed package has this codec"),
+        ("numcodecs.codec_of_mine", "no installed package has this codec"),
+    ],
+)
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_a_codec_that_zarr_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, remedy: str, is_sharded: bool
+) -> None:
+    pytest.importorskip("numcodecs")
+    if "zfpy" in codec and importlib.util.find_spec("zfpy"):
+        pytest.skip("this codec is here")
+    monkeypatch.setitem(sys.modules, "imagecodecs.numcodecs", None)
+    shards = (4, 4) if is_sharded else None
+    zarr.create_array(tmp_path / "v.zarr", shape=(4, 4), dtype="u2", chunks=(2, 2), shards=shards)
+
+    def change(document: dict[str, Any]) -> None:
+        codecs = document["codecs"][0]["configuration"]["codecs"] if is_sharded else document["codecs"]
+        codecs[1:] = [{"name": codec, "configuration": {}}]
+
+    edit(tmp_path / "v.zarr" / "zarr.json", change)
+    with pytest.raises(MissingDependencyError, match=remedy):
+        open_source(tmp_path / "v.zarr")
+
+
+def test_a_filter_that_hdf5_lacks(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("hdf5plugin", reason="it writes the file")
+    import hdf5plugin
+
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_dataset("v", data=np.zeros((8, 8), "u2"), chunks=(4, 4), **hdf5plugin.Zstd())
+    open_source(tmp_path / "v.h5")
+    code = (
+        "import sys; sys.modules['hdf5plugin'] = None\n"
+        "import tilecore\n"
+        f"try: tilecore.open_source({str(tmp_path / 'v.h5')!r})\n"
+        "except tilecore.MissingDependencyError as error: print(error)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'needs the package hdf5plugin: pip install "tilecore[hdf5]"' in found.stdout

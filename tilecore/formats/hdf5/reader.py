@@ -20,7 +20,7 @@ from tilecore.geometry.chunks_in_box import check_chunk_size
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Hdf5Reader", "import_h5py", "open_hdf5"]
+__all__ = ["Hdf5Reader", "axes_of", "import_h5py", "open_hdf5"]
 
 
 def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
@@ -80,13 +80,11 @@ class Hdf5Reader:
         dtype, shape = np.dtype(found.dtype), tuple(map(int, found.shape or ()))
         if found.chunks is not None and dtype.kind in "biufc":
             check_chunk_size(found.chunks, dtype, f"{path}:/{dataset}")
-        axes = "".join([dimension.label for dimension in found.dims]).upper()
-        named = len(axes) == len(shape) == len(set(axes)) and axes.isalpha()
         self.info = ImageInfo(
             "hdf5",
             shape,
             dtype,
-            axes if named else "",
+            axes_of(found),
             positive_size(found.attrs.get("element_size_um", ())),
             tuple(map(str, found.attrs.get("channel_names", ()))),
             found.chunks,
@@ -96,18 +94,31 @@ class Hdf5Reader:
         )
 
     def verify(self) -> None:
-        """Do nothing: the library checks the file's size when it opens it."""
+        """Look for the filters that the chunks need; the library checks the file's size when it opens it."""
+        h5py = import_h5py(self._path)
+        creation = self._dataset.id.get_create_plist()
+        filters = [creation.get_filter(number) for number in range(creation.get_nfilters())]
+        for number, _, _, name in filters:
+            if not h5py.h5z.filter_avail(number):
+                codec = os.fsdecode(name) or f"number {number}"
+                raise needs_extra(f"{self._path}, compressed with the filter {codec},", "hdf5plugin", "hdf5")
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
         with reading(self._path, "HDF5"):
             try:
                 return np.asarray(self._dataset[box.slices])
-            except OSError as error:
+            except OSError as error:  # of the parts of a virtual dataset, which `verify` does not open
                 if "filter" in str(error) and "plugin" in str(error):
                     name = f"{self._path}, compressed with another filter,"
                     raise needs_extra(name, "hdf5plugin", "hdf5") from error
                 raise
+
+
+def axes_of(dataset: h5py.Dataset) -> str:
+    """One letter for each axis of a dataset: its labels, if they are letters; otherwise empty."""
+    axes = "".join([dimension.label for dimension in dataset.dims]).upper()
+    return axes if len(axes) == len(dataset.shape or ()) == len(set(axes)) and axes.isalpha() else ""
 
 
 def _only_image(file: h5py.File, path: str) -> str:

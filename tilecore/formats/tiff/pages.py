@@ -79,10 +79,14 @@ class TiffSegments:
         Raises
         ------
         UnreadableFileError
-            If a segment is missing, empty or beyond the file's end.
+            If a segment is missing, empty or beyond the file's end, or nothing can decode it.
+        MissingDependencyError
+            If the codec is not built into tifffile.
         """
         if not self.is_contiguous:
             check_chunk_size(self.chunk_shape, self.keyframe.dtype, name)
+            if self.keyframe.size:
+                self._decode(None, 0, "the strips or tiles")  # whatever they hold: is there a codec?
         needed = math.prod(self._counts)
         if min(len(self.offsets), len(self.counts)) < needed:
             raise UnreadableFileError(f"{name} has {len(self.offsets)} strips or tiles, but {needed} are needed")
@@ -160,6 +164,10 @@ class TiffSegments:
         content = file.read(self.counts[number])
         if len(content) < self.counts[number]:
             raise UnreadableFileError(f"{self.path} is cut off in strip or tile {number}")
+        return self._decode(content, number, f"strip or tile {number}")
+
+    def _decode(self, content: bytes | None, number: int, what: str) -> npt.NDArray[Any] | None:
+        """Decode the content of a segment; without content, only look for the codec."""
         try:
             decoded = self.keyframe.decode(content, number, jpegtables=self.tables, jpegheader=self.keyframe.jpegheader)
         except Exception as error:  # each codec has its own errors, some of them plain Exceptions
@@ -167,7 +175,7 @@ class TiffSegments:
                 raise needs_extra(
                     f"{self.path}, compressed with {self.codec.upper()},", "imagecodecs", "codecs"
                 ) from error
-            raise UnreadableFileError(f"{self.path}: strip or tile {number} cannot be decoded: {error}") from error
+            raise UnreadableFileError(f"{self.path}: {what} cannot be decoded: {error}") from error
         voxels: npt.NDArray[Any] | None = decoded[0]
         return voxels
 

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import UnreadableFileError
+from tilecore.errors import MissingDependencyError, UnreadableFileError
 from tilecore.formats.reader_errors import needs_extra
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["ChunkCodec", "Content", "Crc32c", "codec_of", "codecs_of_v3", "v3_codecs"]
+__all__ = ["ChunkCodec", "Content", "Crc32c", "codec_of", "codecs_of_v3", "refuse_unknown", "v3_codecs"]
 
 #: Bytes, or an array that holds them.
 Content: TypeAlias = bytes | memoryview | npt.NDArray[Any]
+
+# Codecs that numcodecs has if a package of the same name is installed.
+_OF_NUMCODECS = ("pcodec", "zfpy")
 
 # Codecs that decode to Python objects, or execute content.
 _REFUSED = ("pickle", "json", "json2", "msgpack", "msgpack2", "vlen", "categorize")
@@ -127,7 +130,7 @@ def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
     try:
         return (numcodecs.get_codec(dict(config)),)
     except numcodecs.errors.UnknownCodecError as error:
-        raise needs_extra(f"{name}, stored with the codec {identity},", "imagecodecs", "codecs") from error
+        raise _unknown(name, identity) from error
 
 
 def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name: str) -> ChunkCodec | None:
@@ -142,6 +145,28 @@ def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name
             return None
         steps += codec_of(make(codec.get("configuration", {})), name)
     return ChunkCodec(dtype.newbyteorder(">" if endian == "big" else "<"), tuple(steps))
+
+
+def refuse_unknown(codecs: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Refuse a zarr version 3 array that not even zarr can decode, as a package with the codec is not installed.
+
+    Raises
+    ------
+    MissingDependencyError
+        If a codec is missing; the message names the package that brings it, if that is known.
+    """
+    from zarr.registry import get_codec_class
+
+    for codec in codecs:
+        identity, options = str(codec["name"]), codec.get("configuration") or {}
+        if identity.startswith("numcodecs."):  # zarr looks for these only when it reads
+            codec_of({**options, "id": identity.removeprefix("numcodecs.")}, name)
+            continue
+        try:
+            get_codec_class(identity)
+        except KeyError as error:
+            raise _unknown(name, identity) from error
+        refuse_unknown([*options.get("codecs", ()), *options.get("index_codecs", ())], name)
 
 
 def v3_codecs(codec: str, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
@@ -223,9 +248,19 @@ def _declared_size(identity: str, content: Content) -> int | None:
     return int(struct.unpack_from(layout, head, start)[0]) + extra
 
 
+def _unknown(name: str, identity: str) -> MissingDependencyError:
+    """The error for a codec that no installed package has."""
+    what = f"{name}, stored with the codec {identity},"
+    if "imagecodecs" in identity:
+        return needs_extra(what, "imagecodecs", "codecs")
+    if identity in _OF_NUMCODECS:
+        return MissingDependencyError(f'{what} needs the package {identity}: pip install "numcodecs[{identity}]"')
+    return MissingDependencyError(f"{what} cannot be read: no installed package has this codec")
+
+
 def _register_imagecodecs(name: str, identity: str) -> None:
     try:
         from imagecodecs.numcodecs import register_codecs
     except ImportError as error:
-        raise needs_extra(f"{name}, stored with the codec {identity},", "imagecodecs", "codecs") from error
+        raise _unknown(name, identity) from error
     register_codecs(verbose=False)

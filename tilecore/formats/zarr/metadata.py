@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tilecore.array_types import Json
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, v3_codecs
+from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, refuse_unknown, v3_codecs
 from tilecore.formats.zarr.stores import Store
 
 __all__ = ["ArrayMetadata", "array_document_v2", "array_document_v3", "parse_array", "read_json"]
@@ -184,6 +184,9 @@ def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
     index_codecs = [codec["name"] for codec in (sharding or {}).get("index_codecs", [])]
     known_index = sharding is None or index_codecs in (["bytes"], ["bytes", "crc32c"])
     names = [codec["name"] for codec in codecs if codec["name"] not in ("bytes", "crc32c")]
+    codec = codecs_of_v3(codecs, dtype, name) if known_index else None
+    if codec is None:
+        refuse_unknown(document["codecs"], name)
     return ArrayMetadata(
         shape=_lengths(document["shape"]),
         dtype=dtype,
@@ -191,7 +194,7 @@ def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
         chunks=chunks,
         prefix="c" if is_default else "",
         separator=separator,
-        codec=codecs_of_v3(codecs, dtype, name) if known_index else None,
+        codec=codec,
         codec_name="+".join(names) or "none",
         fill=_fill(document.get("fill_value"), dtype),
         is_sharded=sharding is not None,
