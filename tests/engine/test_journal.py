@@ -318,7 +318,29 @@ def test_beginning_anew_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
     journal_with(tmp_path / "j", 3)
     assert not caplog.records
     journal_with(tmp_path / "j", 3)
-    assert "resume=True (--resume) would have continued it" in caplog.text
+    assert "j: 3 tiles done by a stopped run are made again; resume=True (--resume) keeps them" in caplog.text
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_how_much_is_thrown_away_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, is_same: bool) -> None:
+    data, out, n_calls = np.arange(100, dtype="i4").reshape(10, 10), tmp_path / "out.npy", 0
+
+    def stops(block: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 4:
+            raise KeyboardInterrupt
+        return block
+
+    run: dict[str, Any] = {"out": out, "tile_shape": (1, 10), "executor": "serial", "identity": "mine"}
+    with pytest.raises(KeyboardInterrupt):
+        map_tiles(stops, data, **run)
+    assert not caplog.records
+    map_tiles(stops, data, **run, **({} if is_same else {"dtype": "f8"}))
+    (record,) = [each for each in caplog.records if "stopped run" in each.getMessage()]
+    assert record.getMessage().startswith(f"{out}.journal: 3 of 10 tiles done by a stopped run are ")
+    assert ("keeps them" in record.getMessage()) == is_same
+    np.testing.assert_array_equal(np.load(out), data)
 
 
 def test_garbage_at_the_end_is_dropped(tmp_path: Path) -> None:

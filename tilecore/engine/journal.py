@@ -95,9 +95,7 @@ class Journal:
             self._lines = self._file.read()
             if not resume:
                 if len(self._lines) > 1:
-                    _log.warning(
-                        "%s: an unfinished run starts again; resume=True (--resume) would have continued it", self.path
-                    )
+                    _log.warning("%s: %s", self.path, _thrown_away(self._lines, self._fingerprint))
                 self._forget()
         except BaseException:
             self.close()
@@ -275,6 +273,19 @@ class Journal:
     def _mark(self, number: int) -> None:
         self.n_done += not self.is_done(number)
         self._done[number >> 3] |= 1 << (number & 7)
+
+
+def _thrown_away(lines: list[dict[str, Any]], fingerprint: dict[str, Any]) -> str:
+    """Say how much of an earlier run is lost as this one does not continue it."""
+    header, n_done = lines[0], len({line["t"] for line in lines[1:]})
+    if header.get("tilecore_journal") != FORMAT:
+        return f"{n_done} tiles done by a stopped run of another version of tilecore are made again"
+    tiles, run = header["tiles"], header["run"]
+    of_all = f" of {TileGrid(run['shape'], tiles['tile_shape'], ragged=tiles['ragged']).size}" if "shape" in run else ""
+    done = f"{n_done}{of_all} tiles done by a stopped run"
+    if not are_same(run, fingerprint):
+        return f"{done} are thrown away; its function, arguments or sources were not those of this run"
+    return f"{done} are made again; resume=True (--resume) keeps them"
 
 
 def _bits(size: int) -> npt.NDArray[np.uint8]:
