@@ -1,4 +1,4 @@
-"""The subcommand ``tilecore info``: properties of an image file, without reading its voxels."""
+"""The subcommand ``tilecore info``: properties of an image file, or what a file holds, without reading voxels."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tilecore.cli.arguments import add_source_arguments, open_input
+from tilecore.cli.printing import print_facts, print_rows
 
 if TYPE_CHECKING:
+    from tilecore.formats.contents import Item
     from tilecore.formats.source import FileSource
 
 __all__ = ["configure"]
@@ -29,18 +33,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    items: Sequence[Item] = ()
     facts = _facts_of_recording(options)
     if facts is None:
-        with open_input(options) as source:
-            facts = _facts(source)
+        facts, items = _facts_of_image(options)
     if options.json:
-        print(json.dumps(facts))
+        print(json.dumps(facts | ({"contents": [asdict(item) for item in items]} if items else {})))
         return
-    width = max(map(len, facts))
     if facts.pop("axes_are_guessed", False):
         facts["axes"] += " (a guess, as the file does not name them: --axes does)"
-    for name, value in facts.items():
-        print(f"{name.replace('_', ' '):{width}}  {_readable(name, value)}")
+    print_facts({name.replace("_", " "): _readable(name, value) for name, value in facts.items()})
+    if items:
+        print()
+        print_rows([_row(item) for item in items])
+
+
+def _facts_of_image(options: argparse.Namespace) -> tuple[dict[str, Any], Sequence[Item]]:
+    """Facts of an image, and what its file holds if that is more than this image, or several to choose from."""
+    from tilecore.errors import MissingDependencyError, ParameterError, UnreadableFileError
+    from tilecore.formats.contents import contents_of
+    from tilecore.formats.kinds import split_place
+
+    path = split_place(options.input)[0]
+    try:
+        with open_input(options) as source:
+            facts = _facts(source)
+    except (ParameterError, UnreadableFileError, MissingDependencyError):
+        # A file of several images, of which none was chosen, is told as a whole.
+        items = [] if options.input != path or _chooses(options) else contents_of(path)
+        if all(item.path == path for item in items):
+            raise
+        return {"path": os.path.abspath(path), "holds": len(items)}, items
+    items = [] if options.shape is not None else contents_of(path)
+    return facts, items if len(items) > 1 else []
+
+
+def _chooses(options: argparse.Namespace) -> bool:
+    """Whether a part of the file is asked for."""
+    return options.level != 0 or any(
+        getattr(options, name) is not None for name in ("series", "channel", "time", "shape")
+    )
+
+
+def _row(item: Item) -> tuple[str, ...]:
+    series = "" if item.series is None else f" --series {item.series}"
+    path = shlex.quote(item.path)
+    how = f"{path} cannot be opened: {item.problem}" if item.problem else f"tilecore info {path}{series}"
+    return _times(item.shape), item.dtype, item.axes, how
 
 
 def _facts(source: FileSource) -> dict[str, Any]:

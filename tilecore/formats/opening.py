@@ -21,7 +21,7 @@ from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
 
-__all__ = ["open_source"]
+__all__ = ["kind_of_path", "open_source"]
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def open_source(
     if missing_chunks not in ("error", "fill"):
         raise ParameterError.of("missing_chunks", missing_chunks, "'error' or 'fill'")
     descriptor = _describe(name, given)
-    with reading(name, _kind_of(name, is_raw=raw_shape is not None)):
+    with reading(name, kind_of_path(name, is_raw=raw_shape is not None)):
         reader = descriptor.opener(descriptor.path, **dict(descriptor.options))
         reader.verify()
         info = reader.info.check(name).with_axes(axes)
@@ -134,7 +134,7 @@ _DEFAULTS = {"level": 0, "offset": 0, "order": "C", "missing_chunks": "error", "
 
 def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     """Choose the reader of a file and its options; refuse options that it does not have."""
-    kind = "raw" if given["shape"] is not None else _kind_of(name)
+    kind = "raw" if given["shape"] is not None else kind_of_path(name)
     asked = {option: value for option, value in given.items() if value != _DEFAULTS.get(option)}
     if kind in KINDS:
         opener = plugins.load(KINDS[kind].reader)
@@ -151,8 +151,14 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
 
-def _kind_of(name: str, *, is_raw: bool = False) -> str:
-    """Find the kind of a file or folder from its name and its first bytes; raw numbers may have any name."""
+def kind_of_path(name: str, *, is_raw: bool = False) -> str:
+    """Find the kind of a file or folder from its name and its first bytes; raw numbers may have any name.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        If it does not exist, is empty, or is not what its name says.
+    """
     path = Path(name)
     if not path.exists():
         if is_pattern(name):

@@ -16,7 +16,7 @@ from tilecore.formats.image_info import MICROMETRES, positive_size
 from tilecore.formats.zarr.metadata import read_json
 from tilecore.formats.zarr.stores import Store
 
-__all__ = ["OmeImage", "find_image", "multiscales_document"]
+__all__ = ["OmeImage", "find_image", "image_at", "images_at", "is_collection", "multiscales_document"]
 
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
@@ -77,12 +77,24 @@ def find_image(store: Store, series: int | None) -> OmeImage:
     ParameterError
         If there is no image of this number.
     """
+    if is_collection(store, ""):
+        return image_at(store, f"{series or 0}/", 0)
     attributes = _attributes(store, "")
-    if "bioformats2raw.layout" in attributes or "bioformats2raw.layout" in attributes.get("ome", {}):
-        return _image(store, f"{series or 0}/", 0)
     if "plate" in attributes or "plate" in attributes.get("ome", {}):
         raise UnreadableFileError(f"{store.root} is a plate: open one of its images, such as {store.root}/A/1/0")
-    return _image(store, "", series or 0)
+    return image_at(store, "", series or 0)
+
+
+def is_collection(store: Store, folder: str) -> bool:
+    """Whether a group holds several images, in folders that are called by their numbers."""
+    attributes = _attributes(store, folder)
+    return "bioformats2raw.layout" in {*attributes, *attributes.get("ome", {})}
+
+
+def images_at(store: Store, folder: str) -> int:
+    """Number of images that a group itself is."""
+    attributes = _attributes(store, folder)
+    return len(attributes.get("ome", attributes).get("multiscales") or ())
 
 
 def multiscales_document(
@@ -156,7 +168,16 @@ def _attributes(store: Store, folder: str) -> dict[str, Any]:
     return attributes if isinstance(attributes, dict) else {}
 
 
-def _image(store: Store, folder: str, number: int) -> OmeImage:
+def image_at(store: Store, folder: str, number: int) -> OmeImage:
+    """Read the metadata of one of a group's images.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the group is no image, or its version is unknown.
+    ParameterError
+        If there is no image of this number.
+    """
     name = f"{store.root}/{folder}".rstrip("/")
     attributes = _attributes(store, folder)
     ome = attributes.get("ome", attributes)

@@ -37,7 +37,7 @@ class OmeZarrSink(ZarrSink):
                 "axes",
                 spec.axes,
                 "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif and .h5 files keep "
-                "others, and one channel can be taken alone (open_source(..., channel=0), --channel 0)",
+                "others, and one channel can be taken alone, as a source that is opened with channel=0",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has no shards; leave it out")

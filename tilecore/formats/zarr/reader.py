@@ -21,7 +21,7 @@ from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 from tilecore.machine import spread, usable_threads
 
-__all__ = ["ZarrReader", "open_zarr"]
+__all__ = ["ZarrReader", "info_of_array", "open_zarr"]
 
 
 def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_chunks: str = "error") -> ZarrReader:
@@ -32,7 +32,7 @@ def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_c
         if array is not None:
             if level or series:
                 raise ParameterError.of("level", level, f"{path} is a single array; leave out level and series")
-            return ZarrReader(store, "", array, _info_of_array(array), fill=missing_chunks == "fill")
+            return ZarrReader(store, "", array, info_of_array(array), fill=missing_chunks == "fill")
         image = find_image(store, series)
         folder = image.folder_of(level)
         arrays = [parse_array(store, image.folder_of(number)) for number in range(len(image.paths))]
@@ -166,7 +166,8 @@ def _naming(name: str) -> Iterator[None]:
         raise UnreadableFileError(f"{name}: {error}") from error
 
 
-def _info_of_array(array: ArrayMetadata) -> ImageInfo:
+def info_of_array(array: ArrayMetadata) -> ImageInfo:
+    """Properties of an array that is no OME-Zarr image."""
     ndim = len(array.shape)
     letters = "".join(array.dimension_names).upper()
     usable = all(len(name) == 1 for name in array.dimension_names) and len(set(letters)) == len(letters) == ndim

@@ -8,6 +8,7 @@ import zipfile
 from typing import Protocol
 
 from tilecore.errors import UnreadableFileError
+from tilecore.formats.paths import natural_order
 from tilecore.formats.reader_errors import inside, reading
 
 __all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
@@ -26,6 +27,9 @@ class Store(Protocol):
 
     def place(self, folder: str) -> str:
         """File or folder that holds all keys beginning with `folder`."""
+
+    def children(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, in natural order."""
 
 
 class FolderStore:
@@ -54,6 +58,11 @@ class FolderStore:
     def place(self, folder: str) -> str:
         """Path of a subfolder."""
         return os.path.join(self.root, folder)
+
+    def children(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, in natural order."""
+        with os.scandir(self._path(folder)) as entries:
+            return sorted([entry.name for entry in entries if entry.is_dir()], key=natural_order)
 
     def _path(self, key: str) -> str:
         return inside(self.root, os.path.join(self.root, key))
@@ -95,6 +104,12 @@ class ZipStore:
     def place(self, folder: str) -> str:
         """Path of the zip file itself."""
         return self.root
+
+    def children(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, in natural order."""
+        whole = self._prefix + folder
+        inner = [name.removeprefix(whole) for name in self._zip.namelist() if name.startswith(whole)]
+        return sorted({name.partition("/")[0] for name in inner if "/" in name}, key=natural_order)
 
 
 def open_store(path: str) -> Store:

@@ -1,0 +1,120 @@
+"""Tests of ``tilecore info`` on files that hold several images: what is listed can be opened as it is told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from tests.cli.commands import one_line_of, run
+from tilecore import create_sink
+
+VOLUME = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def contents(capsys: pytest.CaptureFixture[str], path: str, *options: Any) -> list[dict[str, Any]]:
+    """What is listed; each thing is opened by the command that is told, and is what was told of it."""
+    assert run("info", path, "--json", *options) == 0
+    listed: list[dict[str, Any]] = json.loads(capsys.readouterr().out).get("contents", [])
+    assert run("info", path, *options) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "tilecore info" in line]
+    openable = [each for each in listed if not each["problem"]]
+    assert len(lines) == len(openable)
+    for line, each in zip(lines, openable, strict=True):
+        assert run(*shlex.split(line[line.index("tilecore info") :])[1:], "--json") == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert {name: facts[name] for name in ("shape", "dtype", "axes")} == {
+            name: each[name] for name in ("shape", "dtype", "axes")
+        }
+    return listed
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_arrays_of_a_zarr_group(capsys: pytest.CaptureFixture[str], zarr_format: Any) -> None:
+    group = zarr.open_group("a group.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("raw", data=VOLUME)
+    group.create_group("more").create_array("mask", data=VOLUME[0].astype("u1"))
+    group.create_group("empty")
+    found = contents(capsys, "a group.zarr")
+    assert [(each["path"], each["shape"]) for each in found] == [
+        ("a group.zarr/more/mask", [30, 40]),
+        ("a group.zarr/raw", [2, 30, 40]),
+    ]
+    one_line_of(capsys, run("info", "a group.zarr/empty"), "neither an array nor")
+    one_line_of(capsys, run("info", "a group.zarr", "--level", 1), "neither an array nor")
+
+
+def test_an_array_of_a_group_that_cannot_be_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    group = zarr.open_group("g.zarr", mode="w")
+    group.create_array("raw", data=VOLUME)
+    group.create_array("broken", data=VOLUME)
+    Path("g.zarr/broken/zarr.json").write_text("{")
+    broken, raw = contents(capsys, "g.zarr")
+    assert "broken/zarr.json" in broken["problem"]
+    assert raw["problem"] == ""
+
+
+def test_images_of_a_collection_and_their_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    zarr.open_group("c.zarr", mode="w", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
+    for name in ("0", "1"):
+        with create_sink(f"c.zarr/{name}.ome.zarr", VOLUME.shape, "u2") as sink:
+            sink[...] = VOLUME
+        Path(f"c.zarr/{name}.ome.zarr").rename(f"c.zarr/{name}")
+    labels = zarr.open_group("c.zarr/1/labels", mode="w")
+    labels.create_array("cells", data=VOLUME[0])
+    found = contents(capsys, "c.zarr")
+    assert [(each["path"], each["series"]) for each in found] == [
+        ("c.zarr", 0),
+        ("c.zarr", 1),
+        ("c.zarr/1/labels/cells", None),
+    ]
+    assert [each["path"] for each in contents(capsys, "c.zarr/1")] == ["c.zarr/1", "c.zarr/1/labels/cells"]
+    assert contents(capsys, "c.zarr/0") == []  # it is that image alone
+
+
+def test_a_zip_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with zarr.storage.ZipStore("g.zip", mode="w") as store:
+        zarr.open_group(store, mode="w").create_array("raw", data=VOLUME)
+    (item,) = contents(capsys, "g.zip")
+    assert item["path"] == "g.zip/raw"
+    assert "unpack it" in item["problem"]
+
+
+def test_datasets_of_hdf5(capsys: pytest.CaptureFixture[str]) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("v.h5", "w") as file:
+        file["a"], file["b/c"], file["name"] = VOLUME, VOLUME[0], "text"
+    found = contents(capsys, "v.h5")
+    assert [each["path"] for each in found] == ["v.h5:/a", "v.h5:/b/c", "v.h5:/name"]
+    assert [each["problem"] for each in found] == ["", "", "only numbers can be read"]
+    assert len(contents(capsys, "v.h5:/a")) == 3
+    one_line_of(capsys, run("info", "v.h5:/d"), "not a dataset", "b/c")
+
+
+def test_series_of_tiff(capsys: pytest.CaptureFixture[str]) -> None:
+    with tifffile.TiffWriter("v.tif") as tif:
+        tif.write(VOLUME, metadata={"axes": "ZYX"})
+        tif.write(VOLUME[0, :5].astype("f4"), metadata={"axes": "YX"})
+    found = contents(capsys, "v.tif")
+    assert [(each["series"], each["dtype"]) for each in found] == [(0, "uint16"), (1, "float32")]
+    one_line_of(capsys, run("info", "v.tif", "--series", 2), "series", "2")
+
+
+def test_one_image_is_told_as_before(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("v.npy", VOLUME)
+    tifffile.imwrite("v.tif", VOLUME)
+    for path in ("v.npy", "v.tif"):
+        assert contents(capsys, path) == []
+    Path("v.tif").write_bytes(b"II*\0\0\0")
+    one_line_of(capsys, run("info", "v.tif"), "v.tif")

@@ -1,0 +1,107 @@
+"""What a file holds: the arrays of a zarr group, the datasets of HDF5, the series of a TIFF file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tilecore.errors import TilecoreError
+from tilecore.formats.axes import known_axes
+from tilecore.formats.kinds import split_place
+from tilecore.formats.opening import kind_of_path
+from tilecore.formats.reader_errors import as_path, reading
+
+__all__ = ["Item", "contents_of"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, or another array of numbers, that a file holds.
+
+    Attributes
+    ----------
+    path : str
+        Path with which it is opened.
+    series : int or None
+        Number with which it is opened; None if it needs none.
+    shape : tuple of int
+        Length of each axis [voxel].
+    dtype : str
+        Data type of the voxels.
+    axes : str
+        One letter for each axis.
+    problem : str
+        Why it cannot be opened; empty if it can.
+    """
+
+    path: str
+    series: int | None = None
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    axes: str = ""
+    problem: str = ""
+
+
+def contents_of(path: str) -> list[Item]:
+    """List what a file holds that `open_source` can open, one thing at a time; empty for kinds that hold one image.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        If the file does not exist, or is damaged as a whole.
+    """
+    name, _ = split_place(as_path(path))
+    kind = kind_of_path(name)
+    find = _FINDERS.get(kind)
+    if find is None:
+        return []
+    with reading(name, kind):
+        return list(find(name))
+
+
+def _in_tiff(path: str) -> Iterator[Item]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        for number, series in enumerate(tif.series):
+            yield Item(path, number, tuple(series.shape), str(series.dtype), known_axes(series.axes))
+
+
+def _in_hdf5(path: str) -> Iterator[Item]:
+    from tilecore.formats.hdf5.reader import axes_of, import_h5py
+
+    h5py = import_h5py(path)
+    with h5py.File(path, "r") as file:
+        found: list[tuple[str, Any]] = []
+        file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+        for name, dataset in found:
+            problem = "" if np.dtype(dataset.dtype).kind in "biufc" else "only numbers can be read"
+            shape = tuple(map(int, dataset.shape or ()))
+            yield Item(f"{path}:/{name}", None, shape, str(dataset.dtype), known_axes(axes_of(dataset)), problem)
+
+
+def _in_zarr(path: str) -> Iterator[Item]:
+    from tilecore.formats.zarr.listing import images_in
+    from tilecore.formats.zarr.stores import FolderStore, open_store
+
+    store = open_store(path)
+    inside = "" if isinstance(store, FolderStore) else "arrays inside a zip file cannot be opened: unpack it"
+    for folder, series, info in images_in(store):
+        place = os.path.join(path, folder).rstrip("/")
+        if isinstance(info, TilecoreError):
+            yield Item(place, problem=str(info))
+        else:
+            problem = inside if folder else ""
+            yield Item(place, series, info.shape, str(info.dtype), known_axes(info.axes), problem)
+
+
+_FINDERS: dict[str, Callable[[str], Iterator[Item]]] = {
+    "tiff": _in_tiff,
+    "hdf5": _in_hdf5,
+    "zarr": _in_zarr,
+    "ome-zarr": _in_zarr,
+}
