@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_function_arguments",
     "add_halo_argument",
+    "add_image_arguments",
     "add_output_arguments",
     "add_plan_arguments",
     "add_resume_argument",
@@ -53,18 +54,23 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="image: TIFF, folder or 'glob*.tif' of planes, OME-Zarr, zarr, N5, file.h5:/path, .npy, raw numbers",
     )
     group = parser.add_argument_group("input")
-    group.add_argument("--axes", help="a letter per axis, such as ZCYX, if the file does not tell them or is wrong")
-    group.add_argument("--series", type=int, metavar="N", help="image of a file that has several")
-    group.add_argument("--level", type=int, default=0, metavar="N", help="level of a pyramid (default: 0, the finest)")
-    group.add_argument("--channel", metavar="NAME", help="number or name of a channel (default: all)")
-    group.add_argument("--time", type=int, metavar="N", help="time point (default: all)")
-    group.add_argument("--shape", type=numbers, metavar="Z,Y,X", help="voxels of raw numbers")
     group.add_argument("--dtype", help="data type of raw numbers, such as uint16 or '>u2'")
     group.add_argument("--offset", type=int, default=0, metavar="BYTES", help="position of the first raw number")
     group.add_argument("--order", choices=["C", "F"], default="C", help="whether x (C) or z (F) varies fastest")
     group.add_argument(
         "--missing-chunks", choices=["error", "fill"], default="error", help="what to do with a missing chunk"
     )
+    add_image_arguments(group)
+
+
+def add_image_arguments(group: argparse._ActionsContainer) -> None:
+    """Add the arguments for the part of an image to read."""
+    group.add_argument("--axes", help="a letter per axis, such as ZCYX, if the file does not tell them or is wrong")
+    group.add_argument("--series", type=int, metavar="N", help="image of a file that has several")
+    group.add_argument("--level", type=int, default=0, metavar="N", help="level of a pyramid (default: 0, the finest)")
+    group.add_argument("--channel", metavar="NAME", help="number or name of a channel (default: all)")
+    group.add_argument("--time", type=int, metavar="N", help="time point (default: all)")
+    group.add_argument("--shape", type=numbers, metavar="Z,Y,X", help="voxels of raw numbers")
 
 
 def open_input(options: argparse.Namespace) -> FileSource:
@@ -154,7 +160,8 @@ def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool) -
         "--function",
         required=required,
         metavar="MODULE:NAME",
-        help="function that is called with each block; modules in the current folder are found, too",
+        help="function that is called with each block: its module, also one in the current folder, or its file, "
+        "as in ./my.py:smooth",
     )
     parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
 

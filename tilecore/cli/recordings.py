@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["add_recording_arguments", "add_selection_arguments", "as_time", "check_input", "open_input_recording"]
 
 
-def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the input and what is to be known of it."""
+def add_recording_arguments(parser: argparse.ArgumentParser, also: str = "") -> None:
+    """Add the input and what is to be known of it; `also` tells what else may be given."""
     parser.add_argument(
         "input",
         nargs="+",
         metavar="INPUT",
-        help="plain numbers (a .yaml file beside them may describe them), SpikeGLX, Open Ephys, .npy, zarr or HDF5; "
-        "several files follow each other in time",
+        help=f"{also}plain numbers (a .yaml file beside them may describe them), SpikeGLX, Open Ephys, .npy, zarr or "
+        "HDF5; several files follow each other in time",
     )
     group = parser.add_argument_group("the recording")
     group.add_argument("--dtype", help="kind of number, such as int16 (default, as below: what the file says)")
@@ -52,9 +52,11 @@ def as_time(text: str) -> int | str:
 def check_input(options: argparse.Namespace) -> dict[str, str]:
     """Refuse a path that leads to nothing; return the inputs by name, as `check_outputs` takes them."""
     from tilecore.errors import MissingFileError
+    from tilecore.formats.kinds import split_place
+    from tilecore.formats.paths import is_pattern
 
     for path in options.input:
-        if not os.path.exists(path):
+        if not (os.path.exists(split_place(path)[0]) or is_pattern(path)):
             raise MissingFileError.of("path", path, "there is no such file")
     return {f"input {number}": path for number, path in enumerate(options.input, 1)}
 

@@ -62,12 +62,13 @@ def draw_blobs(
     *,
     truth: Points | None = None,
     pairs: npt.NDArray[np.intp] | None = None,
+    drawn_voxel: Sequence[float] | None = None,
 ) -> None:
     """Draw blobs as circles on the projections of their volume along z, y and x, into a file.
 
     Parameters
     ----------
-    source, blobs, truth, pairs
+    source, blobs, truth, pairs, drawn_voxel
         As for `figure_of_blobs`.
     path : path_like
         Path of the picture; its suffix chooses the format.
@@ -77,7 +78,7 @@ def draw_blobs(
     MissingDependencyError, ParameterError
         As for `figure_of_blobs`.
     """
-    figure_of_blobs(source, blobs, truth=truth, pairs=pairs).savefig(path)
+    figure_of_blobs(source, blobs, truth=truth, pairs=pairs, drawn_voxel=drawn_voxel).savefig(path)
 
 
 def figure_of_blobs(
@@ -86,6 +87,7 @@ def figure_of_blobs(
     *,
     truth: Points | None = None,
     pairs: npt.NDArray[np.intp] | None = None,
+    drawn_voxel: Sequence[float] | None = None,
 ) -> Figure:
     """Draw blobs as circles on the projections of their volume along z, y and x.
 
@@ -101,6 +103,9 @@ def figure_of_blobs(
         Points to compare with: hits, false blobs and missed ones are drawn in different ways, and counted in a legend.
     pairs : ndarray of int, shape (n_pairs, 2), optional
         Row numbers of the blobs and of the truth that match: `tilecore.Matching.pairs`.
+    drawn_voxel : sequence of float, optional
+        Size of the volume's voxels along each axis, for the proportions and the scale bar where their size in
+        micrometres is not known: those of a coarse volume, in voxels of the fine one [voxel].
 
     Returns
     -------
@@ -124,7 +129,7 @@ def figure_of_blobs(
 
     new_canvas = canvas()
     volumes = {} if source is None else dict(source) if isinstance(source, Mapping) else {0: source}
-    picture = _Picture(volumes, blobs, truth, pairs)
+    picture = _Picture(volumes, blobs, truth, pairs, drawn_voxel)
     panels = picture.panels()
     note = picture.note(panels)
     width, height = picture.width, picture.height + _LINE * len(note)
@@ -156,13 +161,18 @@ class _Picture:
     """Sizes and points that all panels of a picture have in common."""
 
     def __init__(
-        self, volumes: Mapping[int, Any], blobs: Points, truth: Points | None, pairs: npt.NDArray[np.intp] | None
+        self,
+        volumes: Mapping[int, Any],
+        blobs: Points,
+        truth: Points | None,
+        pairs: npt.NDArray[np.intp] | None,
+        drawn_voxel: Sequence[float] | None,
     ) -> None:
         self.volumes, self.blobs = volumes, blobs
         self.shape = _shape_of(volumes, blobs)
         if 0 in self.shape:
             raise ParameterError.of("source", self.shape, "has no voxels to draw")
-        self.size = np.asarray(blobs.voxel_size_um or (1.0,) * blobs.ndim)
+        self.size = np.asarray(blobs.voxel_size_um or drawn_voxel or (1.0,) * blobs.ndim)
         self.extent = np.asarray(self.shape) * self.size
         depth = 0.0 if blobs.ndim == 2 else float(self.extent[0])
         true_sides = self.extent * _SIDE / max(self.extent[-1] + depth, self.extent[-2] + depth)
