@@ -288,7 +288,7 @@ def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
     Path
         Path to write to: a file of the same name in another folder. It is removed if the block raises.
     """
-    place = Place.create(Path(path))
+    place = Place.create(Path(os.path.expanduser(path)))
     try:
         yield place.data
         place.commit(overwrite=True)
@@ -317,4 +317,4 @@ def write_in_one_piece(content: memoryview, path: str, place: str) -> None:
 
 
 def _exists(path: Path) -> str:
-    return f"{path} exists already; choose another name, or overwrite it (overwrite=True, --overwrite)"
+    return f"{path} exists already; choose another name, or overwrite it (overwrite=True)"

@@ -50,15 +50,16 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     MissingDependencyError
         If the format needs a package that is not installed.
     """
-    if not Path(path).is_file():
-        raise MissingFileError.of("path", os.fspath(path), "there is no such file")
+    path = Path(os.path.expanduser(path))
+    if not path.is_file():
+        raise MissingFileError.of("path", str(path), "there is no such file")
     reader = _READERS[check_suffix(path)]
     try:
-        columns = reader(Path(path))
+        columns = reader(path)
         size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
         return Blobs({name: values for name, values in columns.items() if name not in _UNITS}, voxel_size_um=size)
     except (ValueError, KeyError, IndexError, TypeError, OSError, ET.ParseError) as error:
-        raise UnreadableFileError(f"{os.fspath(path)} is not a table of blobs: {error}") from error
+        raise UnreadableFileError(f"{path} is not a table of blobs: {error}") from error
 
 
 def _told_size(columns: dict[str, npt.NDArray[Any]]) -> list[float] | None:

@@ -18,11 +18,11 @@ def look_here() -> None:
 
 
 def load_function(reference: str) -> Callable[..., Any]:
-    """Load the function of ``--function MODULE:NAME``.
+    """Load the function of ``--function MODULE:NAME``, or ``FILE.py:NAME``.
 
     Raises
     ------
-    ParameterError, ParameterTypeError, MissingDependencyError
+    ParameterError, ParameterTypeError, MissingFileError, MissingDependencyError
         If the reference is malformed, its object is not a function, or it cannot be imported.
     """
     from tilecore.errors import ParameterTypeError

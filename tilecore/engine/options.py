@@ -155,7 +155,7 @@ class Options:
         """Path of the journal; None if there is none."""
         if self.journal is None or self.journal is True:
             return default
-        return None if self.journal is False else Path(self.journal)
+        return None if self.journal is False else Path(os.path.expanduser(self.journal))
 
     def create_executor(self) -> Executor:
         """Return the caller's executor, or create one by its name."""

@@ -143,7 +143,7 @@ def layout_of(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def yaml_path(path: str | os.PathLike[str]) -> Path:
     """Where the parameters of a recording's file lie: the same name, ending with ``.yaml``."""
-    data = Path(path)
+    data = Path(os.path.expanduser(path))
     return data.with_name(data.name + ".yaml") if data.suffix.lower() == ".yaml" else data.with_suffix(".yaml")
 
 

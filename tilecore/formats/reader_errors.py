@@ -117,7 +117,7 @@ def needs_extra(name: str, package: str, extra: str) -> MissingDependencyError:
 
 
 def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
-    """Check the path of a file or folder, and return it as text.
+    """Check the path of a file or folder, and return it as text; ``~`` stands for the user's own folder.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
         raise ParameterTypeError.of("path", path, "must be the path of a file or folder") from None
     if not name:
         raise ParameterError.of("path", path, "must be the path of a file or folder; '.' is the current folder")
-    return name
+    return os.path.expanduser(name)
 
 
 def inside(root: str, path: str) -> str:

@@ -19,6 +19,7 @@ from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.kinds import KINDS, READERS, kind_of_suffix
 from tilecore.formats.opening import open_source
 from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
+from tilecore.formats.reader_errors import as_path
 from tilecore.recordings.header import RecordingHeader
 from tilecore.recordings.joined import JoinedArray
 from tilecore.recordings.open_ephys import is_of_open_ephys, read_open_ephys
@@ -132,6 +133,7 @@ def _of_file(
     data_order: DataOrder | None,
     stream: str | None,
 ) -> Recording:
+    path = as_path(path)
     header = _header_of(Path(path), stream)
     if header is not None:
         header.layout.check_agrees(f"the header of {header.data}", dtype, n_channels, data_order)
@@ -140,24 +142,21 @@ def _of_file(
     if stream is not None:
         raise ParameterError.of("stream", stream, f"{path} has no streams: Open Ephys's recordings have")
     is_given = any(each is not None for each in (dtype, n_channels, data_order))
-    kind = kind_of_suffix(os.fspath(path))
+    kind = kind_of_suffix(path)
     is_unknown = kind not in KINDS and plugins.find(READERS, kind) is None
     if is_given or kind == "raw" or (is_unknown and yaml_path(path).is_file()):
         layout = Layout.of(path, dtype, n_channels, data_order)
         numbers = open_plain(path, layout, layout.observations_in(path))
         return Recording(numbers, in_channels=layout.data_order == "channels")
     source = open_source(path)
-    _check_axes(source.shape, os.fspath(path))
+    _check_axes(source.shape, path)
     return Recording(source, channel_names=source.info.channel_names, in_channels=_is_in_channels(source.mapped))
 
 
 def is_described(path: str | os.PathLike[str]) -> bool:
     """Whether plain numbers are described by an acquisition system, or by a ``.yaml`` file beside them."""
-    is_raw = (
-        kind_of_suffix(os.fspath(path)) == "raw"
-        and yaml_path(path).is_file()
-        and "shape" not in read_yaml(yaml_path(path))
-    )
+    path = as_path(path)
+    is_raw = kind_of_suffix(path) == "raw" and yaml_path(path).is_file() and "shape" not in read_yaml(yaml_path(path))
     return is_raw or _is_of_spikeglx(Path(path)) or is_of_open_ephys(Path(path))
 
 

@@ -1,0 +1,88 @@
+"""The parser of the command line: names of subcommands, options and choices that are mistyped are guessed."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+__all__ = ["Parser"]
+
+# Arguments that are paths, though their type is text: such as file.h5:/path.
+_PATHS = ("input", "output")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that guesses what a mistyped name was meant to be, and that knows its options by their parameters.
+
+    Parameters
+    ----------
+    **options
+        Of `argparse.ArgumentParser`.
+    """
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; an unknown option is told before a missing one, as it may be the same."""
+        given = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown(given)
+        parsed, rest = super().parse_known_args(given, namespace)
+        if not self._subcommands():
+            parsed.option_of = self._options()
+            _find_home(parsed)
+        return parsed, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and how to get help, and exit with 2; the usage alone is longer than a screen."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help tells more)\n")
+
+    def _refuse_unknown(self, arguments: list[str]) -> None:
+        """Refuse long options that this parser does not have, up to a subcommand or ``--``."""
+        ends = {"--", *self._subcommands()}
+        for argument in itertools.takewhile(lambda each: each not in ends, arguments):
+            name = argument.partition("=")[0]
+            if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
+                self.error(f"there is no option {name}{_guess(name, self._option_string_actions)}")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            guess = _guess(str(value), map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, f"{error.message}{guess}") from None
+
+    def _subcommands(self) -> list[str]:
+        """Names of the subcommands; none of a parser that has none."""
+        parsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return [name for action in parsers for name in action.choices]
+
+    def _options(self) -> dict[str, str]:
+        """The long option of each parameter that has one."""
+        return {
+            action.dest: name
+            for action in self._actions
+            for name in action.option_strings
+            if name.startswith("--") and not name.startswith("--no-")
+        }
+
+
+def _find_home(parsed: argparse.Namespace) -> None:
+    """Put the user's own folder in place of ``~`` in paths, which shells do only at the beginning of a word."""
+    for name, value in vars(parsed).items():
+        if isinstance(value, Path):
+            setattr(parsed, name, Path(os.path.expanduser(value)))
+        elif name in _PATHS and value:
+            paths = [os.path.expanduser(path) for path in ([value] if isinstance(value, str) else value)]
+            setattr(parsed, name, paths[0] if isinstance(value, str) else paths)
+
+
+def _guess(name: str, known: Iterable[str]) -> str:
+    """The known name that is meant, as a question; nothing if there is none like it."""
+    alike = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {alike[0]}?" if alike else ""
