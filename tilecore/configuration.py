@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.machine import usable_cores
 
-__all__ = ["START_METHODS", "Settings", "settings"]
+__all__ = ["START_METHODS", "VARIABLES", "Settings", "settings"]
 
 START_METHODS = ("fork", "forkserver", "spawn")
 
-_ENVIRONMENT = {
+#: Variable of the environment for each setting.
+VARIABLES = {
     "workers": "TILECORE_WORKERS",
     "start_method": "TILECORE_START_METHOD",
     "max_tasks": "TILECORE_MAX_TASKS",
@@ -52,8 +53,8 @@ class Settings:
     max_tasks: int | None = None
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in _ENVIRONMENT:
-            raise AttributeError(f"settings has no {name!r}; choose one of {', '.join(_ENVIRONMENT)}")
+        if name not in VARIABLES:
+            raise AttributeError(f"settings has no {name!r}; choose one of {', '.join(VARIABLES)}")
         object.__setattr__(self, name, None if value is None else _checked(name, value))
 
     @contextlib.contextmanager
@@ -87,7 +88,7 @@ class Settings:
         value: int | str | None = getattr(self, name)
         if value is not None:
             return value
-        variable = _ENVIRONMENT[name]
+        variable = VARIABLES[name]
         text = os.environ.get(variable, "").strip()
         if not text:
             return None
@@ -95,7 +96,7 @@ class Settings:
 
 
 def _checked(name: str, value: object) -> int | str:
-    if name in ("start_method", _ENVIRONMENT["start_method"]):
+    if name in ("start_method", VARIABLES["start_method"]):
         if value not in START_METHODS:
             raise ParameterError.of(name, value, f"one of {', '.join(START_METHODS)}")
         return str(value)

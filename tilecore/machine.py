@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "available_memory",
+    "core_quota",
     "free_descriptors",
     "free_space",
     "keep_freed_memory",
     "limit_threads",
+    "memory_limit",
     "memory_status",
     "out_of_memory_kills",
     "peak_memory",
     "return_freed_memory",
+    "scheduled_cores",
     "spread",
+    "total_memory",
     "usable_cores",
     "usable_threads",
 ]
@@ -63,12 +67,16 @@ def usable_cores() -> int:
     int
         At least 1.
     """
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cores = os.cpu_count() or 1
-    quota = _cgroup_cpu_quota()
+    cores, quota = scheduled_cores(), core_quota()
     return max(1, min(cores, math.ceil(quota)) if quota else cores)
+
+
+def scheduled_cores() -> int:
+    """Count the cores of this process's affinity mask; all of the machine where a system has no such masks."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
 
 
 def limit_threads(n_threads: int) -> None:
@@ -104,12 +112,23 @@ def available_memory() -> int:
         The smaller of the kernel's available memory and the rest of the cgroup's limit [byte].
     """
     limits = [_system_available_memory()]
-    for limit_path, usage_path, cache_path in _cgroup_memory_files():
-        limit = _read_number(limit_path)
-        if limit is not None and limit < 2**62:  # cgroup v1 writes "no limit" as nearly 2**63
-            usage = _read_number(usage_path) or 0
-            limits.append(max(0, limit - usage + _reclaimable(cache_path)))
+    for limit, usage_path, cache_path in _cgroup_memory_limits():
+        usage = _read_number(usage_path) or 0
+        limits.append(max(0, limit - usage + _reclaimable(cache_path)))
     return min(limits)
+
+
+def memory_limit() -> int | None:
+    """Memory that the cgroup of this process may use, or one around it [byte]; None if there is no limit."""
+    return min((limit for limit, _, _ in _cgroup_memory_limits()), default=None)
+
+
+def total_memory() -> int | None:
+    """Memory that the machine has [byte]; None if the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def memory_status(name: str) -> int | None:
@@ -195,10 +214,7 @@ def _system_available_memory() -> int:
                 return int(line.split()[1]) * 1024
     except OSError:
         pass  # not Linux: ask for the physical memory instead
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**33
+    return total_memory() or 2**33
 
 
 def _cgroup_paths() -> dict[str, str]:
@@ -234,7 +250,15 @@ def _cgroup_memory_files() -> list[tuple[Path, Path, Path]]:
     return files
 
 
-def _cgroup_cpu_quota() -> float | None:
+def _cgroup_memory_limits() -> list[tuple[int, Path, Path]]:
+    """Each limit [byte], with the files that tell how much is used and how much of that is cache."""
+    files = [(_read_number(limit), usage, cache) for limit, usage, cache in _cgroup_memory_files()]
+    # Version 1 of cgroups writes "no limit" as nearly 2**63.
+    return [(limit, usage, cache) for limit, usage, cache in files if limit is not None and limit < 2**62]
+
+
+def core_quota() -> float | None:
+    """Cores' worth of time that the cgroup of this process may use, or one around it; None if there is no quota."""
     paths = _cgroup_paths()
     quotas = []
     for folder in _up_to_root(_CGROUP_ROOT / "cpu", paths["cpu"]) if "cpu" in paths else []:
