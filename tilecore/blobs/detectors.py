@@ -207,7 +207,9 @@ def _found(detector: str | Callable[..., Any]) -> Callable[..., Any]:
 
 # Decorator for functions of tiles: their halo, boundary and name are those of the detector.
 _as_detector = declare(
-    halo=lambda detector: detector.halo, boundary=lambda detector: detector.boundary, name="detect_blobs"
+    halo=lambda detector: detector.halo,
+    boundary=lambda detector: detector.boundary,
+    name=lambda detector: detector.name if isinstance(detector, OwnDetector) else "detect_blobs",
 )
 
 

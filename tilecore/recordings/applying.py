@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tilecore.configuration import settings
 from tilecore.engine.collecting import collect_tiles, reduce_tiles
+from tilecore.engine.declared import Declared, declare
 from tilecore.engine.options import DEFAULT_RETRIES, RunOptions
 from tilecore.errors import ParameterError, TileError
 from tilecore.geometry.per_axis import as_integer
@@ -29,6 +30,11 @@ Cleanup: TypeAlias = Callable[[Any, Any, Any, int], Any]
 
 #: What a call gives back: each result, or a path and the parameters of its file.
 Results: TypeAlias = list[Any] | tuple[str | os.PathLike[str], dict[str, Any]]
+
+
+def _name(job: OnBatch | OnChannels) -> str:
+    """Name of a run in messages: that of the caller's function."""
+    return str(Declared.of(job.function, job.kwargs).name)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class OnBatch:
     cleanup: Cleanup | None = None
     target: Target | None = None
 
+    @declare(name=_name)
     def __call__(self, block: npt.NDArray[Any], tile: Tile) -> object:
         """Work on a batch."""
         result = self.result(_writable(block), local_index(tile, self.buffer), self.selection.index_of(tile))
@@ -123,6 +130,7 @@ class OnChannels:
     n_observations: int = 0
     target: Target | None = None
 
+    @declare(name=_name)
     def __call__(self, block: npt.NDArray[Any], tile: Tile) -> list[object]:
         """Work on the channels of a block, which is turned: one row a channel."""
         results = []
