@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -181,7 +182,7 @@ class TileError(TilecoreError, RuntimeError):
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    text = repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2  # the end of a path tells as much as its beginning

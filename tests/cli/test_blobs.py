@@ -204,7 +204,7 @@ def test_the_size_of_what_is_sought_is_not_guessed(
 @pytest.mark.parametrize("detector", ["unheard-of", "numpy:pi"])
 def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], detector: str) -> None:
     assert run_plainly("-o", "blobs.csv", "--detector", detector, "--halo", 1) == 2
-    assert f"detector='{detector}'" in capsys.readouterr().err
+    assert f"--detector '{detector}'" in capsys.readouterr().err
     assert run_plainly("-o", "blobs.csv", "--detector", detector, "--halo", 1, "--param", "radius") == 2
     assert "NAME=VALUE" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["volume.npy"]
@@ -217,13 +217,13 @@ def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture
         (["-o", "volume.npy"], "volume.npy"),
         (["-o", "nowhere/blobs.csv"], "no such folder"),
         (["-o", "blobs.csv", "--truth", "missing.csv"], "missing.csv"),
-        (["-o", "blobs.csv", "--min-sigma", 0], "min_sigma"),
+        (["-o", "blobs.csv", "--min-sigma", 0], "--min-sigma"),
         (["-o", "blobs.csv", "--mask", "missing.npy"], "missing.npy"),
-        (["-o", "blobs.csv", "--param", "radius=3"], "param=['radius=3']: detector 'log' does not use it"),
+        (["-o", "blobs.csv", "--param", "radius=3"], "--param ['radius=3']: detector 'log' does not use it"),
         (["-o", "blobs.csv", "--halo", 3], "halo"),
-        (["-o", "blobs.csv", "--detector", "dog"], "num_sigma"),
-        (["-o", "blobs.csv", "--sigma-ratio", 2], "sigma_ratio"),
-        (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "max_sigma=[3.5]: the sigmas follow"),
+        (["-o", "blobs.csv", "--detector", "dog"], "--num-sigma"),
+        (["-o", "blobs.csv", "--sigma-ratio", 2], "--sigma-ratio"),
+        (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "--max-sigma [3.5]: the sigmas follow"),
         (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not use"),
     ],
 )

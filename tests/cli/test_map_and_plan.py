@@ -92,11 +92,11 @@ def test_boundaries_are_filled() -> None:
         (["--function", "unparsable_module:f"], ["unparsable_module:f", "SyntaxError"]),
         (["--function", "raising_module:f"], ["raising_module:f", "RuntimeError: not today"]),
         (["--function", "exiting_module:f"], ["exiting_module:f", "SystemExit: 3"]),
-        (["--function", "functions_of_mine"], ["function='functions_of_mine'", "must have the form MODULE:NAME"]),
+        (["--function", "functions_of_mine"], ["--function 'functions_of_mine'", "must have the form MODULE:NAME"]),
         (["--function", "functions_of_mine:number"], ["functions_of_mine:number", "function", "int"]),
-        (["--function", "functions_of_mine:smooth", "--out-dtype", "foo"], ["out_dtype='foo'", "uint16"]),
-        (["--function", "functions_of_mine:smooth", "--out-dtype", "object"], ["out_dtype='object'"]),
-        (["--function", "functions_of_mine:smooth", "--dtype", "foo"], ["dtype='foo'"]),
+        (["--function", "functions_of_mine:smooth", "--out-dtype", "foo"], ["--out-dtype 'foo'", "uint16"]),
+        (["--function", "functions_of_mine:smooth", "--out-dtype", "object"], ["--out-dtype 'object'"]),
+        (["--function", "functions_of_mine:smooth", "--dtype", "foo"], ["--dtype 'foo'"]),
         (["--function", "functions_of_mine:smooth", "--kwargs", "sigma=2"], ["kwargs", "JSON"]),
         (["--function", "functions_of_mine:smooth", "--kwargs", "[2]"], ["kwargs", "object"]),
         (["--function", "functions_of_mine:smooth", "--halo", "1", "2"], ["halo", "3 in all"]),
@@ -125,7 +125,7 @@ def test_the_plan_fits_and_is_aligned(capsys: pytest.CaptureFixture[str]) -> Non
     assert "per worker" in lines["memory"]
     tile_shape = [int(length) for length in lines["tiles"].rpartition(" of ")[2].removesuffix(" voxels").split(" x ")]
     assert all(step % unit == 0 for step, unit in zip(tile_shape, (8, 16, 16), strict=True))
-    one_line_of(capsys, run("plan", "volume.npy", "--halo", 4, "--max-memory", "1kB"), "max_memory", "1000 B")
+    one_line_of(capsys, run("plan", "volume.npy", "--halo", 4, "--max-memory", "1kB"), "--max-memory", "1000 B")
 
 
 def test_the_plan_is_that_of_a_run_along_time_and_channel(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_the_plan_is_that_of_a_run_along_time_and_channel(capsys: pytest.Capture
 
 @pytest.mark.parametrize("needed", ["0", "-1", "nan", "inf"])
 def test_a_voxel_needs_some_memory(needed: str, capsys: pytest.CaptureFixture[str]) -> None:
-    one_line_of(capsys, run("plan", "volume.npy", f"--bytes-per-voxel={needed}"), "bytes_per_voxel", "more than 0")
+    one_line_of(capsys, run("plan", "volume.npy", f"--bytes-per-voxel={needed}"), "--bytes-per-voxel", "more than 0")
 
 
 def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,18 +81,18 @@ def test_folders_must_be_there(arguments: list[str], capsys: pytest.CaptureFixtu
 
 def test_folders_are_no_files(capsys: pytest.CaptureFixture[str]) -> None:
     Path("b.csv").mkdir()
-    one_line_of(capsys, run("blobs", "volume.npy", "-o", "b.csv", "--overwrite"), "output='b.csv'", "is a folder")
+    one_line_of(capsys, run("blobs", "volume.npy", "-o", "b.csv", "--overwrite"), "--output 'b.csv'", "is a folder")
 
 
 def test_one_file_is_not_two_outputs(capsys: pytest.CaptureFixture[str]) -> None:
     arguments: list[Any] = ["sample", "synthetic", "--shape", 8, 8, 8, "-o", "out.npy", "--truth", "./out.npy"]
-    one_line_of(capsys, run(*arguments), "truth='out.npy'", "is the output already")
+    one_line_of(capsys, run(*arguments), "--truth 'out.npy'", "is the output already")
 
 
 def test_folders_must_be_writable(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path).name == "planes"))
     arguments = ["blobs", "volume.npy", "-o", "b.csv", "--picture", "planes/b.png"]
-    one_line_of(capsys, run(*arguments), "picture='planes/b.png'", "not writable")
+    one_line_of(capsys, run(*arguments), "--picture 'planes/b.png'", "not writable")
 
 
 def test_a_table_may_lie_beside_the_planes_in_their_folder() -> None:

@@ -55,8 +55,8 @@ def test_each_column_has_the_lowest_and_the_highest_value(
     [
         ([*RAW, "-o", "raw.bin"], ["raw.bin"]),
         ([*RAW, "-o", "traces.xyz"], ["suffix"]),
-        ([*RAW, "-o", "traces.png", "--select", "12"], ["channels", "12"]),
-        ([*RAW, "-o", "traces.png", "--from-time", 30_000], ["from_time"]),
+        ([*RAW, "-o", "traces.png", "--select", "12"], ["--select", "12"]),
+        ([*RAW, "-o", "traces.png", "--from-time", 30_000], ["--from-time"]),
         (["nowhere.bin", "-o", "traces.png"], ["nowhere.bin"]),
     ],
 )

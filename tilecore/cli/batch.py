@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cast-dtype", metavar="DTYPE", help="kind of number of the output (default: the function's)")
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, names={"channels": "select", "workers": "processes"})
 
 
 def _processes(text: str) -> int | None:
