@@ -95,6 +95,8 @@ def test_outputs_are_refused_or_replaced(tmp_path: Path, volume: Path, capsys: p
         (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--max-memory", "lots"], ["--max-memory 'lots'"]),
         (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--tile-shape", "8", "8"], ["--tile-shape", "8"]),
         (["blobs", "{volume}", "-o", "{tmp}/b.csv", *SIZES, "--tile-shape", "0"], ["--tile-shape", "0"]),
+        (["sample", "nuclei", "-o", "{tmp}/nuclei.png"], ["--output", "nuclei.png", ".tif"]),
+        (["view", "{volume}", "-o", "{tmp}/picture.xyz"], ["--output", "picture.xyz", "suffix"]),
         (["sample", "synthetic", "--shape", "8", "-8", "8", "-o", "{tmp}/s.npy"], ["shape", "-8"]),
     ],
 )

@@ -563,6 +563,18 @@ def test_nothing_is_written_for_a_source_that_cannot_be_read(tmp_path: Path) -> 
         map_tiles(np.copy, tmp_path / "none.tif", out=tmp_path / "out.npy")
 
 
+@pytest.mark.parametrize("name", ["v.npy", "v.tif", "v"])
+def test_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name).write_bytes(b"voxels")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(UnreadableFileError, match=f"{name} cannot be read: Permission denied"):
+        open_source(tmp_path / name)
+
+
 def test_a_missing_codec_is_told_when_the_file_is_opened(tmp_path: Path) -> None:
     """Not by the first tile that needs it; and with what brings it."""
     pytest.importorskip("imagecodecs", reason="it writes the files")

@@ -28,9 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _nuclei(options: argparse.Namespace) -> None:
+    from tilecore.errors import ParameterError
     from tilecore.output_file import finished
     from tilecore.samples.nuclei import nuclei_path
 
+    if options.output.suffix.lower() not in (".tif", ".tiff"):
+        raise ParameterError.of("output", options.output, "a TIFF file is written: the name must end with .tif")
     check_outputs({"output": options.output}, overwrite=options.overwrite)
     with finished(options.output) as partial:
         partial.write_bytes(nuclei_path().read_bytes())

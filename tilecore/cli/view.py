@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--points", type=Path, metavar="TABLE", help="table of blobs, or other points, to draw over it")
     add_image_arguments(group)
     # Raw numbers of an image are those of a file without a header, all of them, x fastest.
-    parser.set_defaults(run=_run, names={"channels": "select"}, level=None, offset=0, missing_chunks="error")
+    parser.set_defaults(
+        run=_run, names={"channels": "select", "picture": "output"}, level=None, offset=0, missing_chunks="error"
+    )
 
 
 def _run(options: argparse.Namespace) -> None:

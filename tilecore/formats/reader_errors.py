@@ -73,6 +73,8 @@ def reading(name: str, kind: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise MissingFileError(f"{name}: {error}") from error
+    except PermissionError as error:
+        raise UnreadableFileError(f"{name} cannot be read: {error.strerror or error}; ask its owner") from error
     except _PARSING_ERRORS as error:
         raise UnreadableFileError(
             f"{name} cannot be read as {kind}: {type(error).__name__}: {str(error)[:300]}"
