@@ -38,7 +38,7 @@ class Target(NamedTuple):
     read : callable
         Gives its voxels once the run is over; None if only the run's result has them.
     units : tuple of int, or None
-        What is written as one piece.
+        What is written as one piece; None if any tiles fit.
     room : Room or None
     dtype : dtype or None
         None if it takes that of the first result.
@@ -76,8 +76,7 @@ def make_target(kind: str, axes: Sequence[Axis], dtype: Any, folder: Path, rando
         return Target()
     if kind.startswith("path"):
         path = folder / f"out{kind.removeprefix('path ')}"
-        units = None if path.suffix not in CHUNKED else (1,) * (len(shape) - 3) + shape[-3:]
-        return Target(path, reader_of(path), units)
+        return Target(path, reader_of(path))  # its chunks fit the tiles
     assert kind_of is not None
     if kind.startswith("sink"):
         path = folder / f"sink{kind.removeprefix('sink ')}"
