@@ -112,7 +112,7 @@ def _draw_image(options: argparse.Namespace, path: Path) -> None:
     from tilecore.pictures.points import draw_blobs
 
     finest, source, notes = _opened(options)
-    volumes = channels_of(source, None)
+    volumes = channels_of(source, None).volumes
     steps = coarse_steps(_in_space(source), source.dtype.itemsize * len(volumes), _MOST_BYTES)
     if math.prod(steps) > 1:
         volumes = {number: every(volume, steps) for number, volume in volumes.items()}
@@ -145,8 +145,11 @@ def _opened(options: argparse.Namespace) -> tuple[FileSource, FileSource, list[s
 
 
 def _in_space(source: FileSource) -> tuple[int, ...]:
-    """Lengths of the axes other than time and channel [voxel]."""
-    return tuple([length for length, axis in zip(source.shape, source.axes, strict=True) if axis not in "TC"])
+    """Lengths of the axes z, y and x, in this order [voxel]."""
+    from tilecore.formats.axes import in_usual_order
+
+    lengths = {axis: length for length, axis in zip(source.shape, source.axes, strict=True) if axis not in "TC"}
+    return tuple([lengths[axis] for axis in in_usual_order("".join(lengths))])
 
 
 def _points(options: argparse.Namespace, source: FileSource, factors: list[float], steps: tuple[int, ...]) -> Blobs:

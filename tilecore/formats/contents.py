@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tilecore.errors import TilecoreError
-from tilecore.formats.axes import known_axes
+from tilecore.formats.axes import guessed_axes, known_axes
 from tilecore.formats.kinds import split_place
 from tilecore.formats.opening import kind_of_path
 from tilecore.formats.reader_errors import as_path, reading
@@ -81,7 +81,9 @@ def _in_hdf5(path: str) -> Iterator[Item]:
         for name, dataset in found:
             problem = "" if np.dtype(dataset.dtype).kind in "biufc" else "only numbers can be read"
             shape = tuple(map(int, dataset.shape or ()))
-            yield Item(f"{path}:/{name}", None, shape, str(dataset.dtype), known_axes(axes_of(dataset)), problem)
+            yield Item(
+                f"{path}:/{name}", None, shape, str(dataset.dtype), axes_of(dataset) or guessed_axes(shape), problem
+            )
 
 
 def _in_zarr(path: str) -> Iterator[Item]:
@@ -96,7 +98,9 @@ def _in_zarr(path: str) -> Iterator[Item]:
             yield Item(place, problem=str(info))
         else:
             problem = inside if folder else ""
-            yield Item(place, series, info.shape, str(info.dtype), known_axes(info.axes), problem)
+            yield Item(
+                place, series, info.shape, str(info.dtype), known_axes(info.axes) or guessed_axes(info.shape), problem
+            )
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Item]]] = {
