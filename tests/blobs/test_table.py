@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,7 @@ from tests.blobs.volumes import of_tilecore, textured
 from tilecore import (
     Blobs,
     Box,
+    MissingDependencyError,
     MissingFileError,
     ParameterError,
     UnreadableFileError,
@@ -58,8 +61,9 @@ def test_files_give_back_what_was_written(tmp_path: Path, suffix: str, method: s
         getattr(blobs, method)(path)
         read = read_blobs(path)
         assert list(tmp_path.iterdir()) == [path]
-        if suffix == "xml":  # holds positions, of three axes, and nothing else
+        if suffix == "xml":  # holds positions, of three axes, and that they are cells
             assert read.positions[:, -ndim:].tolist() == blobs.positions.tolist()
+            assert read["type"].tolist() == [2] * n_blobs
             continue
         assert read == blobs
         assert read.table.dtype == blobs.table.dtype
@@ -81,9 +85,9 @@ def test_what_was_detected_goes_round(tmp_path: Path) -> None:
 def test_files_are_what_others_read(tmp_path: Path) -> None:
     blobs = Blobs({"z": [1], "y": [2], "x": [3], "sigma": [2]}, voxel_size_um=0.5)
     blobs.to_csv(tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text().splitlines()[0] == "z,y,x,sigma,radius,channel,z_um,y_um,x_um,radius_um"
+    assert (tmp_path / "a.csv").read_text().splitlines()[0] == "z_um,y_um,x_um,radius_um,z,y,x,sigma,radius,channel"
     blobs.to_napari(tmp_path / "b.csv")
-    assert (tmp_path / "b.csv").read_text().startswith("index,axis-0,axis-1,axis-2,sigma,")
+    assert (tmp_path / "b.csv").read_text().startswith("index,axis-0,axis-1,axis-2,z_um,y_um,")
     blobs.to_cellfinder_xml(tmp_path / "c.xml")
     (marker,) = ET.parse(tmp_path / "c.xml").getroot().iter("Marker")
     assert {each.tag: each.text for each in marker} == {"MarkerX": "3", "MarkerY": "2", "MarkerZ": "1"}
@@ -91,6 +95,61 @@ def test_files_are_what_others_read(tmp_path: Path) -> None:
     (feature,) = json.loads((tmp_path / "d.geojson").read_text())["features"]
     assert feature["geometry"] == {"type": "Point", "coordinates": [3.0, 2.0, 1.0]}
     assert feature["properties"]["sigma"] == 2
+
+
+def test_columns_of_any_name_come_back(tmp_path: Path) -> None:
+    """Also those that napari's files have, and those with characters that mean something in a CSV file."""
+    names = ["index", "axis-0", "axis-3", "a,b", 'a"b', " a ", "a b", "#", "type", "axis-1 ", "a\nb"]
+    for ndim in (2, 3):
+        axes = {axis: np.arange(4.0) for axis in "zyx"[-ndim:]}
+        numbers = {name: np.arange(4) + 10.0 * number for number, name in enumerate(names)}
+        blobs = Blobs(axes | numbers, voxel_size_um=(0.5,) * ndim)
+        for method, suffix in (("to_csv", "csv"), ("to_napari", "csv"), ("to_npy", "npy"), ("to_geojson", "geojson")):
+            getattr(blobs, method)(tmp_path / f"blobs.{suffix}")
+            read = read_blobs(tmp_path / f"blobs.{suffix}")
+            assert read == blobs, method
+            assert read.voxel_size_um == blobs.voxel_size_um
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("index,axis-0,axis-1,axis-2,class\n0,1.0,2.0,3.0,7\n", {"z": [1], "y": [2], "x": [3], "class": [7]}),
+        ("index,axis-0,axis-1\n0,1.0,2.0\n", {"y": [1], "x": [2]}),
+        ("axis-0,axis-1,index\n1.0,2.0,5\n", {"y": [1], "x": [2], "index": [5]}),
+        ("z, y, x, index\n1,2,3,4\n", {"z": [1], "y": [2], "x": [3], "index": [4]}),
+        ("index,y,x\n4,2,3\n", {"y": [2], "x": [3], "index": [4]}),
+    ],
+)
+def test_csv_files_of_others(tmp_path: Path, content: str, expected: Any) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    assert read_blobs(tmp_path / "a.csv") == Blobs(expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("index,axis-0,axis-1,axis-2,axis-3\n0,1,2,3,4\n", "4 axes"),
+        ("index,axis-0,axis-1,x\n0,1,2,3\n", "same name"),
+        ("z,y,x,x\n1,2,3,4\n", "same name"),
+    ],
+)
+def test_csv_files_that_could_be_misread(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(UnreadableFileError, match=message):
+        read_blobs(tmp_path / "a.csv")
+
+
+def test_every_type_of_marker_is_read(tmp_path: Path) -> None:
+    """Cellfinder's detection writes candidates, of type 1; its classification cells, of type 2."""
+    blobs = Blobs({"z": [1, 2, 3], "y": [4, 5, 6], "x": [7, 8, 9], "type": [1, 2, 5]})
+    blobs.to_cellfinder_xml(tmp_path / "a.xml")
+    kinds = ET.parse(tmp_path / "a.xml").getroot().iter("Marker_Type")
+    assert [(kind.findtext("Type"), len(kind.findall("Marker"))) for kind in kinds] == [("1", 1), ("2", 1), ("5", 1)]
+    assert read_blobs(tmp_path / "a.xml") == blobs
+    with pytest.raises(ParameterError, match="whole numbers"):
+        Blobs({"y": [1], "x": [1], "type": [0.5]}).to_cellfinder_xml(tmp_path / "b.xml")
+    assert not (tmp_path / "b.xml").exists()
 
 
 def test_arrays_as_scikit_image_gives_them(tmp_path: Path) -> None:
@@ -140,6 +199,34 @@ def test_unknown_and_missing_files(tmp_path: Path) -> None:
         write_blobs(some(1), tmp_path / "blobs.txt")
 
 
+def test_a_notebook_shows_the_first_rows() -> None:
+    shown = some(12, voxel_size_um=0.5)._repr_html_()
+    assert shown.count("<tr>") == 1 + 10
+    assert "&lt;12 blobs" in shown
+    assert shown.index("<th>z_um</th>") < shown.index("<th>z</th>")
+    assert "and 2 more" in shown
+    assert "more" not in some(0)._repr_html_()
+    assert "<b>" not in Blobs({"y": [1], "x": [1], "<b>": [1]})._repr_html_()
+
+
+def test_pandas_gets_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=dict))  # type: ignore[arg-type]
+    blobs = some(12, voxel_size_um=(2, 1, 1))
+    frame = blobs.to_pandas()
+    assert tuple(frame) == blobs.columns
+    assert frame["z_um"].tolist() == (2 * blobs["z"]).tolist()
+    monkeypatch.setitem(sys.modules, "pandas", None)  # type: ignore[arg-type]
+    with pytest.raises(MissingDependencyError, match="pip install pandas"):
+        blobs.to_pandas()
+
+
+def test_pandas_itself_takes_them() -> None:
+    pytest.importorskip("pandas")
+    frame = some(5, voxel_size_um=2).to_pandas()
+    assert len(frame) == 5
+    assert next(iter(frame.columns)) == "z_um"
+
+
 @given(n_blobs=st.integers(0, 30), seed=st.integers(0, 99))
 def test_rows_are_sorted_whatever_their_order(n_blobs: int, seed: int) -> None:
     blobs = some(n_blobs)
@@ -168,7 +255,7 @@ def test_filter_box_and_counts() -> None:
     box = Box((0, 10, 0), (25, 50, 50))
     assert blobs.in_box(box) == blobs.in_box((box.start, box.stop)) == blobs.filter(z=(0, 24), y=(10, None))
     assert sum(blobs.counts_per_tile().values()) == 40
-    with pytest.raises(ParameterError, match="the columns are z, y, x"):
+    with pytest.raises(ParameterError, match="the columns are z_um, y_um, x_um, radius_um, z, y, x"):
         blobs.filter(size=(1, 2))
     with pytest.raises(ParameterError, match="tiles"):
         Blobs.of(np.ones((1, 4))).counts_per_tile()
@@ -183,6 +270,25 @@ def test_density() -> None:
     assert Blobs.of(np.empty((0, 4))).density(5).tolist() == [[[0.0]]]
     with pytest.raises(ParameterError, match="bin_um"):
         blobs.density(0)
+
+
+@pytest.mark.parametrize("n_cubes", [1, 3, 7, 23])
+@pytest.mark.parametrize("size", [0.1, 0.29, 0.7, 1.0, 1.3])
+@pytest.mark.parametrize("n_voxels", [1, 3])
+def test_density_counts_each_blob_in_its_cube(n_cubes: int, size: float, n_voxels: int) -> None:
+    """Cubes of whole voxels: rounding neither adds a cube without volume, nor moves a blob to its neighbour."""
+    length = n_cubes * n_voxels
+    places = np.arange(length)
+    blobs = Blobs({"y": np.zeros(length), "x": places}, voxel_size_um=size, shape=(n_voxels, length))
+    density = blobs.density(size * n_voxels)
+    assert density.shape == (1, n_cubes)
+    np.testing.assert_allclose(density, n_voxels / (size * n_voxels) ** 2)
+
+
+def test_density_counts_blobs_at_the_edges_and_leaves_out_those_outside() -> None:
+    blobs = Blobs({"y": [-0.4, 3.4, 9, -3], "x": [0, 3.4, 0, 0]}, shape=(4, 4))
+    assert blobs.density(2).tolist() == [[0.25, 0], [0, 0.25]]
+    assert np.isfinite(Blobs({"y": [1], "x": [1]}, shape=(0, 4)).density(2)).all()
 
 
 def test_two_channels() -> None:
@@ -231,6 +337,7 @@ def test_times_and_channels_of_a_file(tmp_path: Path) -> None:
         ({"z": [1], "y": [1], "x": [1, 2]}, "one value for each"),
         ({"z": [1], "y": [1], "x": ["a"]}, "numbers"),
         ({"z": [[1]], "y": [[1]], "x": [[1]]}, "one value for each"),
+        ({"z": [1], "y": [1], "x": [1], "z_um": [2]}, "z_um is computed: leave it out, and pass voxel_size_um"),
     ],
 )
 def test_columns_that_make_no_table(columns: Any, message: str) -> None:

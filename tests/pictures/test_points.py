@@ -168,6 +168,19 @@ def test_hits_misses_and_false_ones_look_different() -> None:
         assert all(part_of(each, legend) > 0 for each in (ORANGE, PINK, GREEN))
 
 
+def test_the_picture_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    blobs = blobs_at(5, VOLUME.shape)
+    for source in (VOLUME, "volume.npy", None):
+        assert isinstance(blobs.picture(source, "picture.png", truth=blobs[:3]), Figure)
+        assert part_of(ORANGE, pixels()) > 0
+        assert part_of(PINK, pixels()) > 0
+    with pytest.raises(ParameterError, match="suffix"):
+        blobs.picture(VOLUME, "picture.xyz")
+    assert isinstance(blobs_at(0, (20, 20)).picture(), Figure)
+
+
 def test_planes_are_those_of_the_volume() -> None:
     for axis in range(3):
         expected = VOLUME.take(range(5, 9), axis=axis).max(axis=axis)

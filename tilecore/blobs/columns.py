@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from tilecore.errors import ParameterError
 
-__all__ = ["Columns", "Table", "as_table", "as_voxel_size", "completed", "sigma_names", "sort_order"]
+__all__ = [
+    "IN_UM",
+    "Columns",
+    "Table",
+    "as_table",
+    "as_voxel_size",
+    "completed",
+    "is_filled",
+    "sigma_names",
+    "sort_order",
+]
 
 #: Values of the columns, by their names.
 Columns = Mapping[str, npt.ArrayLike]
@@ -32,6 +42,10 @@ class Table(Protocol):
         """Positions of the blobs, shape (n_blobs, ndim) [voxel]."""
 
     @property
+    def sigmas(self) -> npt.NDArray[np.float64]:
+        """Sigmas of the blobs, shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
+
+    @property
     def voxel_size_um(self) -> tuple[float, ...] | None:
         """Voxel size along each axis [um]; None if unknown."""
 
@@ -39,11 +53,21 @@ class Table(Protocol):
     def axes_guess(self) -> str | None:
         """What the axes of the source were taken for, if nobody named them."""
 
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the volume [voxel]; None if unknown."""
+
+    @property
+    def tile_edges(self) -> Sequence[Sequence[int]] | None:
+        """Edges between tiles, along each axis [voxel]; None if unknown."""
+
     def __len__(self) -> int: ...
     def __getitem__(self, name: str) -> npt.NDArray[Any]: ...
 
 
 _WHOLE = {"channel", "tile_z", "tile_y", "tile_x"}
+#: Columns that follow from others and the voxel size, if it is known.
+IN_UM = ("z_um", "y_um", "x_um", "radius_um")
 
 
 def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -51,6 +75,10 @@ def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[An
     missing = [name for name in axes if name not in columns]
     if missing:
         raise ParameterError.of("columns", list(columns), f"a column {missing[0]!r} is needed")
+    if computed := [name for name in columns if name in IN_UM]:
+        raise ParameterError.of(
+            "columns", list(columns), f"{computed[0]} is computed: leave it out, and pass voxel_size_um"
+        )
     given = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
     n_blobs = len(given[axes[0]])
     sigmas = sigma_names(list(given), axes)
@@ -62,6 +90,11 @@ def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[An
     tiles = [f"tile_{axis}" for axis in axes]
     order = [*axes, *sigmas, "radius", "response", "channel", *tiles]
     return {name: given[name] for name in [*order, *[each for each in given if each not in order]] if name in given}
+
+
+def is_filled(name: str) -> bool:
+    """Whether tilecore fills the column of this name, so that a detector must not."""
+    return name in {"z", "y", "x", *IN_UM} | _WHOLE
 
 
 def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,15 +14,14 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.blobs.columns import IN_UM
 from tilecore.blobs.table import Blobs
-from tilecore.blobs.writing import CELL, check_suffix, parquet_modules
+from tilecore.blobs.writing import check_suffix, parquet_modules
 from tilecore.errors import MissingFileError, UnreadableFileError
 
 __all__ = ["read_blobs"]
 
 Path_ = str | os.PathLike[str]
-
-_UNITS = ("z_um", "y_um", "x_um", "radius_um")
 
 
 def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = None) -> Blobs:
@@ -37,7 +38,8 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     Returns
     -------
     Blobs
-        The table that was written; from ``.xml`` only its positions.
+        The table that was written; from ``.xml`` the positions of all markers, and their type as a column ``type``
+        (in cellfinder 1: a candidate or no cell, 2: a cell).
 
     Raises
     ------
@@ -57,8 +59,8 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     try:
         columns = reader(path)
         size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
-        return Blobs({name: values for name, values in columns.items() if name not in _UNITS}, voxel_size_um=size)
-    except (ValueError, KeyError, IndexError, TypeError, OSError, ET.ParseError) as error:
+        return Blobs({name: values for name, values in columns.items() if name not in IN_UM}, voxel_size_um=size)
+    except (ValueError, KeyError, IndexError, TypeError, OSError, csv.Error, ET.ParseError) as error:
         raise UnreadableFileError(f"{path} is not a table of blobs: {error}") from error
 
 
@@ -76,16 +78,22 @@ def _told_size(columns: dict[str, npt.NDArray[Any]]) -> list[float] | None:
 
 def _read_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
     with path.open(newline="", encoding="utf-8") as file:
-        names = [name.strip() for name in file.readline().split(",")]
+        names = next(csv.reader(file), [])
         lines = file.readlines()
     rows = np.loadtxt(lines, delimiter=",", ndmin=2) if lines else np.empty((0, len(names)))
-    if "axis-0" in names:
-        axes = [name for name in names if name.startswith("axis-")]
-        letters = dict(zip(axes, "zyx"[-len(axes) :], strict=True))
-        names = [letters.get(name, name) for name in names]
     if rows.shape[1] != len(names):
         raise ValueError(f"{rows.shape[1]} values for {len(names)} columns")
-    return {name: values for name, values in zip(names, rows.T, strict=True) if name != "index"}
+    if not ({"y", "x"} <= set(names) or "axis-0" in names[:2]):  # there may be spaces behind the commas
+        names = [name.strip() for name in names]
+    n_before = int(names[:1] == ["index"])
+    if names[n_before : n_before + 1] == ["axis-0"]:  # napari's points: a number, the position, and their features
+        ndim = next(axis for axis in count() if names[n_before + axis :][:1] != [f"axis-{axis}"])
+        if ndim > len("zyx"):
+            raise ValueError(f"its points have {ndim} axes, a table of blobs has 2 or 3")
+        names, rows = [*"zyx"[-ndim:], *names[n_before + ndim :]], rows[:, n_before:]
+    if len(set(names)) < len(names):
+        raise ValueError(f"several columns have the same name: {', '.join(names)}")
+    return dict(zip(names, rows.T, strict=True))
 
 
 def _read_npy(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -108,14 +116,12 @@ def _read_cellfinder(path: Path) -> dict[str, npt.NDArray[Any]]:
     root = ET.parse(path).getroot()
     if root.tag != "CellCounter_Marker_File":
         raise ValueError(f"its root is {root.tag}, not CellCounter_Marker_File")
-    markers = [
-        marker
-        for kind in root.iter("Marker_Type")
-        if kind.findtext("Type") == str(CELL)
-        for marker in kind.iter("Marker")
-    ]
+    kinds = [(kind, list(kind.iter("Marker"))) for kind in root.iter("Marker_Type")]
+    markers = [marker for _, group in kinds for marker in group]
+    types = [float(kind.findtext("Type") or "") for kind, group in kinds for _ in group]
     names = {"z": "MarkerZ", "y": "MarkerY", "x": "MarkerX"}
-    return {axis: np.array([float(each.findtext(name) or "") for each in markers]) for axis, name in names.items()}
+    columns = {axis: np.array([float(each.findtext(name) or "") for each in markers]) for axis, name in names.items()}
+    return columns | {"type": np.array(types)}
 
 
 def _read_geojson(path: Path) -> dict[str, npt.NDArray[Any]]:

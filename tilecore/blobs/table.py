@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.columns import Columns, as_table, as_voxel_size, completed, sigma_names, sort_order
+from tilecore.blobs.density import density_of
 from tilecore.blobs.matching import Matching, match_blobs
+from tilecore.blobs.showing import as_html, as_pandas, picture_of
 from tilecore.blobs.writing import WRITERS
 from tilecore.errors import ParameterError
 from tilecore.geometry.boxes import Box
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from tilecore.array_types import OneSource
 
 __all__ = ["Blobs"]
 
@@ -38,6 +46,8 @@ class Blobs:
         Edges between tiles, along each axis [voxel].
     axes_guess : str, optional
         What the axes of the source were taken for, such as ``"ZYXC"``, if nobody said which of them were channels.
+    largest_response : float, optional
+        Largest response in the whole volume, also if it is below the threshold.
 
     Attributes
     ----------
@@ -45,8 +55,9 @@ class Blobs:
         Structured, read-only array with a field for each column; sorted by position, sigma, channel.
     voxel_size_um : tuple of float, or None
         Voxel size along each axis [um].
-    shape, tile_edges, axes_guess
-        As given, or None.
+    shape, tile_edges, axes_guess, largest_response
+        As given, or None. `detect_blobs` tells the largest response to about four digits, unless the detector is one
+        of your own, or the volume has a single value: if nothing is found, choose a lower threshold.
 
     Raises
     ------
@@ -84,6 +95,7 @@ class Blobs:
         shape: Sequence[int] | None = None,
         tile_edges: Sequence[Sequence[int]] | None = None,
         axes_guess: str | None = None,
+        largest_response: float | None = None,
     ) -> None:
         if isinstance(columns, np.ndarray):
             columns = {name: columns[name] for name in columns.dtype.names or ()}
@@ -95,6 +107,7 @@ class Blobs:
         self.shape = None if shape is None else tuple(int(length) for length in shape)
         self.tile_edges = tile_edges
         self.axes_guess = axes_guess
+        self.largest_response = largest_response
 
     @classmethod
     def of(cls, array: npt.ArrayLike, **options: Any) -> Self:
@@ -118,9 +131,9 @@ class Blobs:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; those in micrometres come last, if the voxel size is known."""
+        """Names of the columns; those in micrometres come first, if the voxel size is known."""
         physical = [f"{name}_um" for name in (*self._axes, "radius")] if self.voxel_size_um else []
-        return *self._names, *[name for name in physical if name[:-3] in self._names]
+        return *[name for name in physical if name[:-3] in self._names], *self._names
 
     @property
     def positions(self) -> npt.NDArray[np.float64]:
@@ -173,8 +186,13 @@ class Blobs:
 
     def __repr__(self) -> str:
         size = "" if self.voxel_size_um is None else f", voxels of {self.voxel_size_um} um"
+        found_none = not len(self) and self.largest_response is not None
+        largest = f", the largest response is {self.largest_response:.4g}" if found_none else ""
         guess = "" if self.axes_guess is None else f", axes taken for {self.axes_guess}"
-        return f"<{len(self)} blobs: {', '.join(self._names)}{size}{guess}>"
+        return f"<{len(self)} blobs: {', '.join(self.columns)}{size}{largest}{guess}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def filter(self, **ranges: tuple[float | None, float | None]) -> Self:
         """Keep the blobs whose columns lie in ranges.
@@ -231,21 +249,37 @@ class Blobs:
             Blobs per cubic micrometre, one value for each cube from the volume's first voxel
             to its last one or, if the shape is not known, to the last blob.
         """
-        if not bin_um > 0:
-            raise ParameterError.of("bin_um", bin_um, "must be more than zero")
-        size = np.asarray(self.voxel_size_um or (1.0,) * self.ndim)
-        farthest = self.positions.max(axis=0, initial=0) + 1 if self.shape is None else np.asarray(self.shape)
-        edges = [np.append(np.arange(0, length, bin_um), length) for length in np.maximum(farthest * size, bin_um)]
-        counts, _ = np.histogramdd(self.positions_um, bins=edges)
-        volumes = np.ones(())
-        for lengths in np.ix_(*[np.diff(each) for each in edges]):
-            volumes = volumes * lengths
-        density: npt.NDArray[np.float64] = counts / volumes
-        return density
+        return density_of(self, bin_um)
 
     def match(self, other: Blobs, tolerance_um: float) -> Matching:
         """Compare with another table, such as the truth: see `match_blobs`."""
         return match_blobs(self, other, tolerance_um)
+
+    def picture(
+        self,
+        source: OneSource | None = None,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        truth: Blobs | None = None,
+        tolerance_um: float | None = None,
+    ) -> Figure:
+        """Draw the blobs as circles on projections of their volume along z, y and x: a figure of matplotlib.
+
+        Parameters
+        ----------
+        source : array_like or path, optional
+            The volume. Default: no image, only the blobs.
+        path : path_like, optional
+            File to write, too; its suffix chooses the format.
+        truth, tolerance_um : Blobs and float, optional
+            Table to compare with, as `match` does: hits, false blobs and missed ones look different. Default of the
+            tolerance: the median radius.
+        """
+        return picture_of(self, source, path, truth, tolerance_um)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Convert to a pandas DataFrame with all columns, those in micrometres first; needs pandas."""
+        return as_pandas(self)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file with a line of names; numbers are exact to the last bit."""
@@ -264,7 +298,10 @@ class Blobs:
         self._write("napari", path)
 
     def to_cellfinder_xml(self, path: str | os.PathLike[str]) -> None:
-        """Write the XML file of cellfinder and ImageJ's cell counter: only positions, in whole voxels."""
+        """Write the XML file of cellfinder and ImageJ's cell counter: only positions, in whole voxels.
+
+        The markers are of type 2, a cell, or of the type that a column ``type`` tells.
+        """
         self._write("cellfinder", path)
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
@@ -282,5 +319,5 @@ class Blobs:
         return np.stack([self.table[name] for name in names], axis=1) if names else np.empty((len(self), 0))
 
     def _with(self, table: npt.NDArray[Any]) -> Self:
-        told: dict[str, Any] = {"voxel_size_um": self.voxel_size_um, "shape": self.shape}
-        return type(self)(table, tile_edges=self.tile_edges, axes_guess=self.axes_guess, **told)
+        names = ("voxel_size_um", "shape", "tile_edges", "axes_guess", "largest_response")
+        return type(self)(table, **{name: getattr(self, name) for name in names})

@@ -16,12 +16,12 @@ from tilecore.blobs.columns import Table
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.output_file import finished
 
-__all__ = ["CELL", "SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "write_blobs"]
+__all__ = ["SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "write_blobs"]
 
 Path_ = str | os.PathLike[str]
 
-#: Cellfinder's number for a cell; type 1 is "not a cell".
-CELL = 2
+# Cellfinder's numbers: a candidate, or what is no cell; and a cell.
+_CANDIDATE, _CELL = 1, 2
 
 
 def write_blobs(blobs: Table, path: Path_) -> None:
@@ -61,9 +61,16 @@ def _write_csv(blobs: Table, path: Path_) -> None:
 
 
 def _write_napari(blobs: Table, path: Path_) -> None:
-    axes = len(blobs.columns[: blobs.ndim])
-    names = ["index", *[f"axis-{axis}" for axis in range(axes)], *blobs.columns[axes:]]
-    _write_table(path, names, ([str(number), *_text(row)] for number, row in enumerate(_rows(blobs))))
+    others = _others(blobs)
+    names = ["index", *[f"axis-{axis}" for axis in range(blobs.ndim)], *others]
+    columns = [*blobs.positions.T.tolist(), *[blobs[name].tolist() for name in others]]
+    rows = enumerate(zip(*columns, strict=True))
+    _write_table(path, names, ([str(number), *_text(row)] for number, row in rows))
+
+
+def _others(blobs: Table) -> list[str]:
+    """Names of the columns that are not the position in voxels."""
+    return [name for name in blobs.columns if name not in ("z", "y", "x")]
 
 
 def _write_table(path: Path_, names: Sequence[str], rows: Iterable[list[str]]) -> None:
@@ -108,13 +115,15 @@ def _write_cellfinder(blobs: Table, path: Path_) -> None:
     ET.SubElement(image, "Image_Filename").text = "placeholder.tif"
     data = ET.SubElement(root, "Marker_Data")
     ET.SubElement(data, "Current_Type").text = "1"
-    for number in (1, CELL):
-        markers = ET.SubElement(data, "Marker_Type")
-        ET.SubElement(markers, "Type").text = str(number)
+    types = _marker_types(blobs)
+    groups = {}
+    for number in sorted({_CANDIDATE, _CELL, *types}):
+        groups[number] = ET.SubElement(data, "Marker_Type")
+        ET.SubElement(groups[number], "Type").text = str(number)
     columns = [np.rint(blobs[name]).astype(int).tolist() if name in blobs.columns else None for name in "xyz"]
     columns = [[0] * len(blobs) if each is None else each for each in columns]
-    for position in zip(*columns, strict=True):
-        marker = ET.SubElement(markers, "Marker")
+    for number, position in zip(types, zip(*columns, strict=True), strict=True):
+        marker = ET.SubElement(groups[number], "Marker")
         for name, value in zip("XYZ", position, strict=True):
             ET.SubElement(marker, f"Marker{name}").text = str(value)
     ET.indent(root)
@@ -122,19 +131,30 @@ def _write_cellfinder(blobs: Table, path: Path_) -> None:
         ET.ElementTree(root).write(partial, encoding="UTF-8", xml_declaration=True)
 
 
+def _marker_types(blobs: Table) -> list[int]:
+    """Type of each blob's marker: as the column ``type`` tells, or a cell."""
+    if "type" not in blobs.columns:
+        return [_CELL] * len(blobs)
+    types = blobs["type"]
+    if not (np.isfinite(types) & (types == np.rint(types))).all():
+        raise ParameterError.of("blobs['type']", types, "must be whole numbers: cellfinder's types of markers")
+    return [int(each) for each in types.tolist()]
+
+
 def _write_geojson(blobs: Table, path: Path_) -> None:
-    names = blobs.columns
+    names = _others(blobs)
+    rows = zip(*[blobs[name].tolist() for name in names], strict=True)
     features = [
         {
             "type": "Feature",
-            "geometry": {"type": "Point", "coordinates": list(row[: blobs.ndim])[::-1]},
-            "properties": dict(zip(names[blobs.ndim :], row[blobs.ndim :], strict=True)),
+            "geometry": {"type": "Point", "coordinates": position[::-1]},
+            "properties": dict(zip(names, row, strict=True)),
         }
-        for row in _rows(blobs)
+        for position, row in zip(blobs.positions.tolist(), rows, strict=True)
     ]
     # Keys of tilecore's own, which other readers skip: without features nothing else tells the columns.
     guess = {} if blobs.axes_guess is None else {"axes_guess": blobs.axes_guess}
-    content = {"type": "FeatureCollection", "columns": names, **guess, "features": features}
+    content = {"type": "FeatureCollection", "columns": blobs.columns, **guess, "features": features}
     _write_text(path, lambda file: json.dump(content, file))
 
 

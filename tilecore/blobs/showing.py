@@ -1,0 +1,66 @@
+"""Tables of blobs as people look at them: as a table of pandas, in a notebook, and as a picture."""
+
+from __future__ import annotations
+
+import html
+import os
+from typing import TYPE_CHECKING
+
+from tilecore.array_types import OneSource
+from tilecore.blobs.channels import channels_of
+from tilecore.blobs.columns import Table
+from tilecore.blobs.matching import match_blobs, usual_tolerance
+from tilecore.errors import MissingDependencyError
+from tilecore.formats.opening import open_source
+from tilecore.output_file import finished
+from tilecore.pictures.points import check_picture, figure_of_blobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["as_html", "as_pandas", "picture_of"]
+
+# Rows of a table that a notebook shows.
+_ROWS = 10
+
+
+def as_pandas(blobs: Table) -> pd.DataFrame:
+    """Convert a table to a DataFrame with all its columns: see `tilecore.Blobs.to_pandas`."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError("a DataFrame needs pandas: pip install pandas") from error
+    return pd.DataFrame({name: blobs[name] for name in blobs.columns})
+
+
+def as_html(blobs: Table) -> str:
+    """Write the first rows of a table in HTML, below a line that describes it."""
+    names = [name for name in blobs.columns if not name.startswith("tile_")]
+    columns = [[f"{value:.6g}" for value in blobs[name][:_ROWS].tolist()] for name in names]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    rows = "".join(f"<tr>{''.join(f'<td>{each}</td>' for each in row)}</tr>" for row in zip(*columns, strict=True))
+    more = f"<p>and {len(blobs) - _ROWS} more</p>" if len(blobs) > _ROWS else ""
+    return f"<p>{html.escape(repr(blobs))}</p><table><tr>{head}</tr>{rows}</table>{more}"
+
+
+def picture_of(
+    blobs: Table,
+    source: OneSource | None,
+    path: str | os.PathLike[str] | None,
+    truth: Table | None,
+    tolerance_um: float | None,
+) -> Figure:
+    """Draw the blobs on projections of their volume: see `tilecore.Blobs.picture`."""
+    if path is not None:
+        check_picture(path)
+    opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
+    volumes = None if opened is None else channels_of(opened, None)
+    pairs = None
+    if truth is not None:
+        pairs = match_blobs(blobs, truth, usual_tolerance(blobs) if tolerance_um is None else tolerance_um).pairs
+    figure = figure_of_blobs(volumes, blobs, truth=truth, pairs=pairs)
+    if path is not None:
+        with finished(path) as partial:
+            figure.savefig(partial)
+    return figure
