@@ -125,6 +125,34 @@ def test_threshold_relative_to_the_whole_volume(detector: str, dtype: Any) -> No
         assert_same(of_tilecore(volume, detector, tile_shape=11, **given_as), expected)
 
 
+@pytest.mark.parametrize("detector", ["log", "dog", "doh"])
+def test_a_relative_threshold_alone_is_not_capped_by_the_default(detector: str) -> None:
+    """The default threshold is meant for images that fill the range from 0 to 1."""
+    image = textured((80, 90)) / 1000
+    scales: dict[str, Any] = {"min_sigma": 2, "max_sigma": 5, "overlap": 1, "executor": "serial", "detector": detector}
+    alone = detect_blobs(image, threshold_rel=0.1, **scales)
+    assert len(alone) > 5
+    assert alone == detect_blobs(image, threshold=None, threshold_rel=0.1, **scales)
+    assert len(detect_blobs(image, threshold=THRESHOLD[detector], threshold_rel=0.1, **scales)) == 0
+    assert len(detect_blobs(image, **scales)) == 0
+
+
+@pytest.mark.parametrize("detector", ["log", "dog", "doh"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_the_largest_response_is_told_also_if_nothing_is_found(detector: str, dtype: Any) -> None:
+    image = textured((60, 70), dtype)
+    image = image + 1000 if np.dtype(dtype).kind == "f" else image
+    scales: dict[str, Any] = {"min_sigma": 2, "max_sigma": 4, "overlap": 1, "executor": "serial", "detector": detector}
+    found = detect_blobs(image, threshold=None, threshold_rel=0.1, **scales)
+    highest = found["response"].max()
+    nothing = detect_blobs(image, threshold=2 * highest, tile_shape=None if detector == "doh" else 25, **scales)
+    assert len(nothing) == 0
+    assert nothing.largest_response == pytest.approx(highest, rel=1e-3)
+    assert found.largest_response == pytest.approx(highest, rel=1e-3)
+    assert f"the largest response is {nothing.largest_response:.4g}" in repr(nothing)
+    assert detect_blobs(np.full_like(image, 3), threshold=0.1, **scales).largest_response is None
+
+
 @pytest.mark.parametrize("offset", [30, 1e3, 1e5, 1e7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("detector", ["log", "dog"])

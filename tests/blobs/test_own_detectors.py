@@ -9,7 +9,7 @@ import pytest
 from skimage.feature import blob_log
 
 from tests.blobs.volumes import of_tilecore, textured
-from tilecore import ParameterError, ParameterTypeError, TileError, detect_blobs
+from tilecore import ParameterError, ParameterTypeError, TileError, declare, detect_blobs
 
 
 def brightest(block: Any, n_spots: int = 3) -> Any:
@@ -54,6 +54,8 @@ def test_by_module_and_name(volume: Any) -> None:
         (lambda block: [[-1, 2, 3]], "lie in the block"),
         (lambda block: "nothing", "table of numbers"),
         (lambda block: None, "shape|table"),
+        (lambda block: np.nonzero(block > block.max() / 2), r"a tuple of 3 arrays, as np\.nonzero does.*np\.argwhere"),
+        (lambda block: np.nonzero(block > block.max()), "a tuple of 3 arrays"),
     ],
 )
 def test_garbage_names_the_tile_and_the_detector(volume: Any, garbage: Any, message: str) -> None:
@@ -94,6 +96,52 @@ def test_what_a_detector_must_say(volume: Any) -> None:
         detect_blobs(volume, detector="no_such_module:name", halo=1)
     with pytest.raises(ParameterTypeError, match="function"):
         detect_blobs(volume, detector="math:pi", halo=1)
+
+
+@pytest.mark.parametrize("name", ["z", "x", "channel", "tile_y", "y_um", "radius_um"])
+def test_columns_that_tilecore_fills_are_not_overwritten(volume: Any, name: str) -> None:
+    spots = declare(halo=0, columns=("brightness", name))(lambda block: np.ones((1, 5)))
+    with pytest.raises(ParameterError, match=f"{name} is there already; choose another name"):
+        detect_blobs(volume, detector=spots, executor="serial")
+    with pytest.raises(ParameterError, match="brightness is there already"):
+        detect_blobs(volume, detector=declare(halo=0, columns=["brightness"] * 2)(spots), executor="serial")
+
+
+def test_parameters_that_a_detector_does_not_take_are_refused_before_the_work(volume: Any) -> None:
+    @declare(halo=lambda radius: radius)
+    def spots(block: Any, radius: int) -> Any:
+        return np.argwhere(block == block.max())
+
+    for params in ({"radius": 2, "colour": 3}, {"colour": 3}, {}):
+        for halo in (None, 2):
+            with pytest.raises(ParameterError, match=r"params=.*the detector is spots\(block.*radius"):
+                detect_blobs(volume, detector=spots, params=params, halo=halo, executor="serial")
+    assert len(detect_blobs(volume, detector=spots, params={"radius": 2}, executor="serial")) >= 1
+
+
+def test_a_halo_that_is_given_is_not_computed(volume: Any) -> None:
+    def unknown(**params: Any) -> int:
+        raise TypeError("this function knows no parameters")
+
+    @declare(halo=unknown)
+    def spots(block: Any, radius: int) -> Any:
+        return np.argwhere(block == block.max())
+
+    with pytest.raises(ParameterError, match="the halo that .*spots declares cannot be computed"):
+        detect_blobs(volume, detector=spots, params={"radius": 2}, executor="serial")
+    assert len(detect_blobs(volume, detector=spots, params={"radius": 2}, halo=2, executor="serial")) >= 1
+
+
+class Spots:
+    @staticmethod
+    def brightest(block: Any) -> Any:
+        return np.argwhere(block == block.max())
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_by_module_class_and_method(volume: Any, executor: str) -> None:
+    found = detect_blobs(volume, detector=f"{__name__}:Spots.brightest", halo=0, executor=executor, workers=1)
+    assert len(found) >= 1
 
 
 def test_an_empty_result_has_the_columns_of_a_full_one(volume: Any) -> None:

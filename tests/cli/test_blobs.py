@@ -49,8 +49,8 @@ def test_every_kind_of_table(folder: Path, capsys: pytest.CaptureFixture[str], s
     expected = detect_blobs(
         np.load("volume.npy"), min_sigma=1.2, max_sigma=3.5, num_sigma=3, threshold=0.0001, executor="serial"
     )
-    assert f"{len(expected)} blobs in 12 x 40 x 44 voxels" in captured.err
-    assert "um" in captured.err
+    assert captured.err.startswith(f"{len(expected)} blobs in 24 x 20 x 22 um (12 x 40 x 44 voxels), ")
+    assert captured.err.endswith(" um\n")
     assert read_blobs(f"blobs.{suffix}").positions.tolist() == expected.positions.tolist()
     assert sorted(path.name for path in folder.iterdir()) == sorted(["volume.npy", f"blobs.{suffix}"])
 
@@ -160,9 +160,26 @@ def test_nothing_found_says_what_was_sought(folder: Path, capsys: pytest.Capture
     error = capsys.readouterr().err
     assert "0 blobs in 12 x 40 x 44 voxels" in error
     assert "threshold=0.7; integers are scaled to 0..1 as skimage.util.img_as_float does" in error
+    largest = float(error.partition("the largest response is ")[2].partition(",")[0])
+    assert run_plainly("-o", "some.csv", "--threshold", 0.99 * largest, *scales) == 0
+    assert len(read_blobs("some.csv")) > 0
+    capsys.readouterr()
+    np.save("volume.npy", textured((4, 8, 8), np.float32))
+    assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 1.5, *scales) == 0
+    assert "blobs have one above threshold_rel=1.5; float32 voxels are taken" in capsys.readouterr().err
+    assert run_plainly("-o", "none.csv", "--overwrite", "--threshold", 5, "--threshold-rel", 0.5, *scales) == 0
+    assert "one above threshold=5 and threshold_rel=0.5;" in capsys.readouterr().err
     np.save("volume.npy", np.zeros((4, 8, 8), dtype=np.float32))
     assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 0.5, *scales) == 0
-    assert "threshold=0.2 and threshold_rel=0.5; float32 voxels are taken" in capsys.readouterr().err
+    assert "all voxels that were searched have the same value" in capsys.readouterr().err
+
+
+def test_the_default_threshold_does_not_cap_a_relative_one(folder: Path) -> None:
+    scales = ["--min-sigma", 1.2, "--max-sigma", 3.5, "--num-sigma", 3]
+    assert run_plainly("-o", "rel.csv", "--threshold-rel", 0.1, *scales) == 0
+    assert run_plainly("-o", "both.csv", "--threshold-rel", 0.1, "--threshold", 1e-9, *scales) == 0
+    assert read_blobs("rel.csv") == read_blobs("both.csv")
+    assert len(read_blobs("rel.csv")) > 10
 
 
 def test_the_number_of_the_channel_is_that_of_the_file(folder: Path) -> None:
@@ -173,6 +190,14 @@ def test_the_number_of_the_channel_is_that_of_the_file(folder: Path) -> None:
     one = read_blobs("one.csv")
     assert set(one["channel"]) == {1}
     assert one == read_blobs("all.csv").filter(channel=(1, 1))
+
+
+def test_an_empty_truth_gives_no_perfect_score(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("truth.csv").write_text("z,y,x\n")
+    assert run("-o", "blobs.csv", "--truth", "truth.csv") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "precision 0.0000, recall undefined, F1 0.0000"
+    assert run("-o", "none.csv", "--threshold", 5, "--truth", "blobs.csv") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "precision undefined, recall 0.0000, F1 0.0000"
 
 
 def test_summary_counts_channels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

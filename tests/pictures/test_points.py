@@ -168,6 +168,13 @@ def test_hits_misses_and_false_ones_look_different() -> None:
         assert all(part_of(each, legend) > 0 for each in (ORANGE, PINK, GREEN))
 
 
+def test_the_command_draws_the_truth() -> None:
+    truth = SyntheticNuclei((24, 48, 64), seed=3).nuclei()
+    Blobs(dict(zip("zyx", truth.T, strict=False))).to_csv("truth.csv")
+    assert commanded("--picture", "picture.png", "--truth", "truth.csv", "--tolerance-um", 1) == 0
+    assert part_of(GREEN, pixels()) > 0
+
+
 def test_the_picture_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Unpack
 
 import numpy as np
-import numpy.typing as npt
 
 from tilecore.array_types import OneSource
-from tilecore.arrays.access import chunk_lengths
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.defaults import LARGEST_SIGMA, NUM_SIGMA, OVERLAP, SIGMA_RATIO, THRESHOLD
 from tilecore.blobs.detectors import (
-    Detector,
-    OwnDetector,
     ScaleSpaceDetector,
-    detect_in_tile,
-    extremes_in_tile,
     own_detector,
 )
-from tilecore.blobs.journals import of_channel, of_extremes
+from tilecore.blobs.journals import of_channel
 from tilecore.blobs.parameters import (
     as_border,
     as_mask,
@@ -34,25 +27,14 @@ from tilecore.blobs.parameters import (
 )
 from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
+from tilecore.blobs.search import Search
 from tilecore.blobs.table import Blobs
-from tilecore.configuration import settings
-from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
 from tilecore.engine.verbs import takes_run_options
-from tilecore.errors import ParameterError
 from tilecore.formats.opening import open_source
-from tilecore.geometry.costs import TileCosts
 from tilecore.geometry.per_axis import HaloLike
-from tilecore.geometry.planning import plan_tiles
-from tilecore.geometry.tiles import Tile
-from tilecore.machine import available_memory
 
 __all__ = ["detect_blobs"]
-
-# Memory per voxel: a voxel in single precision, two images between the passes, three scales, and their comparison.
-_BYTES_PER_VOXEL = 32.0
-# Largest memory for the plan [byte]: more gives no larger tiles, so a resumed run chooses the same tiles.
-_ENOUGH_BYTES = 2**31
 
 
 @takes_run_options
@@ -103,10 +85,10 @@ def detect_blobs(
         Ratio of one scale of ``"dog"`` to the one before.
     threshold : float or None
         Limit that a blob's response must exceed. None: only `threshold_rel` is used. Default: 0.2; of ``"dog"`` 0.5,
-        of ``"doh"`` 0.01.
+        of ``"doh"`` 0.01; with `threshold_rel` None.
     threshold_rel : float, optional
         The same limit as a fraction of the largest response in the whole volume, which a first
-        pass finds; the larger of both thresholds is used.
+        pass finds. If `threshold` is given, too, the larger of both limits is used.
     overlap : float
         Largest overlap of two blobs, as a fraction of the smaller one; above it only the larger stays.
         1: all stay. See `prune_blobs`.
@@ -194,13 +176,15 @@ def detect_blobs(
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
-    threshold = THRESHOLD.get(str(detector)) if threshold == "default" else threshold
+    if threshold == "default":
+        threshold = THRESHOLD.get(str(detector)) if threshold_rel is None else None
     masks = [] if mask is None else [as_mask(mask, shape, found.axes)]
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
     edges: list[set[int]] = [set() for _ in shape]
+    largest: list[float] = []
     for number, volume in volumes.items():
-        search = _Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges)
+        search = Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges, largest)
         if builtin is not None:
             space = ScaleSpace.of(
                 builtin,
@@ -216,104 +200,11 @@ def detect_blobs(
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
-    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
-    blobs = Blobs(_joined(tables), tile_edges=[sorted(each - {0}) for each in edges], **told)
+    highest = max((each for each in largest if each > -np.inf), default=None)
+    starts = [sorted(each - {0}) for each in edges]
+    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "tile_edges": starts}
+    blobs = Blobs(_joined(tables), axes_guess=found.guess, largest_response=highest, **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Search in one channel: how its tiles run, and where they begin."""
-
-    sources: list[Any]
-    channel: int
-    tile_shape: int | Sequence[int] | None
-    run: RunOptions
-    edges: list[set[int]]
-
-    def scale_space(
-        self, detector: ScaleSpaceDetector, threshold: float | None, threshold_rel: float | None
-    ) -> dict[str, Any]:
-        """Search with one of tilecore's detectors; return the columns of its blobs."""
-        if threshold is None or threshold_rel is not None:
-            low, high = self._extremes(detector)
-            least = low if threshold is None else threshold
-            threshold = least if threshold_rel is None else max(least, threshold_rel * high)
-        rows, tiles = self._rows(replace(detector, threshold=threshold))
-        space, ndim = detector.space, len(detector.shape)
-        rows = np.empty((0, ndim + 2)) if rows is None else rows
-        sigmas = np.array(space.sigmas)[rows[:, ndim].astype(np.intp)]
-        names = ["sigma"] if space.is_isotropic else [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
-        columns = dict(zip(names, sigmas.T, strict=False))
-        return self._columns(rows[:, :ndim], tiles) | columns | {"response": rows[:, -1]}
-
-    def own(self, detector: OwnDetector) -> dict[str, Any]:
-        """Search with a detector of somebody else; return the columns of its blobs."""
-        rows, tiles = self._rows(detector)
-        ndim = len(self.sources[0].shape)
-        if rows is None:
-            rows = np.empty((0, ndim + len(detector.columns or ())))
-        names = detector.names(rows.shape[1] - ndim, ndim)
-        return self._columns(rows[:, :ndim], tiles) | dict(zip(names, rows[:, ndim:].T, strict=True))
-
-    def _columns(self, positions: npt.NDArray[np.float64], tiles: npt.NDArray[np.intp]) -> dict[str, Any]:
-        axes = "zyx"[-positions.shape[1] :]
-        found: dict[str, Any] = dict(zip(axes, positions.T, strict=True))
-        found |= {f"tile_{axis}": column for axis, column in zip(axes, tiles.T, strict=True)}
-        return found | {"channel": np.full(len(positions), self.channel)}
-
-    def _rows(self, detector: Detector) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.intp]]:
-        """Rows that all tiles found, or None if no tile was searched, and the grid position of each row's tile."""
-        tables, places, low, high, empty = [], [], np.inf, -np.inf, None
-        for tile, found in self._iterate(detect_in_tile, detector, self.run):
-            for edges, start in zip(self.edges, tile.write.start, strict=True):
-                edges.add(start)
-            low, high = np.fmin(low, found["low"]), np.fmax(high, found["high"])
-            if found["rows"] is None:
-                continue
-            if len(found["rows"]) == 0:
-                empty = found["rows"] if empty is None or found["rows"].shape[1] > empty.shape[1] else empty
-            else:
-                tables.append(found["rows"])
-                places.append(np.tile(tile.index, (len(found["rows"]), 1)))
-        if low == high and isinstance(detector, ScaleSpaceDetector):
-            tables = []
-        if len({table.shape[1] for table in tables}) > 1:
-            raise ParameterError(f"{detector} returned tables with different numbers of columns")
-        if not tables:
-            return empty, np.empty((0, len(self.sources[0].shape)), dtype=np.intp)
-        return np.concatenate(tables), np.concatenate(places)
-
-    def _extremes(self, detector: ScaleSpaceDetector) -> tuple[float, float]:
-        ends = [each for _, each in self._iterate(extremes_in_tile, detector, of_extremes(self.run))]
-        return min((low for low, _ in ends), default=np.inf), max((high for _, high in ends), default=-np.inf)
-
-    def _iterate(self, function: Callable[..., Any], detector: Detector, run: RunOptions) -> Iterator[tuple[Tile, Any]]:
-        shape, options = detector.tile_shape if self.tile_shape is None else self.tile_shape, run.copy()
-        if shape is None and isinstance(detector, ScaleSpaceDetector) and 0 not in detector.shape:
-            shape, options["workers"] = self._plan(detector, run)
-        return iter_tiles(
-            function,
-            self.sources,
-            tile_shape=shape,
-            kwargs={"detector": detector},
-            pass_tile=True,
-            **options,
-        )
-
-    def _plan(self, detector: ScaleSpaceDetector, run: RunOptions) -> tuple[tuple[int, ...], int]:
-        """Choose tiles and workers that fit into memory; a pilot's block, nearly all halo, would tell too little."""
-        workers = getattr(run.get("executor"), "workers", None) or settings.resolve_workers(run.get("workers"))
-        plan = plan_tiles(
-            detector.shape,
-            self.sources[0].dtype,
-            max_memory=run.get("max_memory") or min(available_memory() // 2, _ENOUGH_BYTES),
-            workers=workers,
-            halo=detector.halo,
-            chunks=chunk_lengths(self.sources[0]),
-            costs=TileCosts(bytes_per_voxel=_BYTES_PER_VOXEL, seconds_per_voxel=15e-9 * len(detector.space)),
-        )
-        return plan.grid.tile_shape, plan.workers
 
 
 def _joined(tables: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.arrays.padding import Boundary, as_boundary, block_box
+from tilecore.blobs.columns import is_filled
 from tilecore.blobs.scale_space.maxima import extremes, find_maxima
 from tilecore.blobs.scale_space.scales import ScaleSpace
 from tilecore.blobs.scale_space.tile_scale_space import HessianTileScaleSpace, TileScaleSpace, voxel_range
@@ -61,14 +64,18 @@ class ScaleSpaceDetector:
         """Tile shape that suits the detector; None if the planner chooses it."""
         return tuple([max(length, 1) for length in self.shape]) if self.space.kind == "doh" else None
 
-    def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
-        """Find the blobs that a tile owns: rows of position in the volume, number of the scale, and response."""
+    def find(self, block: npt.NDArray[Any], tile: Tile) -> tuple[Rows, float]:
+        """Find the blobs that a tile owns: rows of position in the volume, number of the scale, and response.
+
+        Also returned is the largest response, which tells more where nothing is found.
+        """
         tile_space = self._tile_space(block, tile)
         if tile_space.is_empty:
-            return np.empty((0, len(self.shape) + 2))
+            return np.empty((0, len(self.shape) + 2)), -np.inf
         maxima = find_maxima(tile_space, self.threshold)
         inside = (maxima.positions >= self.border) & (maxima.positions < np.subtract(self.shape, self.border))
-        return np.column_stack([maxima.positions, maxima.scales, maxima.responses])[inside.all(axis=1)]
+        rows = np.column_stack([maxima.positions, maxima.scales, maxima.responses])[inside.all(axis=1)]
+        return rows, maxima.largest
 
     def extremes(self, block: npt.NDArray[Any], tile: Tile) -> tuple[float, float]:
         """Return the smallest and the largest response among the voxels that a tile owns."""
@@ -111,8 +118,10 @@ class OwnDetector:
     #: None: the planner chooses the tiles.
     tile_shape: ClassVar[None] = None
 
-    def find(self, block: npt.NDArray[Any], tile: Tile) -> Rows:
+    def find(self, block: npt.NDArray[Any], tile: Tile) -> tuple[Rows, float]:
         """Find the blobs whose nearest voxel a tile owns: rows of position in the volume, and other columns.
+
+        Responses are not known: the largest is -inf.
 
         Raises
         ------
@@ -121,12 +130,12 @@ class OwnDetector:
         """
         rows = self._checked(self.function(block, **self.params), tile)
         if len(rows) == 0:
-            return rows
+            return rows, -np.inf
         ndim = len(tile.read.start)
         rows[:, :ndim] += block_box(tile, self.boundary).start
         nearest = np.floor(rows[:, :ndim] + 0.5)
         own = (nearest >= tile.write.start) & (nearest < np.array(tile.write.stop))
-        return rows[own.all(axis=1)]
+        return rows[own.all(axis=1)], -np.inf
 
     def names(self, n_columns: int, ndim: int) -> Sequence[str]:
         """Return the names of the columns after the position."""
@@ -144,6 +153,10 @@ class OwnDetector:
 
     def _checked(self, result: object, tile: Tile) -> Rows:
         shape = np.array(block_box(tile, self.boundary).shape)
+        if isinstance(result, tuple) and all(isinstance(each, np.ndarray) for each in result):
+            # As many arrays as axes, and as many points as axes or more: their numbers would be taken for rows.
+            needed = "it must return one array, with a row for each point: np.argwhere, or np.column_stack(...)"
+            raise self._error(tile, f"a tuple of {len(result)} arrays, as np.nonzero does,", needed)
         try:
             rows = np.array(result, dtype=np.float64)
         except (TypeError, ValueError):
@@ -175,10 +188,13 @@ def own_detector(
     Raises
     ------
     ParameterError
-        If the detector is unknown, or its halo is not known.
+        If the detector is unknown, does not take the parameters, or declares columns that tilecore fills, or its halo
+        is not known.
     """
     function = _found(detector)
-    declared = Declared.of(function, params)
+    _check_params(function, dict(params or {}))
+    # What is given is declared anew: then what the function itself declares is not computed.
+    declared = Declared.of(function if halo is None else declare(halo=halo)(partial(function)), params)
     name = detector if isinstance(detector, str) else declared.name
     needed = first_given(halo, declared.halo)
     if needed is None:
@@ -186,7 +202,25 @@ def own_detector(
             f"detector={name!r}: its halo is not known; pass halo=, or let the function declare it (tilecore.declare)"
         )
     columns = None if declared.columns is None else tuple(declared.columns)
+    taken = [each for number, each in enumerate(columns or ()) if is_filled(each) or each in (columns or ())[:number]]
+    if taken:
+        raise ParameterError(
+            f"detector={name!r} declares the columns {columns}: {taken[0]} is there already; choose another name"
+        )
     return OwnDetector(function, name, dict(params or {}), needed, as_boundary(declared.boundary), columns)
+
+
+def _check_params(function: Callable[..., Any], params: dict[str, Any]) -> None:
+    """Refuse parameters that a detector does not take, or that it lacks, before any work."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C do not tell
+        return
+    try:
+        signature.bind(None, **params)
+    except TypeError as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise ParameterError.of("params", params, f"the detector is {name}{signature}: {error}") from None
 
 
 def _found(detector: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -220,19 +254,19 @@ def detect_in_tile(block: npt.NDArray[Any], *masks: npt.NDArray[Any], tile: Tile
     Returns
     -------
     dict
-        ``rows``, ``low`` and ``high``, of types that a journal can keep.
+        ``rows``, ``low``, ``high`` and ``largest`` (response), of types that a journal can keep.
     """
     low, high = voxel_range(block)
     found = {"low": float(low), "high": float(high)}
     own = tile.write.relative_to(block_box(tile, detector.boundary).start)
     mask = masks[0][own.slices] if masks else None
     if mask is not None and not mask.any():
-        return {**found, "rows": None}
-    rows = detector.find(block, tile)
+        return {**found, "rows": None, "largest": -np.inf}
+    rows, largest = detector.find(block, tile)
     if mask is not None and len(rows):
         positions = np.floor(rows[:, : block.ndim] + 0.5).astype(np.intp) - tile.write.start
         rows = rows[mask[tuple(positions.T)] != 0]
-    return {**found, "rows": rows}
+    return {**found, "rows": rows, "largest": largest}
 
 
 @_as_detector

@@ -24,6 +24,7 @@ from tilecore.cli.outputs import check_outputs
 if TYPE_CHECKING:
     import numpy as np
 
+    from tilecore.blobs.matching import Matching
     from tilecore.blobs.table import Blobs
 
 __all__ = ["configure"]
@@ -106,6 +107,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.channels import channels_of
     from tilecore.blobs.detection import detect_blobs
     from tilecore.blobs.journals import journals_of
+    from tilecore.blobs.matching import usual_tolerance
     from tilecore.blobs.reading import read_blobs
     from tilecore.blobs.writing import check_suffix, write_blobs
     from tilecore.engine.journal_file import is_journal
@@ -131,13 +133,17 @@ def _run(options: argparse.Namespace) -> None:
         left.unlink()
     print(_summary(blobs, len(volumes), seconds), file=sys.stderr)
     if not len(blobs) and options.detector in _READ:
-        print(_hint(search, source.dtype), file=sys.stderr)
+        print(_hint(search, source.dtype, blobs.largest_response), file=sys.stderr)
     print(options.output)
-    if options.picture:
-        _draw(volumes, blobs, options.picture)
-        print(options.picture)
+    matching = None
     if truth is not None:
-        print(blobs.match(truth, _tolerance(options.tolerance_um, blobs)))
+        tolerance = usual_tolerance(blobs) if options.tolerance_um is None else options.tolerance_um
+        matching = blobs.match(truth, tolerance)
+    if options.picture:
+        _draw(volumes, blobs, options.picture, truth, matching)
+        print(options.picture)
+    if matching is not None:
+        print(matching)
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
@@ -185,35 +191,32 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _hint(search: dict[str, Any], dtype: np.dtype[Any]) -> str:
+def _hint(search: dict[str, Any], dtype: np.dtype[Any], largest: float | None) -> str:
     """Return a hint for a search that found nothing: mostly the threshold is too high."""
+    if largest is None:
+        return "no blob can be there: all voxels that were searched have the same value, or none is a number"
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
-    threshold = search.get("threshold", THRESHOLD[search["detector"]])
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
-    relative = f" and threshold_rel={search['threshold_rel']:g}" if "threshold_rel" in search else ""
-    return f"blobs have a response above threshold={threshold:g}{relative}; {scaled}: try a lower one"
+    limits = {name: search[name] for name in ("threshold", "threshold_rel") if name in search}
+    told = limits or {"threshold": THRESHOLD[search["detector"]]}
+    limit = " and ".join(f"{name}={value:g}" for name, value in told.items())
+    return f"the largest response is {largest:.4g}, and blobs have one above {limit}; {scaled}: try a lower one"
 
 
 def _summary(blobs: Blobs, n_channels: int, seconds: float) -> str:
     import numpy as np
 
-    shape = " x ".join(map(str, blobs.shape or ()))
-    where = shape if n_channels == 1 else f"{n_channels} channels of {shape}"
-    text = f"{len(blobs)} blobs in {where} voxels, {seconds:.1f} s"
+    lengths = np.array(blobs.shape or (), dtype=int)
+    where = f"{' x '.join(map(str, lengths))} voxels"
+    if blobs.voxel_size_um:
+        where = f"{' x '.join(f'{each:.4g}' for each in lengths * blobs.voxel_size_um)} um ({where})"
+    where = where if n_channels == 1 else f"{n_channels} channels of {where}"
+    text = f"{len(blobs)} blobs in {where}, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
         if len(blobs) and name in blobs.columns:
             unit = "um" if name == "radius_um" else "voxels"
             return f"{text}; median radius {np.median(blobs[name]):.3g} {unit}"
     return text
-
-
-def _tolerance(given: float | None, blobs: Blobs) -> float:
-    import numpy as np
-
-    radius = "radius_um" if "radius_um" in blobs.columns else "radius"
-    if given is not None or not len(blobs) or radius not in blobs.columns:
-        return 5.0 if given is None else given
-    return float(np.median(blobs[radius]))
 
 
 def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
@@ -229,9 +232,9 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path) -> None:
+def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path, truth: Blobs | None, matching: Matching | None) -> None:
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 
     with finished(path) as partial:
-        draw_blobs(volumes, blobs, partial)
+        draw_blobs(volumes, blobs, partial, truth=truth, pairs=None if matching is None else matching.pairs)

@@ -32,11 +32,14 @@ class Maxima(NamedTuple):
         Number of each maximum's scale.
     responses : ndarray of float, shape (n,)
         Responses, rounded to fourteen bits.
+    largest : float
+        Largest response, also if it is below the threshold, in single precision; -inf if there is none.
     """
 
     positions: npt.NDArray[np.intp]
     scales: Indices
     responses: npt.NDArray[np.float64]
+    largest: float
 
 
 def find_maxima(tile_space: TileScaleSpace, threshold: float) -> Maxima:
@@ -67,7 +70,8 @@ def find_maxima(tile_space: TileScaleSpace, threshold: float) -> Maxima:
     for number in range(n_scales):
         window = [*window[-2:], tile_space.at_scale(number + 1) if number + 1 < n_scales else None]
         found.append(_maxima_at(tile_space, window, number, threshold))
-    return Maxima(*[np.concatenate(each) for each in zip(*found, strict=True)])
+    positions, scales, responses, largest = zip(*found, strict=True)
+    return Maxima(np.concatenate(positions), np.concatenate(scales), np.concatenate(responses), max(largest))
 
 
 def extremes(tile_space: TileScaleSpace) -> tuple[float, float]:
@@ -84,8 +88,13 @@ def _maxima_at(tile_space: TileScaleSpace, window: list[ScaleResponse | None], n
         window = [None if each is None else tile_space.exact_at_scale(number + step) for step, each in steps]
         possible = _possible(window, np.dtype(tile_space.space.dtype).type(threshold))
         settled = possible, _present(window[1]).response.ravel()[possible].astype(np.float64)
+        unit, zero = 1.0, 0.0
+    else:
+        unit, zero = tile_space.unit, tile_space.middle * tile_space.space.scales[number].constant
     indices, responses = settled
-    return Maxima(tile_space.positions(indices), np.full(len(indices), number), _rounded(responses))
+    # Where something is found, nothing needs to look at all responses once more.
+    largest = responses.max() if len(responses) else _present(window[1]).response.max() * unit + zero
+    return Maxima(tile_space.positions(indices), np.full(len(indices), number), _rounded(responses), float(largest))
 
 
 def _possible(window: list[ScaleResponse | None], floor: float) -> Indices:
