@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -48,8 +48,9 @@ def level_factors(
     ):
         # An axis of one voxel cannot get coarser, so the other axes must not wait for it.
         finest = min(sizes[axis] for length, axis in zip(lengths, axes, strict=True) if axis in "YX" and length > 1)
+        # The finest axis is always halved, also if twice its length is too large for a number: so the levels end.
         halved = [
-            axis in sizes and length > 1 and sizes[axis] < 2 * finest
+            axis in sizes and length > 1 and (sizes[axis] == finest or sizes[axis] < 2 * finest)
             for axis, length in zip(axes, lengths, strict=True)
         ]
         levels.append(tuple([1 + half for half in halved]))
@@ -80,23 +81,49 @@ def mean_of_voxels(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArr
     step = max(1, _SLAB_VOXELS // max(1, math.prod(shape[1:])))
     for first in range(0, shape[0], step):  # piece by piece, as sums take more memory than voxels
         slab = block[first * factors[0] : (first + step) * factors[0]]
-        result[first : first + step] = _mean(slab, factors)
+        with np.errstate(invalid="ignore"):  # the mean of inf and -inf is NaN
+            result[first : first + step] = _mean(slab, factors)
     return result
 
 
 def _mean(block: npt.NDArray[Any], factors: Sequence[int]) -> npt.NDArray[Any]:
-    shape = tuple([-(-length // factor) for length, factor in zip(block.shape, factors, strict=True)])
-    total = np.zeros(shape, _wide(block.dtype))
-    count = np.zeros(shape, np.uint32)
+    kind, parts, count = block.dtype.kind, _parts(block, factors), _counts(block.shape, factors)
+    if kind in "bu" and block.dtype.itemsize <= 2:
+        total = np.zeros(count.shape, np.uint32)
+        for place, part in parts:
+            total[place] += part
+        return np.asarray((total + count // 2) // count)
+    if kind in "fc" or block.dtype.itemsize < 8:
+        mean, is_large = np.zeros(count.shape, np.result_type(block.dtype, np.float64)), block.dtype.itemsize >= 8
+        for place, part in parts:
+            mean[place] += part / count[place] if is_large else part  # a sum of large numbers could be too large
+        if not is_large:
+            mean /= count
+        return mean if kind in "fc" else np.rint(mean)
+    mean, rest = np.zeros((2, *count.shape), block.dtype)
+    count = count.astype(block.dtype)
+    for place, part in parts:  # so are quotients and rests summed
+        mean[place] += part // count[place]
+        rest[place] += part % count[place]
+    mean += rest // count
+    rest = rest % count * 2
+    return np.asarray(mean + ((rest > count) | ((rest == count) & (mean % 2 == 1))))  # a half goes to the even number
+
+
+def _parts(block: npt.NDArray[Any], factors: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], npt.NDArray[Any]]]:
+    """Iterate over the voxels that have the same position in their coarser voxel, with the place of these."""
     for offset in product(*map(range, factors)):
         part = block[tuple([slice(first, None, step) for first, step in zip(offset, factors, strict=True)])]
-        place = tuple(map(slice, part.shape))
-        total[place] += part
-        count[place] += 1
-    if total.dtype == np.uint32:
-        return np.asarray((total + count // 2) // count)
-    mean = np.asarray(total / count)
-    return mean if block.dtype.kind in "fc" else np.rint(mean)
+        yield tuple(map(slice, part.shape)), part
+
+
+def _counts(shape: Sequence[int], factors: Sequence[int]) -> npt.NDArray[np.uint32]:
+    """Number of voxels in each coarser voxel; fewer at the end of an axis."""
+    counts = np.ones((), np.uint32)
+    for length, factor in zip(shape, factors, strict=True):
+        along = np.minimum(factor, length - np.arange(0, length, factor)).astype(np.uint32)
+        counts = np.multiply.outer(counts, along)
+    return counts
 
 
 class Level(NamedTuple):
@@ -129,10 +156,3 @@ def make_here(level: Level) -> None:
             [min(last * factor, length) for last, factor, length in zip(stop, factors, finer.shape, strict=True)],
         )
         coarser[Box(start, stop).slices] = mean_of_voxels(finer[fine.slices], factors)
-
-
-def _wide(dtype: np.dtype[Any]) -> type[np.uint32 | np.complex128 | np.float64]:
-    """Dtype that holds sums of a few voxels; an integer type where sums are exact and fast."""
-    if dtype.kind in "bu" and dtype.itemsize <= 2:
-        return np.uint32
-    return np.complex128 if dtype.kind == "c" else np.float64
