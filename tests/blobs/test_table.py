@@ -70,6 +70,40 @@ def test_files_give_back_what_was_written(tmp_path: Path, suffix: str, method: s
         assert read_blobs(path, voxel_size_um=2).voxel_size_um == (2.0,) * ndim
         if n_blobs == 40:
             assert read.voxel_size_um == blobs.voxel_size_um
+            assert read.origin_um == (None if size is None else (0.0,) * ndim)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy", "geojson"])
+@pytest.mark.parametrize("origin", [(1000.25, -7.5, 0.15), (0, 2.6, 0)])
+def test_a_file_tells_where_the_volume_begins(tmp_path: Path, suffix: str, origin: tuple[float, ...]) -> None:
+    blobs = some(30, voxel_size_um=(2, 0.5, 0.3), origin_um=origin)
+    np.testing.assert_allclose(blobs["y_um"], blobs["y"] * 0.5 + origin[1])
+    np.testing.assert_array_equal(
+        blobs.filter(z=(10, None)).positions_um[:, 0], [z for z in blobs["z_um"] if z >= 20 + origin[0]]
+    )
+    write_blobs(blobs, tmp_path / f"b.{suffix}")
+    read = read_blobs(tmp_path / f"b.{suffix}")
+    assert read.voxel_size_um == pytest.approx((2, 0.5, 0.3), rel=1e-9)
+    assert read.origin_um == pytest.approx(origin, rel=1e-9, abs=1e-9)
+    np.testing.assert_allclose(read.positions_um, blobs.positions_um, rtol=1e-9)
+
+
+def test_one_blob_tells_its_size_only_if_the_volume_begins_at_zero(tmp_path: Path) -> None:
+    for origin, expected in (((0, 0, 0), (2, 0.5, 0.3)), ((1, 0, 0), None)):
+        one = Blobs({"z": [3], "y": [4], "x": [5], "sigma": [2]}, voxel_size_um=(2, 0.5, 0.3), origin_um=origin)
+        write_blobs(one, tmp_path / "b.csv")
+        assert read_blobs(tmp_path / "b.csv").voxel_size_um == expected
+
+
+def test_tables_are_matched_by_micrometres_only_if_both_tell_where_they_begin() -> None:
+    whole = Blobs({"z": [10], "y": [10], "x": [10]}, voxel_size_um=(2, 1, 1), origin_um=(0, 0, 0))
+    part = Blobs({"z": [3], "y": [10], "x": [10]}, voxel_size_um=(2, 1, 1), origin_um=(14, 0, 0))
+    by_hand = Blobs({"z": [3], "y": [10], "x": [10]}, voxel_size_um=(2, 1, 1))
+    assert len(whole.match(part, 0).pairs) == len(part.match(by_hand, 0).pairs) == 1
+    assert len(whole.match(by_hand, 1).pairs) == 0
+    np.testing.assert_array_equal(part.density(5).sum(), by_hand.density(5).sum())
+    with pytest.raises(ParameterError, match="origin_um"):
+        Blobs({"z": [3], "y": [10], "x": [10]}, voxel_size_um=1, origin_um=(1, 2))
 
 
 def test_what_was_detected_goes_round(tmp_path: Path) -> None:

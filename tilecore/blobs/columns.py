@@ -14,6 +14,7 @@ __all__ = [
     "IN_UM",
     "Columns",
     "Table",
+    "as_origin",
     "as_table",
     "as_voxel_size",
     "completed",
@@ -46,6 +47,10 @@ class Table(Protocol):
         """Sigmas of the blobs, shape (n_blobs, 1) or (n_blobs, ndim), or (n_blobs, 0) if there are none [voxel]."""
 
     @property
+    def positions_um(self) -> npt.NDArray[np.float64]:
+        """Positions of the blobs, shape (n_blobs, ndim) [um]; in voxels if the voxel size is not known."""
+
+    @property
     def voxel_size_um(self) -> tuple[float, ...] | None:
         """Voxel size along each axis [um]; None if unknown."""
 
@@ -60,6 +65,10 @@ class Table(Protocol):
     @property
     def tile_edges(self) -> Sequence[Sequence[int]] | None:
         """Edges between tiles, along each axis [voxel]; None if unknown."""
+
+    @property
+    def origin_um(self) -> tuple[float, ...] | None:
+        """Position of the volume's first voxel along each axis [um]; None if unknown."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, name: str) -> npt.NDArray[Any]: ...
@@ -132,3 +141,11 @@ def as_voxel_size(size: float | Sequence[float], ndim: int) -> tuple[float, ...]
     if values.shape not in ((), (ndim,)) or not (np.isfinite(values) & (values > 0)).all():
         raise ParameterError.of("voxel_size_um", size, f"one number or {ndim}, all more than zero")
     return tuple(np.full(ndim, values).tolist())
+
+
+def as_origin(origin: Sequence[float], ndim: int) -> tuple[float, ...]:
+    """Check the position of the first voxel: one number per axis [um]."""
+    values = np.asarray(origin, dtype=np.float64)
+    if values.shape != (ndim,) or not np.isfinite(values).all():
+        raise ParameterError.of("origin_um", origin, f"{ndim} numbers")
+    return tuple(values.tolist())

@@ -22,6 +22,7 @@ from tilecore.blobs.parameters import (
     check_numbers,
     check_unread,
     check_voxels,
+    origin_of,
     sigmas_of,
     voxel_size_of,
 )
@@ -201,8 +202,9 @@ def detect_blobs(
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
     highest = max((each for each in largest if each > -np.inf), default=None)
+    origin = origin_of(opened, voxel_size_um, len(shape))
     starts = [sorted(each - {0}) for each in edges]
-    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "tile_edges": starts}
+    told: dict[str, Any] = {"voxel_size_um": size, "origin_um": origin, "shape": shape, "tile_edges": starts}
     blobs = Blobs(_joined(tables), axes_guess=found.guess, largest_response=highest, **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 

@@ -78,6 +78,11 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
     ParameterError
         If the tolerance is negative, or the tables have different axes or voxel sizes.
 
+    Notes
+    -----
+    If both tables tell where their volumes begin (`Blobs.origin_um`), their positions in micrometres are compared, so
+    they may be of different parts of one image. Otherwise both are taken as tables of the same volume.
+
     Examples
     --------
     >>> from tilecore import Blobs
@@ -133,7 +138,9 @@ def _comparable(blobs: Table, other: Table) -> list[npt.NDArray[np.float64]]:
     sizes = {each.voxel_size_um for each in (blobs, other)} - {None}
     if len(sizes) > 1:
         raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same voxel size")
-    size = np.asarray(sizes.pop() if sizes else 1.0)
+    if all(each.voxel_size_um is not None and each.origin_um is not None for each in (blobs, other)):
+        return [blobs.positions_um, other.positions_um]
+    size = np.asarray(sizes.pop() if sizes else 1.0)  # both tables are then of the same volume
     return [blobs.positions * size, other.positions * size]
 
 

@@ -17,7 +17,16 @@ from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.labels import info_of_labels, told_axes
 from tilecore.geometry.per_axis import as_integers
 
-__all__ = ["as_border", "as_mask", "check_numbers", "check_unread", "check_voxels", "sigmas_of", "voxel_size_of"]
+__all__ = [
+    "as_border",
+    "as_mask",
+    "check_numbers",
+    "check_unread",
+    "check_voxels",
+    "origin_of",
+    "sigmas_of",
+    "voxel_size_of",
+]
 
 
 def as_mask(mask: OneSource, shape: tuple[int, ...], axes: str) -> ReadableArray:
@@ -42,6 +51,17 @@ def voxel_size_of(source: object, given: float | Sequence[float] | None, ndim: i
     if size is None:
         return None
     return as_voxel_size(np.asarray(size)[-ndim:].tolist() if given is None else given, ndim)
+
+
+def origin_of(source: object, given: float | Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
+    """Return the position of the source's first voxel along each axis [um]; None if unknown.
+
+    It is unknown, too, if the caller gives the voxel size: the source's position belongs to the source's own size.
+    """
+    if given is not None or getattr(source, "voxel_size_um", None) is None:
+        return None
+    origin = getattr(source, "origin_um", None)
+    return None if origin is None else tuple(origin[-ndim:])
 
 
 def sigmas_of(

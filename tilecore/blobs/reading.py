@@ -33,7 +33,8 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
         Path of a ``.csv`` (also from napari), ``.parquet``, ``.npy``, ``.xml`` (cellfinder) or
         ``.geojson`` file. A ``.npy`` file may also hold an array that `Blobs.of` takes.
     voxel_size_um : float or sequence of float, optional
-        Voxel size [um]. Default: computed from the file's columns in micrometres.
+        Voxel size [um]. Default: computed from the file's columns in micrometres, and so is the position of the
+        volume's first voxel; both are unknown if the columns do not tell them, as those of a single blob may not.
 
     Returns
     -------
@@ -58,22 +59,48 @@ def read_blobs(path: Path_, *, voxel_size_um: float | Sequence[float] | None = N
     reader = _READERS[check_suffix(path)]
     try:
         columns = reader(path)
-        size = voxel_size_um if voxel_size_um is not None else _told_size(columns)
-        return Blobs({name: values for name, values in columns.items() if name not in IN_UM}, voxel_size_um=size)
+        size, origin = (voxel_size_um, None) if voxel_size_um is not None else _told_scale(columns) or (None, None)
+        known = {name: values for name, values in columns.items() if name not in IN_UM}
+        return Blobs(known, voxel_size_um=size, origin_um=origin)
     except (ValueError, KeyError, IndexError, TypeError, OSError, csv.Error, ET.ParseError) as error:
         raise UnreadableFileError(f"{path} is not a table of blobs: {error}") from error
 
 
-def _told_size(columns: dict[str, npt.NDArray[Any]]) -> list[float] | None:
-    """Voxel size computed from the columns in voxels and in micrometres [um]; None if that is not possible."""
-    size = []
-    for axis in [each for each in "zyx" if each in columns]:
-        voxels, micrometres = columns[axis], columns.get(f"{axis}_um")
-        if micrometres is None or not voxels.any():
-            return None
-        largest = np.abs(voxels).argmax()
-        size.append(float(f"{micrometres[largest] / voxels[largest]:.12g}"))
-    return size
+def _told_scale(columns: dict[str, npt.NDArray[Any]]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Voxel size and position of the first voxel along each axis [um]; None if the columns do not tell them."""
+    axes = [each for each in "zyx" if each in columns]
+    lines = [_line(columns[axis], columns.get(f"{axis}_um")) for axis in axes]
+    found = [line for line in lines if line is not None]
+    if len(found) < len(axes):
+        return None
+    sizes, origins = zip(*found, strict=True)
+    # Blobs at one position along an axis lie on many lines; the radii tell whether the right one was found.
+    if any(np.ptp(columns[axis]) == 0 for axis in axes) and not _fits_radii(columns, sizes):
+        return None
+    return sizes, origins
+
+
+def _line(voxels: npt.NDArray[Any], micrometres: npt.NDArray[Any] | None) -> tuple[float, float] | None:
+    """Size and first position [um] of an axis; the position is zero where that is possible."""
+    if micrometres is None or not voxels.any():
+        return None
+    farthest, low, high = np.abs(voxels).argmax(), voxels.argmin(), voxels.argmax()
+    size = _rounded(micrometres[farthest] / voxels[farthest])
+    if np.allclose(voxels * size, micrometres, rtol=1e-9, atol=1e-9):
+        return size, 0.0
+    size = _rounded((micrometres[high] - micrometres[low]) / (voxels[high] - voxels[low]))
+    return size, _rounded(micrometres[low] - voxels[low] * size)
+
+
+def _fits_radii(columns: dict[str, npt.NDArray[Any]], sizes: Sequence[float]) -> bool:
+    if not {"radius", "radius_um"} <= set(columns):
+        return False
+    mean = float(np.prod(sizes)) ** (1 / len(sizes))
+    return np.allclose(columns["radius"] * mean, columns["radius_um"], rtol=1e-9, atol=0)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.12g}")
 
 
 def _read_csv(path: Path) -> dict[str, npt.NDArray[Any]]:

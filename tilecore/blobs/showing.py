@@ -55,7 +55,7 @@ def picture_of(
     if path is not None:
         check_picture(path)
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    volumes = None if opened is None else channels_of(opened, None)
+    volumes = None if opened is None else channels_of(opened, None).volumes
     pairs = None
     if truth is not None:
         pairs = match_blobs(blobs, truth, usual_tolerance(blobs) if tolerance_um is None else tolerance_um).pairs

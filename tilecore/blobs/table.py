@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.blobs.columns import Columns, as_table, as_voxel_size, completed, sigma_names, sort_order
+from tilecore.blobs.columns import Columns, as_origin, as_table, as_voxel_size, completed, sigma_names, sort_order
 from tilecore.blobs.density import density_of
 from tilecore.blobs.matching import Matching, match_blobs
 from tilecore.blobs.showing import as_html, as_pandas, picture_of
@@ -40,6 +40,9 @@ class Blobs:
         the blob; and any others. The radius is computed from sigma; the channel is 0 by default.
     voxel_size_um : float or sequence of float, optional
         Voxel size along each axis [um]. It adds the columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.
+    origin_um : sequence of float, optional
+        Position of the volume's first voxel along each axis [um], to which the columns in micrometres are added.
+        Default: unknown, and taken as zero.
     shape : sequence of int, optional
         Shape of the volume [voxel].
     tile_edges : sequence of sequence of int, optional
@@ -58,6 +61,8 @@ class Blobs:
     shape, tile_edges, axes_guess, largest_response
         As given, or None. `detect_blobs` tells the largest response to about four digits, unless the detector is one
         of your own, or the volume has a single value: if nothing is found, choose a lower threshold.
+    origin_um : tuple of float, or None
+        Position of the first voxel along each axis [um].
 
     Raises
     ------
@@ -92,6 +97,7 @@ class Blobs:
         columns: Columns | npt.NDArray[Any],
         *,
         voxel_size_um: float | Sequence[float] | None = None,
+        origin_um: Sequence[float] | None = None,
         shape: Sequence[int] | None = None,
         tile_edges: Sequence[Sequence[int]] | None = None,
         axes_guess: str | None = None,
@@ -104,6 +110,7 @@ class Blobs:
         self.table = table[np.lexsort([table[name] for name in reversed(sort_order(table, self._axes))])]
         self.table.flags.writeable = False
         self.voxel_size_um = None if voxel_size_um is None else as_voxel_size(voxel_size_um, self.ndim)
+        self.origin_um = None if origin_um is None else as_origin(origin_um, self.ndim)
         self.shape = None if shape is None else tuple(int(length) for length in shape)
         self.tile_edges = tile_edges
         self.axes_guess = axes_guess
@@ -143,7 +150,9 @@ class Blobs:
     @property
     def positions_um(self) -> npt.NDArray[np.float64]:
         """Positions of the blobs, shape (n_blobs, ndim) [um]; in voxels if the voxel size is not known."""
-        return self.positions * (self.voxel_size_um or 1.0)
+        if self.voxel_size_um is None:
+            return self.positions
+        return self.positions * self.voxel_size_um + (self.origin_um or 0.0)
 
     @property
     def sigmas(self) -> npt.NDArray[np.float64]:
@@ -170,8 +179,7 @@ class Blobs:
         if key == "radius_um":
             radius: npt.NDArray[Any] = self.table["radius"] * float(np.prod(self.voxel_size_um)) ** (1 / self.ndim)
             return radius
-        column: npt.NDArray[Any] = self.table[key[:-3]]
-        return column * self.voxel_size_um[self._axes.index(key[:-3])]
+        return self.positions_um[:, self._axes.index(key[:-3])]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Blobs):
@@ -319,5 +327,5 @@ class Blobs:
         return np.stack([self.table[name] for name in names], axis=1) if names else np.empty((len(self), 0))
 
     def _with(self, table: npt.NDArray[Any]) -> Self:
-        names = ("voxel_size_um", "shape", "tile_edges", "axes_guess", "largest_response")
+        names = ("voxel_size_um", "origin_um", "shape", "tile_edges", "axes_guess", "largest_response")
         return type(self)(table, **{name: getattr(self, name) for name in names})

@@ -167,6 +167,8 @@ class FileOutput(Output):
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
         self.sink, self.path, self.files = sink, sink.path, sink.files
+        if dtype is not None:
+            sink.check_dtype(dtype)  # before any work
 
     @property
     def units(self) -> tuple[int, ...] | None:  # type: ignore[override]

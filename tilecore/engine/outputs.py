@@ -22,7 +22,7 @@ from tilecore.engine.write_units import common_units, cut_steps
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.image_info import ImageInfo, level_origin_um
 from tilecore.formats.pyramids import Level
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -289,5 +289,9 @@ def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     if size is not None:
         z, y, x = [float(each / factors.get(axis, 1)) for each, axis in zip(size, "ZYX", strict=True)]
         size = (z, y, x)
+    # What is scaled begins at the same edge, as the levels of a pyramid do.
+    moved = level_origin_um(info.voxel_size_um, size)
+    origin = [at + shift for at, shift in zip(info.origin_um, moved, strict=True)]
+    names = info.channel_names if "C" in axes else ()
     told = None if info.axes_are_guessed else axes
-    return {"axes": told, "voxel_size_um": size, "channel_names": info.channel_names if "C" in axes else ()}
+    return {"axes": told, "voxel_size_um": size, "origin_um": origin, "channel_names": names}

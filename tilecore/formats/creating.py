@@ -26,6 +26,7 @@ def create_sink(
     *,
     axes: str | None = None,
     voxel_size_um: Sequence[float] | None = None,
+    origin_um: Sequence[float] = (0, 0, 0),
     channel_names: Sequence[str] = (),
     chunks: int | Sequence[int] | None = None,
     shards: int | Sequence[int] | None = None,
@@ -52,6 +53,8 @@ def create_sink(
         where it is about channels or time points.
     voxel_size_um : sequence of 3 floats, optional
         Voxel size along z, y, x [um].
+    origin_um : sequence of 3 floats
+        Position of the first voxel's centre along z, y, x [um]; kept by zarr, OME-Zarr and HDF5.
     channel_names : sequence of str
         Names of the channels.
     chunks : int or sequence of int, optional
@@ -68,7 +71,8 @@ def create_sink(
     ome_zarr_version : {"0.5", "0.4"}
         Version of the OME-Zarr format.
     overwrite : bool
-        Whether an existing file of that name may be replaced.
+        Whether an existing file of that name may be replaced. Of ``file.h5:/path/in/file`` only this dataset is
+        replaced, in a copy of the file that takes its name in the end.
 
     Returns
     -------
@@ -85,8 +89,10 @@ def create_sink(
         If the disk has not enough free space for it.
     UnwritableFileError, MissingFileError
         If the file cannot be created at that path.
+    UnreadableFileError
+        If a dataset of an existing file is to be replaced, and the file is not HDF5.
     ParameterError
-        If the suffix is unknown or an option does not fit it.
+        If the suffix is unknown, an option does not fit it, or such a file cannot hold the shape or the dtype.
     MissingDependencyError
         If an optional package is needed; the message names the extra that brings it.
 
@@ -112,6 +118,7 @@ def create_sink(
         shape,
         axes=axes,
         voxel_size_um=voxel_size_um,
+        origin_um=origin_um,
         channel_names=channel_names,
         chunks=chunks,
         shards=shards,

@@ -21,7 +21,7 @@ from tilecore.formats.access import SinkAccess
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.sink import SinkSpec, Target
+from tilecore.formats.sink import SinkSpec, Target, stored_dtype
 from tilecore.formats.source import FileSource
 from tilecore.formats.writer_errors import writing
 from tilecore.machine import free_space
@@ -62,6 +62,8 @@ class FileSink:
     single_writer: ClassVar[bool] = False
     #: Names of codecs that a caller may choose.
     codecs: ClassVar[tuple[str, ...]] = ("default", "none")
+    #: Dtypes that such a file can hold, without their byte order, such as ``"u2"``; None: those of all numbers.
+    dtypes: ClassVar[frozenset[str] | None] = None
     has_chunks: ClassVar[bool] = False
     has_shards: ClassVar[bool] = False
 
@@ -141,6 +143,10 @@ class FileSink:
         """Raise `OutputExistsError` if there is a file of this name, and it may not be replaced."""
         refuse_existing(self.path, overwrite=self.spec.overwrite)
 
+    def check_dtype(self, dtype: npt.DTypeLike) -> np.dtype[Any]:
+        """Return a dtype that this kind of file can hold; raise `ParameterError` for others."""
+        return stored_dtype(dtype, self.dtypes, self.kind)
+
     def can_continue(self, token: str) -> bool:
         """Whether a file that was begun under a token exists and can be continued."""
         with contextlib.suppress(MissingFileError):
@@ -159,8 +165,7 @@ class FileSink:
         ParameterError
             If this kind of file cannot hold the dtype.
         """
-        if (kind := np.dtype(dtype)).kind not in "biufc":
-            raise ParameterError.of("dtype", kind, "only numbers can be written")
+        kind = self.check_dtype(dtype)
         self.discard()
         self._is_complete = False
         try:

@@ -12,7 +12,7 @@ import numpy as np
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import AXES, as_axes, guessed_axes, known_axes
 
-__all__ = ["MICROMETRES", "ImageInfo", "positive_size"]
+__all__ = ["MICROMETRES", "ImageInfo", "level_origin_um", "position_um", "positive_size"]
 
 #: Micrometres per unit of length, by the unit's name in files.
 MICROMETRES = {
@@ -54,6 +54,9 @@ class ImageInfo:
         Compression of the chunks.
     levels : tuple of tuple of int
         Shape of each level of the pyramid; one shape if there is no pyramid.
+    origin_um : tuple of 3 floats
+        Position of the first voxel's centre along z, y and x [um], as the file tells it; zeros if it does not.
+        The first voxel of a coarser level, or of a part of the image, has a position of its own.
     axes_are_guessed : bool
         Whether nobody says what the axes are, so that their letters are a guess from the shape.
     guess : str
@@ -70,6 +73,7 @@ class ImageInfo:
     write_units: tuple[int, ...] | None = None
     codec: str = "none"
     levels: tuple[tuple[int, ...], ...] = ()
+    origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     axes_are_guessed: bool = False
     guess: str = ""
 
@@ -119,7 +123,8 @@ class ImageInfo:
         """Return the properties of a part of the image: one position on some axes, a range on the others."""
         kept = [(axis, part) for axis, part in enumerate(window) if isinstance(part, slice)]
         info = self.arranged([axis for axis, _ in kept])
-        return replace(info, shape=tuple([part.stop - part.start for _, part in kept]))
+        origin = self._origin_of([part.start if isinstance(part, slice) else part for part in window])
+        return replace(info, shape=tuple([part.stop - part.start for _, part in kept]), origin_um=origin)
 
     def arranged(self, order: Sequence[int]) -> ImageInfo:
         """Return the properties of the image with some of its axes, in this order."""
@@ -135,6 +140,13 @@ class ImageInfo:
             write_units=None if self.write_units is None else moved(self.write_units),
             levels=tuple([moved(level) for level in self.levels]),
         )
+
+    def _origin_of(self, start: Sequence[int]) -> tuple[float, float, float]:
+        """Position of the centre of a voxel [um]; that of the first voxel if the voxel size is not known."""
+        first = dict(zip(self.axes, start, strict=True))
+        sizes = self.voxel_size_um or (0.0, 0.0, 0.0)
+        z, y, x = [at + first.get(axis, 0) * size for axis, at, size in zip("ZYX", self.origin_um, sizes, strict=True)]
+        return z, y, x
 
     def check(self, name: str) -> ImageInfo:
         """Refuse properties that no image has: elements that are not numbers, axes that do not fit, impossible shapes.
@@ -154,10 +166,29 @@ class ImageInfo:
         return self
 
 
+def level_origin_um(
+    finest: tuple[float, float, float] | None, level: tuple[float, float, float] | None
+) -> tuple[float, float, float]:
+    """Position of the first voxel's centre of a level, for the voxel sizes of the finest level and of this one [um].
+
+    All levels begin at the same edge, so a larger first voxel has its centre farther inside.
+    """
+    if finest is None or level is None:
+        return 0.0, 0.0, 0.0
+    z, y, x = [(own - fine) / 2 for fine, own in zip(finest, level, strict=True)]
+    return z, y, x
+
+
 def positive_size(values: Sequence[Any]) -> tuple[float, float, float] | None:
     """Voxel size as three positive numbers; None if one of them is missing or not possible."""
+    size = position_um(values)
+    return size if size is not None and min(size) > 0 else None
+
+
+def position_um(values: Sequence[Any]) -> tuple[float, float, float] | None:
+    """Position along z, y, x as three finite numbers; None if one of them is missing or not possible."""
     try:
         z, y, x = (float(value) for value in values)
     except (TypeError, ValueError):
         return None
-    return (z, y, x) if all(0 < value < math.inf for value in (z, y, x)) else None
+    return (z, y, x) if all(map(math.isfinite, (z, y, x))) else None

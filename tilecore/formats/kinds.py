@@ -44,6 +44,8 @@ class Kind:
         Reference of the `FileSink` that writes it.
     written : tuple of str, optional
         Suffixes that can be written. Default: all.
+    has_user_block : bool
+        Whether the first bytes may stand behind 512, 1024, 2048, ... bytes of something else.
     """
 
     suffixes: tuple[str, ...]
@@ -52,6 +54,7 @@ class Kind:
     signatures: tuple[bytes, ...] = ()
     sink: str | None = None
     written: tuple[str, ...] | None = None
+    has_user_block: bool = False
 
 
 _SEVERAL = ("series", "level", "missing_chunks")
@@ -88,6 +91,7 @@ KINDS = {
         (b"\x89HDF",),
         "tilecore.formats.hdf5.sink:Hdf5Sink",
         (".h5", ".hdf5"),
+        has_user_block=True,
     ),
     "n5": Kind((".n5",), "tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
 }
@@ -133,7 +137,9 @@ def kind_to_write(name: str) -> Kind | None:
 def split_place(path: str) -> tuple[str, str]:
     """Split ``file.h5:/path/in/file`` into the file and the place in it; the place is empty for other names."""
     match = _IN_HDF5.fullmatch(path)
-    return (match["file"], match["dataset"]) if match and not os.path.exists(path) else (path, "")
+    if match is None or os.path.exists(path):
+        return path, ""
+    return match["file"], "/".join([part for part in match["dataset"].split("/") if part not in ("", ".")])
 
 
 def _written() -> list[tuple[str, str]]:

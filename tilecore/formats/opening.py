@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ def open_source(
     path : path_like
         Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack, LSM, SVS), a folder
         or a glob of TIFF, PNG or JPEG planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
-        (``file.h5`` or ``file.h5:/path/in/file``), ``.npy``, or raw numbers (``.raw``,
+        (``file.h5`` or ``file.h5:/path/in/file``), Imaris (``.ims``), ``.npy``, or raw numbers (``.raw``,
         ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a ``.yaml`` file of the same name may
         tell them).
     axes : str, optional
@@ -76,7 +76,8 @@ def open_source(
     Returns
     -------
     FileSource
-        A `Source` with ``shape``, ``dtype``, ``axes``, ``voxel_size_um`` and ``chunks``; slices read regions.
+        A `Source` with ``shape``, ``dtype``, ``axes``, ``voxel_size_um``, ``origin_um`` and ``chunks``; slices read
+        regions.
 
     Raises
     ------
@@ -168,8 +169,8 @@ def kind_of_path(name: str, *, is_raw: bool = False) -> str:
         return _kind_of_folder(path)
     kind = kind_of_suffix(name)
     with reading(name, kind), path.open("rb") as file:
-        start = file.read(8)
-    if not start:
+        start = _first_bytes(file, kind)
+    if not start and not (is_raw or kind == "raw"):  # of raw numbers there may be none
         raise UnreadableFileError(f"{name} is empty: zero bytes")
     if is_raw:
         return "raw"
@@ -178,6 +179,18 @@ def kind_of_path(name: str, *, is_raw: bool = False) -> str:
         really = f"it begins like a file of kind {found}" if found else "its first bytes are wrong"
         raise UnreadableFileError(f"{name} is not a {path.suffix.lower()} file: {really}")
     return kind
+
+
+def _first_bytes(file: BinaryIO, kind: str) -> bytes:
+    """Read the bytes that tell the kind of a file; they may stand behind a block of the user's own."""
+    start = file.read(8)
+    row, size, offset = KINDS.get(kind), os.fstat(file.fileno()).st_size, 512
+    while row is not None and row.has_user_block and not start.startswith(row.signatures) and offset < size:
+        file.seek(offset)
+        if (found := file.read(8)).startswith(row.signatures):
+            return found
+        offset *= 2
+    return start
 
 
 def _kind_of_folder(path: Path) -> str:

@@ -46,6 +46,8 @@ def open_raw(
         found, number, its_order = raw_shape(path)
         with reading(path, "numbers"):
             return MappedReader(path, ImageInfo("raw", found, number, axes=_axes(found)).check(path), 0, its_order)
+    if shape is None and not os.path.getsize(path):
+        raise UnreadableFileError(f"{path} is empty: zero bytes")
     if shape is None or dtype is None:
         raise ParameterError(f"{path} has no header: give shape= and dtype=")
     if order not in ("C", "F"):

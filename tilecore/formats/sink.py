@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, runtime_checkable
@@ -14,10 +14,10 @@ from tilecore.array_types import Index
 from tilecore.errors import ParameterError
 from tilecore.formats.axes import as_axes, guessed_axes
 from tilecore.formats.chunk_shapes import TileSteps
-from tilecore.formats.image_info import positive_size
+from tilecore.formats.image_info import position_um, positive_size
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
-__all__ = ["Sink", "SinkOptions", "SinkSpec", "Target"]
+__all__ = ["Sink", "SinkOptions", "SinkSpec", "Target", "stored_dtype"]
 
 
 @runtime_checkable
@@ -63,6 +63,7 @@ class SinkOptions(TypedDict, total=False):
 
     axes: str | None
     voxel_size_um: Sequence[float] | None
+    origin_um: Sequence[float]
     channel_names: Sequence[str]
     chunks: int | Sequence[int] | None
     shards: int | Sequence[int] | None
@@ -82,6 +83,7 @@ class SinkSpec:
     shape : tuple of int
     axes : str
     voxel_size_um : tuple of 3 floats, or None
+    origin_um : tuple of 3 floats
     channel_names : tuple of str
     chunks, shards : tuple of int, or None
     steps : tuple of (int or None), or None
@@ -100,6 +102,7 @@ class SinkSpec:
     shape: tuple[int, ...]
     axes: str
     voxel_size_um: tuple[float, float, float] | None = None
+    origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     channel_names: tuple[str, ...] = ()
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
@@ -127,7 +130,9 @@ class SinkSpec:
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         lengths = tuple(as_integer(length, "shape", minimum=0) for length in shape)
-        spec = cls(path, lengths, guessed_axes(lengths), dataset=dataset, axes_are_guessed="axes" not in given)
+        if len(lengths) > len(axes := guessed_axes(lengths)):
+            raise ParameterError.of("shape", lengths, f"image files have at most {len(axes)} axes")
+        spec = cls(path, lengths, axes, dataset=dataset, axes_are_guessed="axes" not in given)
         if "axes" in given:
             given["axes"] = as_axes(given["axes"], len(lengths))
         if "channel_names" in given:
@@ -136,9 +141,44 @@ class SinkSpec:
             given["voxel_size_um"] = positive_size(size)
             if given["voxel_size_um"] is None:
                 raise ParameterError.of("voxel_size_um", size, "must be three positive numbers of micrometres, z, y, x")
+        if (origin := given.get("origin_um")) is not None:
+            given["origin_um"] = position_um(origin)
+            if given["origin_um"] is None or (any(given["origin_um"]) and given.get("voxel_size_um") is None):
+                raise ParameterError.of(
+                    "origin_um",
+                    origin,
+                    "must be three numbers of micrometres, z, y, x, and voxel_size_um is needed, too",
+                )
         for name in ("chunks", "shards"):
             if name in given:
                 given[name] = as_tile_shape(given[name], len(lengths), name)
         if given.get("ome_zarr_version", "0.5") not in ("0.5", "0.4"):
             raise ParameterError.of("ome_zarr_version", given["ome_zarr_version"], "'0.5' or '0.4'")
         return replace(spec, **given)
+
+
+def stored_dtype(dtype: npt.DTypeLike, possible: Collection[str] | None, kind: str) -> np.dtype[Any]:
+    """Check the dtype of the voxels of a file.
+
+    Parameters
+    ----------
+    dtype : dtype_like
+    possible : collection of str, or None
+        Dtypes that such a file can hold, without their byte order; None: those of all numbers.
+    kind : str
+        Kind of file, for the message.
+
+    Raises
+    ------
+    ParameterError
+        If the file cannot hold it.
+    """
+    found = np.dtype(dtype)
+    if found.kind not in "biufc":
+        raise ParameterError.of("dtype", found, "only numbers can be written")
+    if possible is not None and found.str[1:] not in possible:
+        nearest = {"b": "uint8", "c": "complex128"}.get(found.kind, "float64")
+        raise ParameterError.of(
+            "dtype", str(found), f"{kind} files cannot hold this dtype: use {nearest}, or a .npy or .h5 file"
+        )
+    return found

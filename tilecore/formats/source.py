@@ -148,6 +148,11 @@ class FileSource:
         return next((part for part in parts if isinstance(part, int)), None)
 
     @property
+    def origin_um(self) -> tuple[float, float, float]:
+        """Position of the first voxel's centre along z, y and x [um]; not zero in coarser levels and parts."""
+        return self.info.origin_um
+
+    @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of a chunk, which is decoded as a whole; None if each voxel can be read alone."""
         return self.info.chunks

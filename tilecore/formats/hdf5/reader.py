@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import ImageInfo, positive_size
+from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import inside, needs_extra, reading
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size
@@ -20,11 +20,11 @@ from tilecore.geometry.chunks_in_box import check_chunk_size
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Hdf5Reader", "axes_of", "import_h5py", "open_hdf5"]
+__all__ = ["Hdf5Reader", "axes_of", "find_dataset", "import_h5py", "open_hdf5", "read_dataset"]
 
 
 def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
-    """Open a dataset of an HDF5 file; without a name, its only dataset of two or more axes."""
+    """Open a dataset of an HDF5 file; without a name, its only dataset of two or more axes, or its only one at all."""
     h5py = import_h5py(path)
     with reading(path, "HDF5"):
         file = h5py.File(path, "r")
@@ -70,16 +70,9 @@ class Hdf5Reader:
 
     def __init__(self, file: h5py.File, path: str, dataset: str) -> None:
         self._path, self._file = path, file
-        _refuse_links(file, path, dataset)
-        found = file.get(dataset)
-        if found is None or not hasattr(found, "chunks"):
-            raise ParameterError.of("path", f"{path}:/{dataset}", f"not a dataset; the file has {_images(file)}")
-        self._dataset = found
-        _refuse_outside(found, path)
+        self._dataset = found = find_dataset(file, path, dataset)
         self._finalizer = weakref.finalize(self, file.close)
-        dtype, shape = np.dtype(found.dtype), tuple(map(int, found.shape or ()))
-        if found.chunks is not None and dtype.kind in "biufc":
-            check_chunk_size(found.chunks, dtype, f"{path}:/{dataset}")
+        dtype, shape = np.dtype(found.dtype), tuple(map(int, found.shape))
         self.info = ImageInfo(
             "hdf5",
             shape,
@@ -91,6 +84,7 @@ class Hdf5Reader:
             found.chunks,
             found.compression or "none",
             (shape,),
+            position_um(found.attrs.get("origin_um", ())) or (0.0, 0.0, 0.0),
         )
 
     def verify(self) -> None:
@@ -105,14 +99,41 @@ class Hdf5Reader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
-        with reading(self._path, "HDF5"):
-            try:
-                return np.asarray(self._dataset[box.slices])
-            except OSError as error:  # of the parts of a virtual dataset, which `verify` does not open
-                if "filter" in str(error) and "plugin" in str(error):
-                    name = f"{self._path}, compressed with another filter,"
-                    raise needs_extra(name, "hdf5plugin", "hdf5") from error
-                raise
+        return read_dataset(self._dataset, self._path, box.slices)
+
+
+def find_dataset(file: h5py.File, path: str, name: str) -> h5py.Dataset:
+    """Return a dataset of an open file that can be read safely.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such dataset.
+    UnreadableFileError
+        If its voxels lie outside the file's folder or are missing, or its chunks are too large.
+    """
+    _refuse_links(file, path, name)
+    found = file.get(name)
+    if found is None or not hasattr(found, "chunks"):
+        there = ", ".join(_datasets(file)) or "none"
+        raise ParameterError.of("path", f"{path}:/{name}", f"this is not a dataset; the file has {there}")
+    if found.shape is None:
+        raise UnreadableFileError(f"{path}:/{name} has no elements, not even a shape: it cannot be read")
+    _refuse_outside(found, path)
+    if found.chunks is not None and found.dtype.kind in "biufc":
+        check_chunk_size(found.chunks, found.dtype, f"{path}:/{name}")
+    return found
+
+
+def read_dataset(dataset: h5py.Dataset, path: str, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+    """Read a box of a dataset."""
+    with reading(path, "HDF5"):
+        try:
+            return np.asarray(dataset[slices])
+        except OSError as error:
+            if "filter" in str(error) and "plugin" in str(error):
+                raise needs_extra(f"{path}, compressed with another filter,", "hdf5plugin", "hdf5") from error
+            raise
 
 
 def axes_of(dataset: h5py.Dataset) -> str:
@@ -122,17 +143,25 @@ def axes_of(dataset: h5py.Dataset) -> str:
 
 
 def _only_image(file: h5py.File, path: str) -> str:
-    names = _images(file)
+    found = _datasets(file)
+    names = [name for name, ndim in found.items() if ndim > 1] or list(found)
     if len(names) != 1:
-        raise ParameterError.of("path", path, f"choose a dataset, as in {path}:/NAME; the file has {', '.join(names)}")
+        there = ", ".join(names) or "no numbers"
+        raise ParameterError.of("path", path, f"choose a dataset, as in {path}:/NAME; the file has {there}")
     return names[0]
 
 
-def _images(file: h5py.File) -> list[str]:
-    """Names of the datasets of two or more axes that lie in this file."""
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if len(getattr(item, "shape", None) or ()) > 1 else None)
-    return names
+def _datasets(file: h5py.File) -> dict[str, int]:
+    """Names of the datasets of numbers that lie in this file, and their number of axes."""
+    found: dict[str, int] = {}
+
+    def visit(name: str, item: object) -> None:
+        with contextlib.suppress(TypeError):  # a kind of element that numpy does not have
+            if hasattr(item, "chunks") and item.shape is not None and item.dtype.kind in "biufc":  # type: ignore[attr-defined]
+                found[name] = len(item.shape)  # type: ignore[attr-defined]
+
+    file.visititems(visit)
+    return found
 
 
 def _refuse_links(file: h5py.File, path: str, dataset: str) -> None:

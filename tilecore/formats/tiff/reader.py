@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.image_info import ImageInfo, level_origin_um
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.reader_errors import inside, overhearing, reading
 from tilecore.formats.tiff.directories import is_one_block, is_one_stack
@@ -62,13 +62,14 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
     chosen = levels[level]
     if chosen.dtype is None:
         raise UnreadableFileError(f"{path} holds samples of a kind that cannot be read")
-    voxel_size, names = physical(tif, series)
-    if voxel_size is not None and level:
-        voxel_size = _coarser(voxel_size, levels[0], chosen)
+    finest, names = physical(tif, series)
+    voxel_size = _coarser(finest, levels[0], chosen) if finest is not None and level else finest
+    origin = level_origin_um(finest, voxel_size)
     noted, is_bool = as_written(tif, series)
     axes, _ = _dimensions(chosen, noted)
     shapes = tuple([_dimensions(each, noted)[1] for each in levels])
-    info = ImageInfo("tiff", shapes[level], chosen.dtype, axes, voxel_size, names, levels=shapes)
+    facts: dict[str, Any] = {"levels": shapes, "origin_um": origin}
+    info = ImageInfo("tiff", shapes[level], chosen.dtype, axes, voxel_size, names, **facts)
     if not chosen.keyframe.is_subifd:
         tif.pages.useframes = True  # pages that are read later belong to this series
         tif.pages.set_keyframe(chosen.keyframe.index)

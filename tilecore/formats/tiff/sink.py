@@ -34,6 +34,9 @@ class TiffSink(MappedSink):
     """
 
     kind: ClassVar[str] = "tiff"
+    dtypes: ClassVar[frozenset[str]] = frozenset(
+        {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"}
+    )
 
     def __init__(self, spec: SinkSpec) -> None:
         super().__init__(spec)
@@ -50,9 +53,6 @@ class TiffSink(MappedSink):
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         import tifffile
 
-        if dtype.itemsize > (16 if dtype.kind == "c" else 8):
-            other = "complex128" if dtype.kind == "c" else "float64"
-            raise ParameterError.of("dtype", str(dtype), f"TIFF files cannot hold this dtype; use {other}")
         samples = self.spec.axes[-3:] in ("YXC", "YXS") and self.shape[-1] > 1
         colours = samples and self.shape[-1] in (3, 4) and dtype.str[1:] in ("u1", "u2")
         axes = self.spec.axes[:-1] + "S" if samples else self.spec.axes

@@ -19,7 +19,7 @@ from tilecore.formats.reader_errors import needs_extra
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["ChunkCodec", "Content", "Crc32c", "codec_of", "codecs_of_v3", "refuse_unknown", "v3_codecs"]
+__all__ = ["ChunkCodec", "Content", "Crc32c", "byte_order", "codec_of", "codecs_of_v3", "refuse_unknown", "v3_codecs"]
 
 #: Bytes, or an array that holds them.
 Content: TypeAlias = bytes | memoryview | npt.NDArray[Any]
@@ -137,14 +137,18 @@ def codecs_of_v3(codecs: Sequence[Mapping[str, Any]], dtype: np.dtype[Any], name
     """Create the codec of a zarr version 3 array from its list; None if only zarr itself can run one of its parts."""
     if not codecs or codecs[0]["name"] != "bytes":
         return None
-    endian = codecs[0].get("configuration", {}).get("endian", "little")
     steps: list[Any] = []
     for codec in codecs[1:]:
         make = _V3.get(codec["name"])
         if make is None:
             return None
         steps += codec_of(make(codec.get("configuration", {})), name)
-    return ChunkCodec(dtype.newbyteorder(">" if endian == "big" else "<"), tuple(steps))
+    return ChunkCodec(dtype.newbyteorder(byte_order(codecs[0])), tuple(steps))
+
+
+def byte_order(codec: Mapping[str, Any]) -> Literal["<", ">"]:
+    """Byte order of zarr version 3's codec ``bytes``."""
+    return ">" if codec.get("configuration", {}).get("endian") == "big" else "<"
 
 
 def refuse_unknown(codecs: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -210,7 +214,7 @@ def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
         decoded: Content = step.decode(content)
         return decoded
     if identity in _STREAMS:
-        stream = _STREAMS[identity]()
+        stream = _STREAMS[identity](step)
         plain: Content = stream.decompress(content, n_bytes + 1)
         if not stream.eof:
             raise UnreadableFileError(f"it is cut off, or larger than {n_bytes} bytes")
@@ -222,11 +226,15 @@ def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
     return plain.reshape(-1).view(np.uint8) if isinstance(plain, np.ndarray) else plain
 
 
-_STREAMS: dict[str, Callable[[], Any]] = {
-    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
-    "zlib": zlib.decompressobj,
-    "bz2": bz2.BZ2Decompressor,
-    "lzma": lzma.LZMADecompressor,
+_STREAMS: dict[str, Callable[[Any], Any]] = {
+    "gzip": lambda _: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "zlib": lambda _: zlib.decompressobj(),
+    "bz2": lambda _: bz2.BZ2Decompressor(),
+    "lzma": lambda step: (
+        lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=step.filters)
+        if step.format == lzma.FORMAT_RAW
+        else lzma.LZMADecompressor()
+    ),
 }
 
 

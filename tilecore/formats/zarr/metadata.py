@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tilecore.array_types import Json
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.reader_errors import reading
-from tilecore.formats.zarr.codecs import ChunkCodec, codec_of, codecs_of_v3, refuse_unknown, v3_codecs
+from tilecore.formats.zarr.codecs import ChunkCodec, byte_order, codec_of, codecs_of_v3, refuse_unknown, v3_codecs
 from tilecore.formats.zarr.stores import Store
 
 __all__ = ["ArrayMetadata", "array_document_v2", "array_document_v3", "parse_array", "read_json"]
@@ -46,6 +46,8 @@ class ArrayMetadata:
         Fill value; None if the file has none.
     is_sharded, index_first, index_checked : bool
         Whether units have an index of chunks, whether it comes first, and whether it has a checksum.
+    index_dtype : str
+        Data type of the numbers in the index.
     attributes : dict
         Attributes of the user.
     dimension_names : tuple of str
@@ -64,6 +66,7 @@ class ArrayMetadata:
     is_sharded: bool = False
     index_first: bool = False
     index_checked: bool = True
+    index_dtype: str = "<u8"
     attributes: dict[str, Any] = field(default_factory=dict)
     dimension_names: tuple[str, ...] = ()
 
@@ -173,6 +176,8 @@ def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
     dtype = _dtype(document["data_type"], name)
     if document["chunk_grid"]["name"] != "regular":
         raise UnreadableFileError(f"{name} has chunks of several shapes, which cannot be read")
+    if document.get("storage_transformers"):
+        raise UnreadableFileError(f"{name} is stored through storage transformers, which cannot be read")
     units = _lengths(document["chunk_grid"]["configuration"]["chunk_shape"])
     encoding = document["chunk_key_encoding"]
     is_default = encoding["name"] == "default"
@@ -181,7 +186,8 @@ def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
     if len(codecs) == 1 and codecs[0]["name"] == "sharding_indexed":
         sharding = codecs[0]["configuration"]
         codecs, chunks = sharding["codecs"], _lengths(sharding["chunk_shape"])
-    index_codecs = [codec["name"] for codec in (sharding or {}).get("index_codecs", [])]
+    index_steps = [*(sharding or {}).get("index_codecs", [])]
+    index_codecs = [codec["name"] for codec in index_steps]
     known_index = sharding is None or index_codecs in (["bytes"], ["bytes", "crc32c"])
     names = [codec["name"] for codec in codecs if codec["name"] not in ("bytes", "crc32c")]
     codec = codecs_of_v3(codecs, dtype, name) if known_index else None
@@ -200,6 +206,7 @@ def _parse_v3(document: Mapping[str, Any], name: str) -> ArrayMetadata:
         is_sharded=sharding is not None,
         index_first=(sharding or {}).get("index_location") == "start",
         index_checked="crc32c" in index_codecs,
+        index_dtype=">u8" if index_steps and byte_order(index_steps[0]) == ">" else "<u8",
         attributes=dict(document.get("attributes") or {}),
         dimension_names=tuple([str(each or "") for each in document.get("dimension_names") or ()]),
     )
@@ -217,7 +224,7 @@ def _parse_v2(document: Mapping[str, Any], attributes: dict[str, Any], name: str
         units=chunks,
         chunks=chunks,
         prefix="",
-        separator=document.get("dimension_separator", "."),
+        separator=document.get("dimension_separator") or ".",
         codec=None if filters else ChunkCodec(dtype, steps, order),  # filters may change the dtype on the way
         codec_name="+".join(step.codec_id for step in (*filters, *steps)) or "none",
         fill=_fill(document.get("fill_value"), dtype),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import MICROMETRES, ImageInfo, positive_size
+from tilecore.formats.image_info import MICROMETRES, ImageInfo, level_origin_um, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
 from tilecore.formats.zarr.metadata import read_json
@@ -20,6 +20,8 @@ from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 
 __all__ = ["N5Reader", "open_n5"]
+
+_RESOLUTIONS = ("pixelResolution", "resolution")
 
 _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
@@ -35,7 +37,7 @@ def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Re
             group, attributes = attributes, read_json(store, folder + "attributes.json") or {}
             if "dimensions" not in attributes:
                 raise UnreadableFileError(f"{path} holds no dataset {folder[:-1]}: add the dataset's name to the path")
-            attributes = {**group, **attributes}
+            attributes = {**_of_level(group, level, attributes), **attributes}
         elif level:
             raise ParameterError.of("level", level, f"{path} is a single dataset")
         return N5Reader(store, folder, attributes, fill=missing_chunks == "fill")
@@ -71,16 +73,19 @@ class N5Reader:
         check_chunk_size(chunks, dtype, name)
         compression = _compression(attributes)
         self._codec = ChunkCodec(dtype.newbyteorder(">"), _steps(compression, name))
+        finest = _voxel_size(attributes)
+        voxel_size = _coarser(finest, attributes.get("downsamplingFactors"))
         info = ImageInfo(
             "n5",
             shape,
             dtype,
             "",
-            _voxel_size(attributes),
+            voxel_size,
             chunks=chunks,
             write_units=chunks,
             codec=str(compression.get("type", "raw")),
             levels=_levels(store, shape),
+            origin_um=level_origin_um(finest, voxel_size),
         )
         self.info = info.check(name)
 
@@ -161,6 +166,25 @@ def _voxel_size(attributes: Mapping[str, Any]) -> tuple[float, float, float] | N
         sizes, unit = attributes.get("resolution"), units[0]
     factor = MICROMETRES.get(str(unit), math.nan)
     return positive_size([float(size) * factor for size in reversed(sizes[:3])]) if sizes else None
+
+
+def _of_level(group: Mapping[str, Any], level: int, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a group that hold for one of its levels, too; its voxel size is that of the finest level."""
+    factors = group.get("scales") or []
+    if level < len(factors):
+        return {**group, "downsamplingFactors": factors[level]}
+    is_known = level == 0 or "downsamplingFactors" in attributes
+    return {name: value for name, value in group.items() if is_known or name not in _RESOLUTIONS}
+
+
+def _coarser(
+    size: tuple[float, float, float] | None, factors: Sequence[float] | None
+) -> tuple[float, float, float] | None:
+    """Voxel size of a level, for that of the finest level and the factors along x, y, z."""
+    if size is None or factors is None:
+        return size
+    z, y, x = [float(factor) for factor in reversed([*factors, 1, 1][:3])]
+    return positive_size((size[0] * z, size[1] * y, size[2] * x))
 
 
 def _levels(store: FolderStore, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

@@ -39,6 +39,8 @@ class OmeImage:
         Path of each level, from the finest.
     scales : tuple of tuple of float
         Voxel size of each level, per axis.
+    origins : tuple of tuple of float
+        Position of the first voxel's centre of each level, per axis.
     channel_names : tuple of str
         Names of the channels; empty if there are none.
     """
@@ -49,6 +51,7 @@ class OmeImage:
     units: tuple[str, ...]
     paths: tuple[str, ...]
     scales: tuple[tuple[float, ...], ...]
+    origins: tuple[tuple[float, ...], ...]
     channel_names: tuple[str, ...] = ()
 
     def folder_of(self, level: int) -> str:
@@ -59,12 +62,19 @@ class OmeImage:
 
     def voxel_size_um(self, level: int) -> tuple[float, float, float] | None:
         """Voxel size of a level along z, y, x [um]; None if an axis has no unit of length."""
-        sizes = {
-            axis: scale * MICROMETRES.get(unit, math.nan)
-            for axis, scale, unit in zip(self.axes, self.scales[level], self.units, strict=True)
-        }
+        sizes = self._in_um(self.scales[level])
         flat = 1.0 if "Z" not in self.axes else math.nan
         return positive_size([sizes.get("Z", flat), sizes.get("Y", math.nan), sizes.get("X", math.nan)])
+
+    def origin_um(self, level: int) -> tuple[float, float, float]:
+        """Position of the first voxel's centre of a level along z, y, x [um]; zeros if the voxel size is not known."""
+        at = self._in_um(self.origins[level]) if self.voxel_size_um(level) is not None else {}
+        return at.get("Z", 0.0), at.get("Y", 0.0), at.get("X", 0.0)
+
+    def _in_um(self, values: Sequence[float]) -> dict[str, float]:
+        """Convert one length per axis from the file's units [um]; NaN if the unit of an axis is not one of length."""
+        described = zip(self.axes, values, self.units, strict=True)
+        return {axis: value * MICROMETRES.get(unit, math.nan) for axis, value, unit in described}
 
 
 def find_image(store: Store, series: int | None) -> OmeImage:
@@ -101,6 +111,7 @@ def multiscales_document(
     name: str,
     axes: str,
     voxel_size_um: tuple[float, float, float] | None,
+    origin_um: tuple[float, float, float],
     factors: Sequence[Sequence[int]],
     channel_names: Sequence[str],
     dtype: np.dtype[Any],
@@ -116,6 +127,8 @@ def multiscales_document(
         One letter per axis.
     voxel_size_um : tuple of 3 floats, or None
         Voxel size along z, y, x [um].
+    origin_um : tuple of 3 floats
+        Position of the first voxel's centre of the finest level along z, y, x [um].
     factors : sequence of sequence of int
         For each level, the number of the finest level's voxels in one of its voxels, per axis.
     channel_names : sequence of str
@@ -130,12 +143,13 @@ def multiscales_document(
     described = [
         {"name": axis, "type": _TYPES[axis], **({"unit": "micrometer"} if axis in sizes else {})} for axis in letters
     ]
-    scale = [sizes.get(axis, 1.0) for axis in letters]
+    scale, origins = [sizes.get(axis, 1.0) for axis in letters], dict(zip("zyx", origin_um, strict=True))
+    origin = [origins.get(axis, 0.0) for axis in letters]
     multiscale: dict[str, Any] = {
         "name": name,
         "axes": described,
         "datasets": [
-            {"path": str(number), "coordinateTransformations": _transformations(scale, factor)}
+            {"path": str(number), "coordinateTransformations": _transformations(scale, origin, factor)}
             for number, factor in enumerate(factors)
         ],
         "type": "mean",
@@ -148,10 +162,10 @@ def multiscales_document(
     return document if version == "0.4" else {"ome": {"version": "0.5", **document}}
 
 
-def _transformations(scale: Sequence[float], factors: Sequence[int]) -> list[dict[str, Any]]:
-    """Transformations of a level: its voxel size, and the position of its first voxel's centre in the finest level."""
+def _transformations(scale: Sequence[float], origin: Sequence[float], factors: Sequence[int]) -> list[dict[str, Any]]:
+    """Transformations of a level: its voxel size, and the position of its first voxel's centre."""
     sizes = [size * factor for size, factor in zip(scale, factors, strict=True)]
-    centre = [size * (factor - 1) / 2 for size, factor in zip(scale, factors, strict=True)]
+    centre = [at + size * (factor - 1) / 2 for at, size, factor in zip(origin, scale, factors, strict=True)]
     transformations: list[dict[str, Any]] = [{"type": "scale", "scale": sizes}]
     return [*transformations, {"type": "translation", "translation": centre}] if any(centre) else transformations
 
@@ -193,14 +207,13 @@ def image_at(store: Store, folder: str, number: int) -> OmeImage:
     datasets = multiscale["datasets"]
     paths = tuple([_safe(dataset["path"], name) for dataset in datasets])
     axes, units = _axes(multiscale.get("axes"))
-    shared = _scale(multiscale, len(axes))
-    scales = [
-        tuple([own * other for own, other in zip(_scale(dataset, len(axes)), shared, strict=True)])
-        for dataset in datasets
-    ]
+    scale, translation = (np.array(each) for each in _transformation(multiscale, len(axes)))
+    levels = [_transformation(dataset, len(axes)) for dataset in datasets]
+    scales = [tuple((scale * own).tolist()) for own, _ in levels]
+    origins = [tuple((scale * own + translation).tolist()) for _, own in levels]
     channels = (ome.get("omero") or {}).get("channels") or ()
     labels = tuple([str(channel.get("label", "")) for channel in channels])
-    return OmeImage(version, folder, axes, units, paths, tuple(scales), labels if all(labels) else ())
+    return OmeImage(version, folder, axes, units, paths, tuple(scales), tuple(origins), labels if all(labels) else ())
 
 
 def _axes(described: Sequence[str | Mapping[str, str]] | None) -> tuple[str, tuple[str, ...]]:
@@ -211,14 +224,16 @@ def _axes(described: Sequence[str | Mapping[str, str]] | None) -> tuple[str, tup
     return as_axes(letters, len(described)), tuple(units)
 
 
-def _scale(described: Mapping[str, Any], ndim: int) -> tuple[float, ...]:
+def _transformation(described: Mapping[str, Any], ndim: int) -> tuple[list[float], list[float]]:
+    """Scale and translation that a level, or the whole image, declares; one number per axis."""
+    found = {"scale": [1.0] * ndim, "translation": [0.0] * ndim}
     for transformation in described.get("coordinateTransformations") or ():
-        if transformation["type"] == "scale":
-            scale = tuple(map(float, transformation["scale"]))
-            if len(scale) != ndim:
-                raise ValueError(f"a scale of {len(scale)} numbers does not fit {ndim} axes")
-            return scale
-    return (1.0,) * ndim
+        kind = transformation["type"]
+        if kind in found and kind in transformation:
+            values = found[kind] = list(map(float, transformation[kind]))
+            if len(values) != ndim or not np.isfinite(values).all():
+                raise ValueError(f"a {kind} of {str(values)[:80]} does not fit {ndim} axes")
+    return found["scale"], found["translation"]
 
 
 def _safe(path: Json, name: str) -> str:

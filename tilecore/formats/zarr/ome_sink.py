@@ -36,8 +36,8 @@ class OmeZarrSink(ZarrSink):
             raise ParameterError.of(
                 "axes",
                 spec.axes,
-                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr, .tif and .h5 files keep "
-                "others, and one channel can be taken alone, as a source that is opened with channel=0",
+                "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr and .h5 files keep others, "
+                "and one channel can be taken alone, as a source that is opened with channel=0",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has no shards; leave it out")
@@ -82,7 +82,14 @@ class OmeZarrSink(ZarrSink):
     def _make_group(self, totals: list[tuple[int, ...]], dtype: np.dtype[Any]) -> None:
         spec, data = self.spec, self.place.data
         attributes = multiscales_document(
-            self.path.name, spec.axes, spec.voxel_size_um, totals, spec.channel_names, dtype, spec.ome_zarr_version
+            self.path.name,
+            spec.axes,
+            spec.voxel_size_um,
+            spec.origin_um,
+            totals,
+            spec.channel_names,
+            dtype,
+            spec.ome_zarr_version,
         )
         if spec.ome_zarr_version == "0.4":
             write_json(data / ".zgroup", {"zarr_format": 2})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.image_info import ImageInfo, positive_size
+from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr.ome import find_image
@@ -51,6 +52,7 @@ def open_zarr(path: str, *, series: int | None = None, level: int = 0, missing_c
             array.units,
             array.codec_name,
             levels,
+            image.origin_um(level),
         )
         return ZarrReader(store, folder, array, info.check(path), fill=missing_chunks == "fill")
 
@@ -91,7 +93,9 @@ class ZarrReader:
 
         def read_unit(unit: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
             index, in_box, in_unit = unit
-            self._read_unit(self._folder + self._metadata.key(index), result[in_box], in_unit)
+            # With the dots it is a view of the result, also if the result has no axes.
+            place: tuple[slice | types.EllipsisType, ...] = (*in_box, ...)
+            self._read_unit(self._folder + self._metadata.key(index), result[place], in_unit)
 
         # Codecs release the interpreter lock.
         spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
@@ -148,9 +152,9 @@ class ZarrReader:
             for key in self._keys(box):
                 if self._store.get_range(key, 0, 1) is None:
                     self._missing(key)
-            path = self._folder.rstrip("/")
-            array = zarr.open_array(self._store.root, path=path, mode="r")
-            return np.asarray(array[box.slices])
+            with self._store.as_zarr() as (place, folder):
+                array = zarr.open_array(place, path=(folder + self._folder).rstrip("/"), mode="r")
+                return np.asarray(array[box.slices], self.info.dtype)  # filters may give another byte order
 
     def _keys(self, box: Box) -> Iterator[str]:
         for index, _, _ in touched(box, self._metadata.units):
@@ -182,4 +186,5 @@ def info_of_array(array: ArrayMetadata) -> ImageInfo:
         array.units,
         array.codec_name,
         (array.shape,) if math.prod(array.shape) else (),
+        position_um(array.attributes.get("origin_um") or ()) or (0.0, 0.0, 0.0),
     )

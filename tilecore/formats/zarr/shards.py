@@ -35,7 +35,7 @@ def read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[n
     if len(content) != length:
         raise UnreadableFileError("it is cut off: its index of chunks is not complete")
     plain = Crc32c().decode(content) if metadata.index_checked else content
-    return np.frombuffer(plain, "<u8").reshape(*counts, 2)
+    return np.frombuffer(plain, metadata.index_dtype).reshape(*counts, 2)
 
 
 def join_chunks(chunks: Sequence[bytes], counts: tuple[int, ...]) -> bytes:

@@ -140,6 +140,9 @@ class ZarrSink(FileSink):
     """A zarr array of version 3, with shards if there would be too many files."""
 
     kind: ClassVar[str] = "zarr"
+    dtypes: ClassVar[frozenset[str]] = frozenset(
+        {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"}
+    )
     codecs: ClassVar[tuple[str, ...]] = ("default", "zstd", "blosc", "gzip", "none")
     has_chunks: ClassVar[bool] = True
     has_shards: ClassVar[bool] = True
@@ -172,8 +175,9 @@ class ZarrSink(FileSink):
         return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec == "none" else 2)
 
     def _make(self, dtype: np.dtype[Any]) -> ZarrArrayWriter:
-        size, names = self.spec.voxel_size_um, self.spec.channel_names
+        size, origin, names = self.spec.voxel_size_um, self.spec.origin_um, self.spec.channel_names
         attributes: dict[str, Any] = {} if size is None else {"voxel_size_um": list(size)}
+        attributes |= {"origin_um": list(origin)} if any(origin) else {}
         attributes |= {"channel_names": list(names)} if names else {}
         document = array_document_v3(
             self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.told_axes, attributes

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 import zipfile
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.paths import natural_order
 from tilecore.formats.reader_errors import inside, reading
+
+if TYPE_CHECKING:
+    from zarr.storage import ZipStore as ZarrZipStore
 
 __all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
 
@@ -30,6 +36,9 @@ class Store(Protocol):
 
     def children(self, folder: str) -> list[str]:
         """Names of the folders in a folder, in natural order."""
+
+    def as_zarr(self) -> AbstractContextManager[tuple[str | ZarrZipStore, str]]:
+        """The store for the zarr package, and the folder in it that holds all keys: empty, or ending in ``/``."""
 
 
 class FolderStore:
@@ -63,6 +72,11 @@ class FolderStore:
         """Names of the folders in a folder, in natural order."""
         with os.scandir(self._path(folder)) as entries:
             return sorted([entry.name for entry in entries if entry.is_dir()], key=natural_order)
+
+    @contextlib.contextmanager
+    def as_zarr(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of the folder."""
+        yield self.root, ""
 
     def _path(self, key: str) -> str:
         return inside(self.root, os.path.join(self.root, key))
@@ -110,6 +124,17 @@ class ZipStore:
         whole = self._prefix + folder
         inner = [name.removeprefix(whole) for name in self._zip.namelist() if name.startswith(whole)]
         return sorted({name.partition("/")[0] for name in inner if "/" in name}, key=natural_order)
+
+    @contextlib.contextmanager
+    def as_zarr(self) -> Iterator[tuple[ZarrZipStore, str]]:
+        """Open the zip file for the zarr package; yield it, and the folder in it."""
+        from zarr.storage import ZipStore as ZarrZipStore
+
+        store = ZarrZipStore(self.root, mode="r")
+        try:
+            yield store, self._prefix
+        finally:
+            store.close()
 
 
 def open_store(path: str) -> Store:
