@@ -197,7 +197,7 @@ def test_blobs_of_each_level_and_part_lie_at_the_same_micrometres(tmp_path: Path
     np.testing.assert_array_equal(both.positions_um, both.positions)  # a size of the caller's own tells no place
 
 
-@pytest.mark.parametrize("name", ["v.ome.zarr", "v.zarr"])
+@pytest.mark.parametrize("name", ["v.ome.zarr", "v.zarr", "v.h5"])
 def test_outputs_keep_where_the_first_voxel_lies(name: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"axes": "ZYX", "voxel_size_um": (2, 0.5, 0.5), "origin_um": (-10, 0, 1234.5)}
     with create_sink(tmp_path / f"in-{name}", (4, 600, 520), "u1", **options) as sink:

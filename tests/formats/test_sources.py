@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
+from tests.formats.imaris import write_imaris
 from tilecore import (
     MissingDependencyError,
     ParameterError,
@@ -158,6 +160,25 @@ class TestZarr2(ReaderContract):
         return folder / "v.zarr", {}
 
 
+class TestBigEndianZarr2WithAFilter(ReaderContract):
+    """Array that only zarr itself can decode, in the byte order of the file."""
+
+    def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
+        options: dict[str, Any] = {"dtype": ">u2", "chunks": (5, 16, 16), "zarr_format": 2}
+        array = zarr.create_array(
+            folder / "v.zarr", shape=volume.shape, filters=[numcodecs.Delta(dtype=">u2")], **options
+        )
+        array[...] = volume
+        return folder / "v.zarr", {}
+
+
+class TestZarrWithAFilterInAZip(TestBigEndianZarr2WithAFilter):
+    def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
+        super().write(folder, volume)
+        shutil.make_archive(str(folder / "v"), "zip", folder, "v.zarr")
+        return folder / "v.zip", {}
+
+
 class TestZarrInAZip(ReaderContract):
     def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
         zarr.create_array(folder / "v.zarr", data=volume, chunks=(4, 8, 16), shards=(8, 16, 32))
@@ -191,6 +212,14 @@ class TestHdf5(ReaderContract):
             dataset.attrs["element_size_um"] = [2.0, 0.5, 0.5]
             file["other"] = volume[0]
         return f"{folder / 'v.h5'}:/raw/t0", {}
+
+
+class TestImaris(ReaderContract):
+    voxel_size_um = (2.0, 0.5, 0.5)
+
+    def write(self, folder: Path, volume: np.ndarray) -> tuple[Path, dict[str, Any]]:
+        write_imaris(folder / "v.ims", volume[None, None], voxel_size_um=(2.0, 0.5, 0.5))
+        return folder / "v.ims", {"channel": 0, "time": 0}
 
 
 class TestN5(ReaderContract):

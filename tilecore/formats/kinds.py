@@ -93,6 +93,9 @@ KINDS = {
         (".h5", ".hdf5"),
         has_user_block=True,
     ),
+    "imaris": Kind(
+        (".ims",), "tilecore.formats.hdf5.imaris:open_imaris", ("level",), (b"\x89HDF",), has_user_block=True
+    ),
     "n5": Kind((".n5",), "tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
 }
 

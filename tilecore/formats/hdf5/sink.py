@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tilecore.errors import UnreadableFileError
+from tilecore.errors import ParameterError, UnreadableFileError, UnwritableFileError
 from tilecore.formats.chunk_shapes import choose_chunks
+from tilecore.formats.descriptor import stamp_of
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.hdf5.reader import import_h5py
 from tilecore.formats.opening import open_source
+from tilecore.formats.reader_errors import reading
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Hdf5Sink"]
 
 _log = logging.getLogger(__name__)
+
+# File beside the copy of a file that is kept: the size and time of change of that file.
+_COPIED = "copied"
 
 _FILTERS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -35,6 +41,10 @@ _FILTERS: dict[str, dict[str, Any]] = {
 
 class Hdf5Sink(FileSink):
     """An HDF5 file with a chunked dataset and checksums, named ``data`` by default.
+
+    If the dataset's name is given and the file exists, the other datasets of the file are kept: the file is copied,
+    the dataset is written into the copy, and the copy takes the file's name in the end. So readers see the old file
+    or the new one. If another program changes the file in the meantime, the copy does not replace it.
 
     HDF5 allows no two writers at once: results come back to the process that runs the tiles. It has
     no journal of its own: a file whose writer was killed may be damaged, and is then written again.
@@ -60,11 +70,64 @@ class Hdf5Sink(FileSink):
         """Shape of a chunk, as a chunk that two tiles cut would be compressed twice."""
         return self.chunks
 
+    def refuse_existing(self) -> None:
+        """Raise an error for a file that may not be replaced, or that the dataset cannot be written into."""
+        super().refuse_existing()
+        if self._keeps_others:
+            with reading(str(self.path), "HDF5"), self._h5py.File(self.path, "r") as file:
+                self._check_place(file)
+
+    def commit(self) -> None:
+        """Complete the file and give it its final name, unless another program has changed the file that it replaces.
+
+        Raises
+        ------
+        UnwritableFileError
+            If it has been changed: what was changed would be lost.
+        """
+        copied = self.place.folder / _COPIED
+        if copied.exists() and copied.read_text() != repr(stamp_of(str(self.path))):
+            raise UnwritableFileError(
+                f"{self.path} has changed since it was copied: its changes would be lost. "
+                f"The copy with the new dataset is in {self.place.data}"
+            )
+        super().commit()
+
+    @property
+    def _keeps_others(self) -> bool:
+        """Whether the file exists and has other datasets to be kept."""
+        return bool(self.spec.dataset) and self.spec.overwrite and self.path.is_file()
+
+    def _check_place(self, file: h5py.File) -> None:
+        """Refuse a name that stands for a group, or leads through something else or into another file."""
+        parts = self._dataset.split("/")
+        for number in range(1, len(parts) + 1):
+            name = "/".join(parts[:number])
+            if file.get(name, getlink=True) is None:
+                return
+            found = file.get(name)
+            is_group = isinstance(found, self._h5py.Group)
+            if is_group == (number == len(parts)) or (is_group and found.file.filename != file.filename):
+                kind = "a group" if is_group else "no group"
+                raise ParameterError.of("path", f"{self.path}:/{self._dataset}", f"/{name} is {kind} of this file")
+
+    def _copy(self) -> None:
+        """Copy the file that exists, while no other program writes it."""
+        with self._h5py.File(self.path, "r") as file:
+            self._check_place(file)
+            (self.place.folder / _COPIED).write_text(repr(stamp_of(str(self.path))))
+            shutil.copy(self.path, self.place.data)
+
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
-        return math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec in ("default", "none") else 2)
+        kept = self.path.stat().st_size if self._keeps_others else 0
+        return kept + math.prod(self.shape) * dtype.itemsize // (1 if self.spec.codec in ("default", "none") else 2)
 
     def _make(self, dtype: np.dtype[Any]) -> h5py.Dataset:
-        file = self._open(self._h5py.File(self.place.data, "w"))
+        if self._keeps_others:
+            self._copy()
+        file = self._open(self._h5py.File(self.place.data, "a"))
+        if file.get(self._dataset, getlink=True) is not None:
+            del file[self._dataset]
         whole = {} if 0 in self.shape or not self.shape else {"chunks": self.chunks, "fletcher32": True}
         filters = _FILTERS[self.spec.codec] if whole else {}
         dataset = file.create_dataset(self._dataset, self.shape, dtype, **whole, **filters)
@@ -72,6 +135,8 @@ class Hdf5Sink(FileSink):
             dimension.label = axis
         if self.spec.voxel_size_um is not None:
             dataset.attrs["element_size_um"] = self.spec.voxel_size_um
+        if any(self.spec.origin_um):
+            dataset.attrs["origin_um"] = self.spec.origin_um
         if self.spec.channel_names:
             dataset.attrs["channel_names"] = list(self.spec.channel_names)
         return dataset
@@ -109,8 +174,10 @@ class Hdf5Sink(FileSink):
 
     def _check(self) -> None:
         dataset: h5py.Dataset = self.target
-        expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks or (), strict=True))
-        if dataset.chunks and dataset.id.get_num_chunks() < expected:
+        if dataset.chunks is None:  # a single number, or no voxel
+            return
+        expected = math.prod(-(-length // step) for length, step in zip(self.shape, dataset.chunks, strict=True))
+        if dataset.id.get_num_chunks() < expected:
             raise UnreadableFileError(
                 f"{self.place.data} lost chunks when its writer died: delete it and its journal to start over"
             )
