@@ -21,6 +21,9 @@ N_SEEDS = {
     "axes": (20, 300),
     "resume": (5, 200),
     "kills": (1, 20),
+    "zarrs": (40, 400),
+    "hdf5": (40, 400),
+    "sinks": (40, 400),
 }
 #: So many are one test.
 TOGETHER = 10

@@ -63,7 +63,7 @@ def assert_same(found: Any, expected: np.ndarray, what: str, *, dtype: bool = Fa
         return
     size = max(mine.dtype.itemsize, 1)
     differ = (mine.reshape(-1, 1).view(f"V{size}") != other.reshape(-1, 1).view(f"V{size}")).reshape(expected.shape)
-    first = tuple(int(each[0]) for each in np.nonzero(differ))
+    first = tuple(map(int, np.unravel_index(np.argmax(differ), differ.shape)))
     raise AssertionError(
         f"{what}: {differ.sum()} of {differ.size} voxels differ, the first at {first}: "
         f"{mine[first]!r}, expected {other[first]!r}"
