@@ -13,7 +13,7 @@ from typing import Any
 from tests.fuzz.known import is_known, is_known_end
 from tilecore.testing import nothing_left
 
-FUZZERS = ["engine", "collecting", "chunks", "blobs", "axes", "zarrs", "hdf5", "sinks", "resume", "kills"]
+FUZZERS = ["engine", "collecting", "chunks", "blobs", "axes", "tiffs", "zarrs", "hdf5", "sinks", "resume", "kills"]
 
 #: Fuzzers whose cases take long: a search of several runs them with each so many-th seed.
 EVERY = {"kills": 5}

@@ -17,6 +17,7 @@ N_SEEDS = {
     "engine": (40, 600),
     "collecting": (20, 400),
     "chunks": (20, 200),
+    "tiffs": (60, 600),
     "blobs": (10, 200),
     "axes": (20, 300),
     "resume": (5, 200),
