@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,64 @@ def test_outputs_of_every_kind(name: str, recording: Recording, numbers: np.ndar
     np.testing.assert_array_equal(np.asarray(found[:]), smooth(numbers))
     np.testing.assert_array_equal(open_recording(out)[:], smooth(numbers))
     assert set(os.listdir(tmp_path)) - {"raw.bin", out.with_suffix(".yaml").name} == {name}
+
+
+@pytest.mark.parametrize("name", ["out.bin", "out.dat", "out.zarr", "out.h5"])
+@pytest.mark.parametrize("in_uv", [False, True])
+def test_outputs_keep_what_the_numbers_mean(name: str, in_uv: bool, recording: Recording, tmp_path: Path) -> None:
+    told = replace(recording, channel_names=tuple("abcdefg"), gains_uv=(0.25, None, 2.0, 0.5, 0.5, 0.5, 0.5))
+    given = told.in_uv() if in_uv else told
+    map_batches(smooth, given, buffer=4, channels=[2, 1, 0], out=tmp_path / name, executor="serial")
+    with open_recording(tmp_path / name) as written:
+        assert (written.rate, written.channel_names, written.is_in_uv) == (1000, ("c", "b", "a"), in_uv)
+        assert written.gains_uv == (() if in_uv else (2.0, None, 0.25))
+    map_batches(smooth, tmp_path / name, buffer="4 ms", out=tmp_path / f"again{name[3:]}", executor="serial")
+    with open_recording(tmp_path / f"again{name[3:]}", rate=500) as again:
+        assert (again.rate, again.channel_names, again.gains_uv) == (500, ("c", "b", "a"), written.gains_uv)
+
+
+@pytest.mark.parametrize("name", ["out.bin", "out.zarr"])
+@pytest.mark.parametrize("n_columns", [2, 0])
+def test_of_other_columns_than_the_channels_only_the_rate_is_known(
+    name: str, n_columns: int, recording: Recording, tmp_path: Path
+) -> None:
+    def fewer(data: np.ndarray) -> np.ndarray:
+        return data[:, :2] if n_columns else data[:, 0]
+
+    map_batches(fewer, recording, n_columns=n_columns, out=tmp_path / name, executor="serial")
+    source = open_source(tmp_path / name)
+    if name == "out.zarr":
+        assert source.info.recorded.attributes == {"rate_hz": 1000}
+    else:
+        with open_recording(tmp_path / name) as written:
+            assert (written.rate, written.channel_names, written.gains_uv) == (1000, (), ())
+
+
+def test_attributes_that_mean_something_else_are_left_out(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "r.zarr", shape=(20, 3), dtype="i2", fill_value=0)
+    array[:] = 1
+    array.attrs.update({"rate_hz": "fast", "gains_uv": [1, 2], "unit": {"a": 1}, "channel_names": ["x"]})
+    with open_recording(tmp_path / "r.zarr") as recording:
+        assert (recording.rate, recording.gains_uv, recording.is_in_uv, recording.channel_names) == (
+            None,
+            (),
+            False,
+            (),
+        )
+
+
+@pytest.mark.parametrize("opens", [open_recording, open_source])
+def test_the_yaml_file_is_read_once(opens: Any, recording: Recording, tmp_path: Path, monkeypatch: Any) -> None:
+    map_batches(smooth, recording, buffer=4, out=tmp_path / "out.bin", executor="serial")
+    reads, read_text = [], Path.read_text
+
+    def noted(path: Path, *args: Any, **kwargs: Any) -> str:
+        reads.append(path.name)
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    opens(tmp_path / "out.bin")
+    assert reads == ["out.yaml"]
 
 
 def test_other_programs_read_what_was_written(recording: Recording, numbers: np.ndarray, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def _run(options: argparse.Namespace) -> None:
         voxel_size_um=options.voxel_size or info.voxel_size_um,
         origin_um=(0, 0, 0) if options.voxel_size else info.origin_um,
         channel_names=info.channel_names if "C" in axes else (),
+        recorded=info.recorded,
         chunks=_for_all(options.chunks, axes),
         shards=_for_all(options.shards, axes),
         codec=options.codec,

@@ -25,7 +25,9 @@ def add_recording_arguments(parser: argparse.ArgumentParser, also: str = "") -> 
     )
     group = parser.add_argument_group("the recording")
     group.add_argument("--dtype", help="kind of number, such as int16 (default, as below: what the file says)")
-    group.add_argument("--channels", type=int, metavar="N", help="number of channels")
+    group.add_argument(
+        "--channels", type=int, metavar="N", help="number of channels in the file; some of them: --select"
+    )
     group.add_argument(
         "--order",
         choices=["samples", "channels"],

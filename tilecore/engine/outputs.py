@@ -24,6 +24,7 @@ from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo, level_origin_um
 from tilecore.formats.pyramids import Level
+from tilecore.formats.recorded import NOT_TOLD
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
 
@@ -281,8 +282,11 @@ def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
 
 def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     """Metadata of an image that are still true after its axes were scaled, dropped or added."""
-    if info is None or placement.added:
+    if info is None:
         return {}
+    recorded = info.recorded if set(placement.scale) <= {1} else NOT_TOLD
+    if placement.added:
+        return {"recorded": recorded.of_time}
     axes = "".join([name for axis, name in enumerate(info.axes) if axis not in placement.dropped])
     factors = dict(zip(info.axes, placement.scale, strict=True))
     size = info.voxel_size_um
@@ -292,6 +296,7 @@ def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     # What is scaled begins at the same edge, as the levels of a pyramid do.
     moved = level_origin_um(info.voxel_size_um, size)
     origin = [at + shift for at, shift in zip(info.origin_um, moved, strict=True)]
-    names = info.channel_names if "C" in axes else ()
-    told = None if info.axes_are_guessed else axes
-    return {"axes": told, "voxel_size_um": size, "origin_um": origin, "channel_names": names}
+    told = {"axes": None if info.axes_are_guessed else axes, "voxel_size_um": size, "origin_um": origin}
+    if "C" not in axes:
+        return {**told, "recorded": recorded.of_time}
+    return {**told, "channel_names": info.channel_names, "recorded": recorded}

@@ -11,6 +11,7 @@ import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import AXES, as_axes, guessed_axes, known_axes
+from tilecore.formats.recorded import NOT_TOLD, Recorded
 
 __all__ = ["MICROMETRES", "ImageInfo", "level_origin_um", "position_um", "positive_size"]
 
@@ -61,6 +62,8 @@ class ImageInfo:
         Whether nobody says what the axes are, so that their letters are a guess from the shape.
     guess : str
         How the axes were understood, if the file may mean others; otherwise empty.
+    recorded : Recorded
+        Of a recording: rate and unit of the numbers, as far as the file tells them.
     """
 
     kind: str
@@ -76,6 +79,7 @@ class ImageInfo:
     origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     axes_are_guessed: bool = False
     guess: str = ""
+    recorded: Recorded = NOT_TOLD
 
     @property
     def n_bytes(self) -> int:
@@ -124,7 +128,12 @@ class ImageInfo:
         kept = [(axis, part) for axis, part in enumerate(window) if isinstance(part, slice)]
         info = self.arranged([axis for axis, _ in kept])
         origin = self._origin_of([part.start if isinstance(part, slice) else part for part in window])
-        return replace(info, shape=tuple([part.stop - part.start for _, part in kept]), origin_um=origin)
+        shape = tuple([part.stop - part.start for _, part in kept])
+        channels = [
+            now == self.shape[axis] for now, (axis, _) in zip(shape, kept, strict=True) if self.axes[axis] == "C"
+        ]
+        recorded = self.recorded if "C" not in self.axes or channels == [True] else self.recorded.of_time
+        return replace(info, shape=shape, origin_um=origin, recorded=recorded)
 
     def arranged(self, order: Sequence[int]) -> ImageInfo:
         """Return the properties of the image with some of its axes, in this order."""

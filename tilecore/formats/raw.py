@@ -98,7 +98,7 @@ class RawSink(MappedSink):
             self._refuse_others()
         parameters = yaml_path(self.path)
         before = parameters.read_bytes() if self.spec.overwrite and parameters.exists() else None
-        with finished_yaml(parameters, describe_raw(self.shape, self.dtype)):
+        with finished_yaml(parameters, self._description(self.dtype)):
             try:
                 # Between the two renames there are numbers without parameters, which nobody takes for something else.
                 if before is not None:
@@ -124,9 +124,12 @@ class RawSink(MappedSink):
         others = [each for each in parameters.parent.iterdir() if each.stem == self.path.stem]
         return not {*others} - {self.path, parameters} and is_raw_description(parameters)
 
+    def _description(self, dtype: np.dtype[Any]) -> dict[str, Any]:
+        return describe_raw(self.shape, dtype, self.spec.channel_names, self.spec.recorded)
+
     def _make(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         data = self.place.data
-        write_yaml(yaml_path(data), describe_raw(self.shape, dtype))  # for those who open it again
+        write_yaml(yaml_path(data), self._description(dtype))  # for those who open it again
         data.touch()
         self._reserve(math.prod(self.shape) * dtype.itemsize)
         return self._mapped(str(data), dtype)

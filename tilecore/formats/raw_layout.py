@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
+from tilecore.formats.recorded import NOT_TOLD, Recorded
 from tilecore.geometry.per_axis import as_integer, as_shape
 from tilecore.output_file import finished
 
@@ -71,14 +72,27 @@ class Layout:
         ParameterError
             If something is neither given nor in the file, is wrong, or contradicts the file.
         """
-        asked = _asked(dtype, n_channels, _as_order(data_order, data_format))
+        return cls.read(path, dtype, n_channels, _as_order(data_order, data_format))[0]
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        dtype: npt.DTypeLike | None = None,
+        n_channels: int | None = None,
+        data_order: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> tuple[Layout, Mapping[str, Any]]:
+        """The same as `of`, and all that the ``.yaml`` file says, which is read once, or not at all if it is given."""
+        asked = _asked(dtype, n_channels, _as_order(data_order, None))
         given = {name: value for name, value in asked.items() if value is not None}
         try:
-            found = _in_yaml(path)
+            content = _beside(path) if params is None else params
+            found = None if content is None else _layout_in(content, yaml_path(path))
         except UnreadableFileError:
             if len(given) < len(asked):
                 raise
-            found = None  # a file that tells of something else contradicts nothing
+            content = found = None  # a file that tells of something else contradicts nothing
         if len(given) < len(asked) and found is None:
             missing = ", ".join(name for name in asked if name not in given)
             raise ParameterError(f"{missing}: not given, and there is no file {yaml_path(path)} that says it")
@@ -88,7 +102,7 @@ class Layout:
         known: dict[str, Any] = {**(found or {}), **given}
         if absent := [name for name in asked if name not in known]:
             raise ParameterError(f"{', '.join(absent)}: neither given nor in {yaml_path(path)}")
-        return cls(**known)
+        return cls(**known), content or {}
 
     def check_agrees(
         self, told_by: str, dtype: npt.DTypeLike | None, n_channels: int | None, data_order: str | None
@@ -178,11 +192,15 @@ def finished_yaml(path: Path, params: dict[str, Any]) -> Iterator[None]:
         yield
 
 
-def describe_raw(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+def describe_raw(
+    shape: tuple[int, ...], dtype: np.dtype[Any], channel_names: Sequence[str] = (), recorded: Recorded = NOT_TOLD
+) -> dict[str, Any]:
     """Parameters of an array that lies in a file in the usual order; one or two axes are those of a recording."""
     n_channels = math.prod(shape[1:])
     params: dict[str, Any] = Layout(dtype, n_channels, "samples").params
-    return params if len(shape) in (1, 2) and n_channels else {"dtype": params["dtype"], "shape": list(shape)}
+    if len(shape) not in (1, 2) or not n_channels:
+        return {"dtype": params["dtype"], "shape": list(shape)}
+    return params | recorded.attributes | ({"channel_names": list(channel_names)} if channel_names else {})
 
 
 def is_raw_description(path: Path) -> bool:
@@ -210,20 +228,22 @@ def raw_shape(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], np.dtype[A
         if needed != size:
             raise UnreadableFileError(f"{path} has {size} bytes; {parameters} tells of {shape} numbers of {dtype}")
         return shape, dtype, "C"
-    layout = Layout.of(path)
+    layout, _ = Layout.read(path, params=content)
     return (layout.observations_in(path), layout.n_channels), layout.dtype, layout.memory_order
 
 
-def _in_yaml(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What the ``.yaml`` file beside a recording says of its layout; None if there is none."""
-    if not yaml_path(path).is_file():
-        return None
-    content = read_yaml(yaml_path(path))
+def _beside(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What the ``.yaml`` file beside a recording says; None if there is none."""
+    return read_yaml(yaml_path(path)) if yaml_path(path).is_file() else None
+
+
+def _layout_in(content: Mapping[str, Any], parameters: Path) -> dict[str, Any]:
+    """What a ``.yaml`` file says of the layout."""
     found: dict[str, Any] = {}
     if content.get("dtype") is not None:
         found["dtype"] = _as_dtype(content["dtype"])
     if content.get("n_channels") is not None:
-        found["n_channels"] = as_integer(content["n_channels"], f"n_channels in {yaml_path(path)}", minimum=1)
+        found["n_channels"] = as_integer(content["n_channels"], f"n_channels in {parameters}", minimum=1)
     order = content.get("data_order") or _OLD_ORDERS.get(str(content.get("data_format")))
     if order is not None:
         found["data_order"] = _as_order(order, None)

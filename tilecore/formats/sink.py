@@ -15,6 +15,7 @@ from tilecore.errors import ParameterError
 from tilecore.formats.axes import as_axes, guessed_axes
 from tilecore.formats.chunk_shapes import TileSteps
 from tilecore.formats.image_info import position_um, positive_size
+from tilecore.formats.recorded import NOT_TOLD, Recorded
 from tilecore.geometry.per_axis import as_integer, as_tile_shape
 
 __all__ = ["Sink", "SinkOptions", "SinkSpec", "Target", "stored_dtype"]
@@ -65,6 +66,7 @@ class SinkOptions(TypedDict, total=False):
     voxel_size_um: Sequence[float] | None
     origin_um: Sequence[float]
     channel_names: Sequence[str]
+    recorded: Recorded
     chunks: int | Sequence[int] | None
     shards: int | Sequence[int] | None
     codec: str
@@ -85,6 +87,8 @@ class SinkSpec:
     voxel_size_um : tuple of 3 floats, or None
     origin_um : tuple of 3 floats
     channel_names : tuple of str
+    recorded : Recorded
+        Of a recording: rate and unit of the numbers.
     chunks, shards : tuple of int, or None
     steps : tuple of (int or None), or None
         Lengths of the tiles that will be written, which chunks and shards should divide; see `FileSink.fit_tiles`.
@@ -104,6 +108,7 @@ class SinkSpec:
     voxel_size_um: tuple[float, float, float] | None = None
     origin_um: tuple[float, float, float] = (0.0, 0.0, 0.0)
     channel_names: tuple[str, ...] = ()
+    recorded: Recorded = NOT_TOLD
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
     steps: TileSteps | None = None

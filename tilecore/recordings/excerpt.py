@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.views import ViewAccess
 from tilecore.formats.image_info import ImageInfo
+from tilecore.formats.recorded import NOT_TOLD, Recorded
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
 
@@ -36,6 +37,8 @@ class Excerpt:
         Whether the array has the axes (channels, observations) instead, each channel in one piece.
     names : tuple of str
         Of the channels; empty if they are not known.
+    recorded : Recorded
+        What the numbers mean.
 
     Notes
     -----
@@ -52,11 +55,13 @@ class Excerpt:
     in_channels: bool = False
     turned: bool = False
     names: tuple[str, ...] = ()
+    recorded: Recorded = NOT_TOLD
 
     @property
     def info(self) -> ImageInfo:
-        """What an output file is told of the axes."""
-        return ImageInfo("recording", self.shape, self.dtype, "CT" if self.turned else "TC", channel_names=self.names)
+        """What an output file is told of the axes and the numbers."""
+        axes = "CT" if self.turned else "TC"
+        return ImageInfo("recording", self.shape, self.dtype, axes, channel_names=self.names, recorded=self.recorded)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -65,7 +65,8 @@ def map_batches(
     out : array_like or path, optional
         Where the results go: an array of the right shape, or the path of a new file: ``.bin`` (also ``.dat`` and
         ``.raw``, with a ``.yaml`` file beside it that says what it holds), ``.npy``, ``.zarr``, ``.h5``. Default: a new
-        ndarray.
+        ndarray. All but ``.npy`` keep the rate, and, where results have the recording's channels, their names and
+        gains: the results are taken to be in its unit. `open_recording` reads them, unless it is given others.
     dtype : dtype_like, optional
         Kind of number of a new output. Default: that of the first result.
     n_columns : int, optional

@@ -20,6 +20,7 @@ from tilecore.formats.kinds import KINDS, READERS, kind_of_suffix
 from tilecore.formats.opening import open_source
 from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
 from tilecore.formats.reader_errors import as_path
+from tilecore.formats.recorded import Recorded
 from tilecore.recordings.header import RecordingHeader
 from tilecore.recordings.joined import JoinedArray
 from tilecore.recordings.open_ephys import is_of_open_ephys, read_open_ephys
@@ -57,10 +58,9 @@ def open_recording(
     data_order : {"channels", "samples"}, optional
         Whether whole channels follow each other in the file, or the samples of all channels at one time.
     rate : float, optional
-        Observations a second [Hz]. Default: what a header says.
+        Observations a second [Hz]. Default: what a header says, or a file that `map_batches` has written.
     gains_uv : float or sequence of (float or None), optional
-        Microvolts that each channel's 1 stands for [uV]; None of a channel that is no voltage. Default: what a header
-        says.
+        Microvolts that each channel's 1 stands for [uV]; None of a channel that is no voltage. Default: as of the rate.
     stream : str, optional
         Which stream of Open Ephys, if there are several.
 
@@ -145,12 +145,21 @@ def _of_file(
     kind = kind_of_suffix(path)
     is_unknown = kind not in KINDS and plugins.find(READERS, kind) is None
     if is_given or kind == "raw" or (is_unknown and yaml_path(path).is_file()):
-        layout = Layout.of(path, dtype, n_channels, data_order)
+        layout, params = Layout.read(path, dtype, n_channels, data_order)
         numbers = open_plain(path, layout, layout.observations_in(path))
-        return Recording(numbers, in_channels=layout.data_order == "channels")
+        names, recorded = params.get("channel_names"), Recorded.of(params, layout.n_channels)
+        return _told(numbers, names, recorded, in_channels=layout.data_order == "channels")
     source = open_source(path)
     _check_axes(source.shape, path)
-    return Recording(source, channel_names=source.info.channel_names, in_channels=_is_in_channels(source.mapped))
+    info = source.info
+    return _told(source, info.channel_names, info.recorded, in_channels=_is_in_channels(source.mapped))
+
+
+def _told(array: ReadableArray, names: object, recorded: Recorded, *, in_channels: bool) -> Recording:
+    """A recording with what its file tells besides the numbers."""
+    listed = tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+    names_of_all = listed if len(listed) == array.shape[1] else ()
+    return Recording(array, recorded.rate, names_of_all, recorded.gains_uv, in_channels, recorded.is_in_uv)
 
 
 def is_described(path: str | os.PathLike[str]) -> bool:

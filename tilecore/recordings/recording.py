@@ -13,6 +13,7 @@ from tilecore.array_types import ArrayIndex, ReadableArray
 from tilecore.arrays.access import Access
 from tilecore.arrays.kinds import access_of
 from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
+from tilecore.formats.recorded import Recorded
 from tilecore.recordings.durations import TimeLike, as_observations
 from tilecore.recordings.excerpt import Excerpt
 from tilecore.recordings.joined import close_array
@@ -111,7 +112,9 @@ class Recording:
     def excerpt(self, first: int, stop: int, channels: tuple[int, ...]) -> Excerpt:
         """Some time and some channels, with all that lies around them."""
         names = tuple([self.channel_names[channel] for channel in channels]) if self.channel_names else ()
-        return Excerpt(self.array, first, stop, channels, self.in_channels, names=names)
+        gains = tuple([self.gains_uv[channel] for channel in channels]) if self.gains_uv else ()
+        recorded = Recorded(self.rate, gains, self.is_in_uv)
+        return Excerpt(self.array, first, stop, channels, self.in_channels, names=names, recorded=recorded)
 
     def close(self) -> None:
         """Close the file; it is opened again when something is read."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import inside, needs_extra, reading
+from tilecore.formats.recorded import Recorded
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size
 
@@ -85,6 +86,7 @@ class Hdf5Reader:
             found.compression or "none",
             (shape,),
             position_um(found.attrs.get("origin_um", ())) or (0.0, 0.0, 0.0),
+            recorded=Recorded.of(found.attrs, shape[-1] if shape else None),
         )
 
     def verify(self) -> None:

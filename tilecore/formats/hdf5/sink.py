@@ -139,6 +139,9 @@ class Hdf5Sink(FileSink):
             dataset.attrs["origin_um"] = self.spec.origin_um
         if self.spec.channel_names:
             dataset.attrs["channel_names"] = list(self.spec.channel_names)
+        for name, value in self.spec.recorded.attributes.items():
+            # Attributes have no None: a channel without a gain has NaN.
+            dataset.attrs[name] = np.array(value, np.float64) if name == "gains_uv" else value
         return dataset
 
     def _reopened(self, path: str) -> h5py.Dataset:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import reading
+from tilecore.formats.recorded import Recorded
 from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr.ome import find_image
 from tilecore.formats.zarr.shards import ABSENT, read_index
@@ -187,4 +188,5 @@ def info_of_array(array: ArrayMetadata) -> ImageInfo:
         array.codec_name,
         (array.shape,) if math.prod(array.shape) else (),
         position_um(array.attributes.get("origin_um") or ()) or (0.0, 0.0, 0.0),
+        recorded=Recorded.of(array.attributes, array.shape[-1] if array.shape else None),
     )

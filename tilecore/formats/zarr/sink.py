@@ -179,6 +179,7 @@ class ZarrSink(FileSink):
         attributes: dict[str, Any] = {} if size is None else {"voxel_size_um": list(size)}
         attributes |= {"origin_um": list(origin)} if any(origin) else {}
         attributes |= {"channel_names": list(names)} if names else {}
+        attributes |= self.spec.recorded.attributes
         document = array_document_v3(
             self.shape, dtype, self.chunks, self.shards, self.spec.codec, self.spec.told_axes, attributes
         )
