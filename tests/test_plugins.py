@@ -156,7 +156,7 @@ def test_an_executor_of_another_package(
     np.testing.assert_array_equal(np.load(tmp_path / "w.npy"), np.sqrt(volume))
     assert sys.modules["two_module"].Two.made == [3, 2]
     capsys.readouterr()
-    one_line_of(capsys, run(*command, "--overwrite", "--executor", "magic"), "executor='magic'", "serial", "two")
+    one_line_of(capsys, run(*command, "--overwrite", "--executor", "magic"), "--executor 'magic'", "serial", "two")
     with pytest.raises(ParameterError, match="timeout=3: executor='two' has no such option"):
         create_executor("two", timeout=3, threads_per_worker=1, start_method=None)
 

@@ -202,9 +202,9 @@ def test_a_scale_bar_is_no_shorter_than_a_voxel() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
-    one_line_of(capsys, commanded("--picture", "picture.xyz"), "picture='picture.xyz'", ".png")
+    one_line_of(capsys, commanded("--picture", "picture.xyz"), "--picture 'picture.xyz'", ".png")
     np.save("volume.npy", VOLUME[:0])
-    one_line_of(capsys, commanded("--picture", "picture.png"), "picture='picture.png'", "(0, 48, 64)", "no voxels")
+    one_line_of(capsys, commanded("--picture", "picture.png"), "--picture 'picture.png'", "(0, 48, 64)", "no voxels")
     assert [path.name for path in Path().iterdir()] == ["volume.npy"]
     with pytest.raises(ParameterError, match="no voxels"):
         draw_blobs(np.zeros((0, 3, 3)), Blobs.of(np.empty((0, 4))), "picture.png")
