@@ -55,6 +55,10 @@ class Table(Protocol):
         """Voxel size along each axis [um]; None if unknown."""
 
     @property
+    def largest_response(self) -> float | None:
+        """Largest response in the whole volume; None if unknown."""
+
+    @property
     def axes_guess(self) -> str | None:
         """What the axes of the source were taken for, if nobody named them."""
 

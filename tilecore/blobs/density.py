@@ -1,4 +1,4 @@
-"""Density of blobs: how many there are in each cube of a volume."""
+"""How many blobs there are in each cube of a volume, and in each tile."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import numpy.typing as npt
 from tilecore.blobs.columns import Table
 from tilecore.errors import ParameterError
 
-__all__ = ["density_of"]
+__all__ = ["counts_per_tile_of", "density_of"]
 
 # Relative error of a length that is computed from voxels, and that must not matter.
 _ROUNDING = 1e-12
+
+
+def counts_per_tile_of(blobs: Table) -> dict[tuple[int, ...], int]:
+    """Count the blobs of each tile that found any: see `tilecore.Blobs.counts_per_tile`."""
+    names = [f"tile_{axis}" for axis in "zyx"[-blobs.ndim :]]
+    if not set(names) <= set(blobs.columns):
+        raise ParameterError.of("blobs", blobs, "the table has no columns of tiles")
+    tiles, counts = np.unique(np.stack([blobs[name] for name in names], axis=1), axis=0, return_counts=True)
+    return {tuple(tile): count for tile, count in zip(tiles.tolist(), counts.tolist(), strict=True)}
 
 
 def density_of(blobs: Table, bin_um: float) -> npt.NDArray[np.float64]:

@@ -166,14 +166,12 @@ def detect_blobs(
     """
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
     found = channels_of(opened, channel, time, axes)
-    volumes = found.volumes
-    shape = tuple(int(length) for length in next(iter(volumes.values())).shape)
-    check_voxels(next(iter(volumes.values())).dtype)
+    volumes, first = found.volumes, next(iter(found.volumes.values()))
+    shape = tuple(int(length) for length in first.shape)
+    check_voxels(first.dtype)
     builtin = next((kind for kind in KINDS if kind == detector), None)
-    if builtin is not None:
-        check_unread(f"detector {detector!r}", params=params, halo=halo)
-    else:
-        check_unread("a detector of your own", diameter_um=diameter_um)
+    unread = {"diameter_um": diameter_um} if builtin is None else {"params": params, "halo": halo}
+    check_unread("a detector of your own" if builtin is None else f"detector {detector!r}", **unread)
     size = voxel_size_of(opened, voxel_size_um, len(shape))
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
@@ -203,9 +201,9 @@ def detect_blobs(
             tables.append(search.own(own_detector(detector, params, halo)))
     highest = max((each for each in largest if each > -np.inf), default=None)
     origin = origin_of(opened, voxel_size_um, len(shape))
-    starts = [sorted(each - {0}) for each in edges]
-    told: dict[str, Any] = {"voxel_size_um": size, "origin_um": origin, "shape": shape, "tile_edges": starts}
-    blobs = Blobs(_joined(tables), axes_guess=found.guess, largest_response=highest, **told)
+    told: dict[str, Any] = {"voxel_size_um": size, "origin_um": origin, "shape": shape, "axes_guess": found.guess}
+    told["tile_edges"] = [sorted(each - {0}) for each in edges]
+    blobs = Blobs(_joined(tables), largest_response=highest, **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 
 

@@ -1,4 +1,4 @@
-"""Tables of blobs as people look at them: as a table of pandas, in a notebook, and as a picture."""
+"""Tables of blobs as people look at them: in one line, as a table of pandas, in a notebook, and as a picture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["as_html", "as_pandas", "picture_of"]
+__all__ = ["as_html", "as_pandas", "as_text", "picture_of"]
 
 # Rows of a table that a notebook shows.
 _ROWS = 10
@@ -34,6 +34,15 @@ def as_pandas(blobs: Table) -> pd.DataFrame:
     return pd.DataFrame({name: blobs[name] for name in blobs.columns})
 
 
+def as_text(blobs: Table) -> str:
+    """Describe a table in one line."""
+    size = "" if blobs.voxel_size_um is None else f", voxels of {blobs.voxel_size_um} um"
+    found_none = not len(blobs) and blobs.largest_response is not None
+    largest = f", the largest response is {blobs.largest_response:.4g}" if found_none else ""
+    guess = "" if blobs.axes_guess is None else f", axes taken for {blobs.axes_guess}"
+    return f"<{len(blobs)} blobs: {', '.join(blobs.columns)}{size}{largest}{guess}>"
+
+
 def as_html(blobs: Table) -> str:
     """Write the first rows of a table in HTML, below a line that describes it."""
     names = [name for name in blobs.columns if not name.startswith("tile_")]
@@ -41,7 +50,7 @@ def as_html(blobs: Table) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     rows = "".join(f"<tr>{''.join(f'<td>{each}</td>' for each in row)}</tr>" for row in zip(*columns, strict=True))
     more = f"<p>and {len(blobs) - _ROWS} more</p>" if len(blobs) > _ROWS else ""
-    return f"<p>{html.escape(repr(blobs))}</p><table><tr>{head}</tr>{rows}</table>{more}"
+    return f"<p>{html.escape(as_text(blobs))}</p><table><tr>{head}</tr>{rows}</table>{more}"
 
 
 def picture_of(

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.blobs.columns import Columns, as_origin, as_table, as_voxel_size, completed, sigma_names, sort_order
-from tilecore.blobs.density import density_of
+from tilecore.blobs.density import counts_per_tile_of, density_of
 from tilecore.blobs.matching import Matching, match_blobs
-from tilecore.blobs.showing import as_html, as_pandas, picture_of
+from tilecore.blobs.showing import as_html, as_pandas, as_text, picture_of
 from tilecore.blobs.writing import WRITERS
 from tilecore.errors import ParameterError
 from tilecore.geometry.boxes import Box
@@ -193,11 +193,7 @@ class Blobs:
         return np.concatenate([self.positions, self.sigmas], axis=1).astype(dtype or np.float64)
 
     def __repr__(self) -> str:
-        size = "" if self.voxel_size_um is None else f", voxels of {self.voxel_size_um} um"
-        found_none = not len(self) and self.largest_response is not None
-        largest = f", the largest response is {self.largest_response:.4g}" if found_none else ""
-        guess = "" if self.axes_guess is None else f", axes taken for {self.axes_guess}"
-        return f"<{len(self)} blobs: {', '.join(self.columns)}{size}{largest}{guess}>"
+        return as_text(self)
 
     def _repr_html_(self) -> str:
         return as_html(self)
@@ -237,11 +233,7 @@ class Blobs:
 
     def counts_per_tile(self) -> dict[tuple[int, ...], int]:
         """Count the blobs of each tile that found any, by the tile's position in its grid."""
-        names = [f"tile_{axis}" for axis in self._axes]
-        if not set(names) <= set(self._names):
-            raise ParameterError.of("blobs", self, "the table has no columns of tiles")
-        tiles, counts = np.unique(np.stack([self.table[name] for name in names], axis=1), axis=0, return_counts=True)
-        return {tuple(tile): count for tile, count in zip(tiles.tolist(), counts.tolist(), strict=True)}
+        return counts_per_tile_of(self)
 
     def density(self, bin_um: float) -> npt.NDArray[np.float64]:
         """Compute the density of blobs in cubes.
@@ -291,33 +283,30 @@ class Blobs:
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file with a line of names; numbers are exact to the last bit."""
-        self._write("csv", path)
+        WRITERS["csv"](self, path)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write a Parquet file; needs pyarrow."""
-        self._write("parquet", path)
+        WRITERS["parquet"](self, path)
 
     def to_npy(self, path: str | os.PathLike[str]) -> None:
         """Write a ``.npy`` file that holds a structured array."""
-        self._write("npy", path)
+        WRITERS["npy"](self, path)
 
     def to_napari(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file that napari opens as a layer of points; the other columns become its features."""
-        self._write("napari", path)
+        WRITERS["napari"](self, path)
 
     def to_cellfinder_xml(self, path: str | os.PathLike[str]) -> None:
         """Write the XML file of cellfinder and ImageJ's cell counter: only positions, in whole voxels.
 
         The markers are of type 2, a cell, or of the type that a column ``type`` tells.
         """
-        self._write("cellfinder", path)
+        WRITERS["cellfinder"](self, path)
 
     def to_geojson(self, path: str | os.PathLike[str]) -> None:
         """Write a GeoJSON file: points x, y, z [voxel], with the other columns as properties."""
-        self._write("geojson", path)
-
-    def _write(self, kind: str, path: str | os.PathLike[str]) -> None:
-        WRITERS[kind](self, path)
+        WRITERS["geojson"](self, path)
 
     @property
     def _names(self) -> tuple[str, ...]:

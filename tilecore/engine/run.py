@@ -51,7 +51,7 @@ class Run:
     whole_axes : sequence of int
         Axes that tiles must span.
     may_start : callable, optional
-        Function that tells whether a task may start, or must wait for another to end.
+        Tells whether a task may start, or must wait for another to end.
 
     Attributes
     ----------
@@ -73,8 +73,7 @@ class Run:
         whole_axes: Sequence[int] = (),
         may_start: Callable[[TileTask], bool] | None = None,
     ) -> None:
-        self._request, self._outputs, self._may_start = request, outputs, may_start
-        self._whole_axes = tuple(whole_axes)
+        self._request, self._outputs, self._may_start, self._whole_axes = request, outputs, may_start, tuple(whole_axes)
         self._executor = request.options.create_executor()
         self._job = replace(job, shares_memory=self._executor.reach == "same")
         self._open, self._locks = contextlib.ExitStack(), contextlib.ExitStack()

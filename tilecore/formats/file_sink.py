@@ -44,8 +44,6 @@ class FileSink:
         Final path of the file.
     token : str
         Random token in the name of the folder in which the file is written; each run has its own.
-    single_writer : bool
-        Whether only one process can write at a time.
 
     Raises
     ------
@@ -59,6 +57,7 @@ class FileSink:
     """
 
     kind: ClassVar[str]
+    #: Whether only one process can write at a time.
     single_writer: ClassVar[bool] = False
     #: Names of codecs that a caller may choose.
     codecs: ClassVar[tuple[str, ...]] = ("default", "none")
@@ -172,36 +171,27 @@ class FileSink:
             with writing(self.path, max(self._needed_bytes(kind), math.prod(self.shape) * kind.itemsize)):
                 self._place = Place.create(self.path, self.token, alone=alone)
                 self._check_space(kind)
-                self._opened(self._make(kind))
+                self._target = self._make(kind)
+                self._dtype = np.dtype(self._target.dtype)
         except BaseException:
             self.discard()
             raise
         return self
 
     def reopen(self) -> Self:
-        """Continue the file that an earlier run has begun under the same token.
-
-        Raises
-        ------
-        MissingFileError
-            If that file no longer exists.
-        UnwritableFileError
-            If that run is still going on.
-        """
+        """Continue the file of an earlier run with the same token, if it is there (`MissingFileError`) and unused."""
         return self._reopen(Place.resume(self.path, self.token))
 
     def _reopen(self, place: Place) -> Self:
         self._place = place
         try:
             with reading(str(place.data), f"a {self.kind} file to be continued"):
-                self._opened(self._reopened(str(place.data)))
+                self._target = self._reopened(str(place.data))
+                self._dtype = np.dtype(self._target.dtype)
         except BaseException:
             self.release()
             raise
         return self
-
-    def _opened(self, target: Target) -> None:
-        self._target, self._dtype = target, np.dtype(target.dtype)
 
     def __getitem__(self, index: Index) -> npt.NDArray[Any]:
         """Read a region of what was written so far; voxels not yet written may have any value."""
@@ -319,8 +309,7 @@ class FileSink:
         """Refuse to complete a file that has lost data."""
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
-        needed, free = self._needed_bytes(dtype), free_space(self.path.parent)
-        if needed > free:
+        if self._needed_bytes(dtype) > free_space(self.path.parent):
             raise OSError(errno.ENOSPC, "not enough room")
 
 
