@@ -203,7 +203,7 @@ class _Kept(Sliced):
         (True, None),
         (object(), None),
     ],
-    ids=str,
+    ids=lambda value: "object" if type(value) is object else str(value),
 )
 def test_chunks_of_any_form(chunks: Any, expected: Any) -> None:
     array = Sliced(VOLUME)

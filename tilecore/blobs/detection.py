@@ -28,7 +28,7 @@ from tilecore.blobs.parameters import (
 )
 from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
-from tilecore.blobs.search import Search
+from tilecore.blobs.search import Search, Seen
 from tilecore.blobs.table import Blobs
 from tilecore.engine.options import RunOptions
 from tilecore.engine.verbs import takes_run_options
@@ -180,10 +180,9 @@ def detect_blobs(
     masks = [] if mask is None else [as_mask(mask, shape, found.axes)]
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
-    edges: list[set[int]] = [set() for _ in shape]
-    largest: list[float] = []
+    seen = Seen(edges=[set() for _ in shape])
     for number, volume in volumes.items():
-        search = Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), edges, largest)
+        search = Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), seen)
         if builtin is not None:
             space = ScaleSpace.of(
                 builtin,
@@ -199,11 +198,9 @@ def detect_blobs(
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
-    highest = max((each for each in largest if each > -np.inf), default=None)
-    origin = origin_of(opened, voxel_size_um, len(shape))
-    told: dict[str, Any] = {"voxel_size_um": size, "origin_um": origin, "shape": shape, "axes_guess": found.guess}
-    told["tile_edges"] = [sorted(each - {0}) for each in edges]
-    blobs = Blobs(_joined(tables), largest_response=highest, **told)
+    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
+    told["origin_um"] = origin_of(opened, voxel_size_um, len(shape))
+    blobs = Blobs(_joined(tables), tile_edges=seen.tile_edges, largest_response=seen.largest_response, **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 
 

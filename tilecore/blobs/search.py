@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from tilecore.geometry.planning import plan_tiles
 from tilecore.geometry.tiles import Tile
 from tilecore.machine import available_memory
 
-__all__ = ["Search"]
+__all__ = ["Search", "Seen"]
 
 # Memory per voxel: a voxel in single precision, two images between the passes, three scales, and their comparison.
 _BYTES_PER_VOXEL = 32.0
@@ -30,15 +30,32 @@ _ENOUGH_BYTES = 2**31
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What searches in all channels have seen: where tiles begin, along each axis, and the largest responses."""
+
+    edges: list[set[int]]
+    largest: list[float] = field(default_factory=list)
+
+    @property
+    def tile_edges(self) -> list[list[int]]:
+        """Edges between tiles, along each axis [voxel]."""
+        return [sorted(starts - {0}) for starts in self.edges]
+
+    @property
+    def largest_response(self) -> float | None:
+        """Largest response of all; None if there is none."""
+        return max((each for each in self.largest if each > -np.inf), default=None)
+
+
+@dataclass(frozen=True)
 class Search:
-    """Search in one channel: how its tiles run, where they begin, and the largest response of each tile so far."""
+    """Search in one channel: its volume, with a mask perhaps, and how its tiles run."""
 
     sources: list[Any]
     channel: int
     tile_shape: int | Sequence[int] | None
     run: RunOptions
-    edges: list[set[int]]
-    largest: list[float]
+    seen: Seen
 
     def scale_space(
         self, detector: ScaleSpaceDetector, threshold: float | None, threshold_rel: float | None
@@ -75,7 +92,7 @@ class Search:
         """Rows that all tiles found, or None if no tile was searched, and the grid position of each row's tile."""
         tables, places, largest, low, high, empty = [], [], [], np.inf, -np.inf, None
         for tile, found in self._iterate(detect_in_tile, detector, self.run):
-            for edges, start in zip(self.edges, tile.write.start, strict=True):
+            for edges, start in zip(self.seen.edges, tile.write.start, strict=True):
                 edges.add(start)
             low, high = np.fmin(low, found["low"]), np.fmax(high, found["high"])
             largest.append(found["largest"])
@@ -88,7 +105,7 @@ class Search:
                 places.append(np.tile(tile.index, (len(found["rows"]), 1)))
         if low == high and isinstance(detector, ScaleSpaceDetector):
             tables, largest = [], []
-        self.largest.extend(largest)
+        self.seen.largest.extend(largest)
         if len({table.shape[1] for table in tables}) > 1:
             raise ParameterError(f"{detector} returned tables with different numbers of columns")
         if not tables:
