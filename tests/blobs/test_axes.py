@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from tests.blobs.volumes import of_tilecore, textured
-from tilecore import Blobs, ParameterError, create_sink, detect_blobs, open_source
+from tilecore import (
+    Blobs,
+    ParameterError,
+    create_sink,
+    detect_blobs,
+    open_source,
+    prune_blobs,
+    prune_close,
+    read_blobs,
+    write_blobs,
+)
 
 SHAPE = (14, 30, 44)
 SIZE_UM = (3.0, 1.0, 0.5)
@@ -106,3 +116,58 @@ def test_a_guess_is_in_the_files_of_a_table(tmp_path: Path) -> None:
 def test_axes_that_do_not_fit(axes: Any) -> None:
     with pytest.raises(ParameterError, match="axes"):
         of_tilecore(textured(SHAPE), axes=axes)
+
+
+def frames(order: str) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """A movie of two channels with its axes in some order, and its volumes by time and channel."""
+    volume = textured(SHAPE).astype("f4")
+    volumes = [[np.roll(volume, 3 * time + 7 * channel, axis=1) for channel in range(2)] for time in range(3)]
+    return np.asarray(volumes).transpose(["TCZYX".index(letter) for letter in order]), volumes
+
+
+@pytest.mark.parametrize("order", ["TCZYX", "TZCYX", "XTYCZ"])
+def test_blobs_over_time_have_a_column_of_time(tmp_path: Path, order: str) -> None:
+    movie, volumes = frames(order)
+    with create_sink(tmp_path / "v.zarr", movie.shape, "f4", axes=order) as sink:
+        sink[...] = movie
+    journal = tmp_path / "journal"
+    found = of_tilecore(open_source(tmp_path / "v.zarr"), threshold=0.02, overlap=0.5, journal=journal)
+    assert found["t"].dtype == np.int64
+    assert (np.diff(found["t"]) >= 0).all()
+    assert len(list(tmp_path.glob("journal.*"))) == 6
+    for time, channel in product(range(3), range(2)):
+        expected = of_tilecore(volumes[time][channel], threshold=0.02, overlap=0.5)
+        assert len(expected) > 5
+        part = found.filter(t=(time, time), channel=(channel, channel))
+        assert np.array_equal(part, expected)
+    one = of_tilecore(tmp_path / "v.zarr", threshold=0.02, overlap=0.5, time=1, channel=1)
+    assert one == found.filter(t=(1, 1), channel=(1, 1))
+    opened = open_source(tmp_path / "v.zarr", time=1, channel=1)
+    assert of_tilecore(opened, threshold=0.02, overlap=0.5) == one
+
+
+def test_blobs_of_different_times_are_not_compared(tmp_path: Path) -> None:
+    places = {"z": [5, 5, 5], "y": [5, 5, 5], "x": [5, 5, 9], "sigma": [2, 2, 2]}
+    first = Blobs(places | {"t": [0, 1, 1]})
+    assert len(prune_blobs(first)) == 3
+    assert len(prune_close(first, 1)) == 3
+    later = Blobs(places | {"t": [2, 1, 0]})
+    assert first.match(later, 1).pairs.tolist() == [[1, 1]]
+    assert first.match(later, 5).pairs.tolist() == [[0, 0], [1, 1]]
+    for suffix in ("csv", "npy", "geojson"):
+        write_blobs(first, tmp_path / f"b.{suffix}")
+        assert read_blobs(tmp_path / f"b.{suffix}") == first
+
+
+def test_a_picture_shows_one_time(tmp_path: Path) -> None:
+    movie, _ = frames("TCZYX")
+    blobs = of_tilecore(movie, axes="TCZYX", threshold=0.02)
+    with pytest.raises(ParameterError, match=r"filter\(t="):
+        blobs.picture()
+    blobs.filter(t=(2, 2)).picture(open_source(_saved(tmp_path, movie), axes="TCZYX"), tmp_path / "b.png")
+    assert (tmp_path / "b.png").stat().st_size > 10_000
+
+
+def _saved(folder: Path, array: np.ndarray) -> Path:
+    np.save(folder / "v.npy", array)
+    return folder / "v.npy"

@@ -353,7 +353,6 @@ def test_times_and_channels_of_a_file(tmp_path: Path) -> None:
         assert np.array_equal(both.filter(channel=(number, number)), expected)
         assert np.array_equal(of_tilecore(source, time=1, channel=name), expected)
     for options, message in [
-        ({}, "2 time points: choose one"),
         ({"time": 2}, "time=2"),
         ({"time": 0, "channel": "blue"}, "'blue'.*red"),
         ({"time": 0, "channel": 2}, "channel=2"),

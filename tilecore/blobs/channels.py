@@ -1,8 +1,8 @@
-"""Channels of a source, each as a volume of its own with the axes z, y, x."""
+"""Channels of a source, at each time point, each as a volume of its own with the axes z, y, x."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,32 +16,50 @@ from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["Channels", "channels_of"]
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Channels:
-    """The channels of a source that are searched.
+    """The channels of a source that are searched, and the time points.
 
     Attributes
     ----------
-    volumes : dict
-        Volumes of two or three axes, in the order z, y, x, by the channel's number in the file; 0 if it has none.
+    by_time : dict of dict
+        Volumes of two or three axes, in the order z, y, x, by the number of the time point, then by that of the
+        channel, as in the file; 0 if it has none.
+    has_times : bool
+        Whether there are several time points, of which one may have been chosen.
     axes : str
         Letters of the axes of space, in the source's own order.
     guess : str, optional
         What the axes of the source were taken for, if nobody says which of them are channels or time points.
     """
 
-    volumes: dict[int, Any]
+    by_time: dict[int, dict[int, Any]]
+    has_times: bool
     axes: str
     guess: str | None
+
+    @property
+    def first_time(self) -> int:
+        """Number of the first time point."""
+        return min(self.by_time)
+
+    @property
+    def volumes(self) -> dict[int, Any]:
+        """Volumes of the first time point, by the channel's number."""
+        return self.by_time[self.first_time]
+
+    def places(self) -> Iterator[tuple[dict[str, int], Any]]:
+        """Iterate over all volumes, each with the columns ``t`` (if there are times) and ``channel`` of its blobs."""
+        for time, volumes in self.by_time.items():
+            for channel, volume in volumes.items():
+                yield ({"t": time} if self.has_times else {}) | {"channel": channel}, volume
 
 
 def channels_of(
     source: OneSource, channel: int | str | None, time: int | None = None, axes: str | None = None
 ) -> Channels:
-    """Return the volumes of a source's channels, of all or of one, at one time point.
+    """Return the volumes of a source's channels, of all or of one, at all time points or at one.
 
     Parameters
     ----------
@@ -52,7 +70,7 @@ def channels_of(
     channel : int, str or None
         Number or name of the channel; None: all channels.
     time : int or None
-        Number of the time point; None if there is only one.
+        Number of the time point; None: all time points.
     axes : str, optional
         Letters of the axes, if the source does not tell them or is wrong.
 
@@ -64,28 +82,24 @@ def channels_of(
     inputs = Inputs.of(source)
     (array,), info = inputs.arrays, inputs.info
     letters, is_guess = _letters(source, tuple(array.shape), channel, axes)
-    chosen = _at_time(array, letters, time)
     spatial = "".join([letter for letter in letters if letter not in "TC"])
     if len(spatial) not in (2, 3):
         raise ParameterError.of("source", tuple(array.shape), "must have two or three axes, and channels or not")
     guess = letters if is_guess and spatial != letters else None
-    if guess:
-        _log.warning("the axes of the source, of shape %s, have no names: taken for %s", tuple(array.shape), letters)
-    if "C" not in letters:
-        only = getattr(source, "channel", None) or 0  # of a file that was opened with one channel
-        if channel not in (None, only):
-            raise ParameterError.of("channel", channel, f"the source has no channels but {only}")
-        return Channels({only: _in_order(array, letters, chosen)}, spatial, guess)
-    axis = letters.index("C")
-    n_channels, names = int(array.shape[axis]), [] if info is None else list(info.channel_names)
-    numbers = range(n_channels) if channel is None else [_number(channel, names, n_channels)]
-    volumes = {number: _in_order(array, letters, chosen | {axis: number}) for number in numbers}
-    return Channels(volumes, spatial, guess)
+    lengths = dict(zip(letters, map(int, array.shape), strict=True))
+    channels = _channels(lengths.get("C"), channel, source, [] if info is None else list(info.channel_names))
+    times, by_time = _times(lengths.get("T"), time, source), {}
+    for each in times:
+        places = [{"T": each, "C": number} for number in channels]
+        by_time[each] = {place["C"]: _in_order(array, letters, place) for place in places}
+    has_times = lengths.get("T", 1) > 1 or isinstance(getattr(source, "time", None), int)
+    return Channels(by_time, has_times, spatial, guess)
 
 
-def _in_order(array: ReadableArray, axes: str, chosen: dict[int, int] | None = None) -> Any:
+def _in_order(array: ReadableArray, axes: str, place: dict[str, int]) -> Any:
     """Arrange an array's axes as z, y, x; other axes of space, of an unknown name, stay as they are."""
-    kept = [axis for axis in range(len(axes)) if axis not in (chosen or {})]
+    chosen = {axis: place[letter] for axis, letter in enumerate(axes) if letter in place}
+    kept = [axis for axis in range(len(axes)) if axis not in chosen]
     if {axes[axis] for axis in kept} <= set("ZYX"):
         kept.sort(key=lambda axis: "ZYX".index(axes[axis]))
     return arranged(array, kept, chosen)
@@ -102,30 +116,37 @@ def _letters(source: object, shape: tuple[int, ...], channel: int | str | None, 
     return guessed_axes(shape), True
 
 
-def _at_time(array: ReadableArray, axes: str, time: int | None) -> dict[int, int]:
-    """Position on the axis of time, if there is one."""
-    if "T" not in axes:
-        if time not in (None, 0):
-            raise ParameterError.of("time", time, "the source has no times")
-        return {}
-    axis = axes.index("T")
-    n_times = int(array.shape[axis])
-    if time is None and n_times != 1:
-        raise ParameterError.of("time", None, f"the source has {n_times} time points: choose one with time=")
-    chosen = 0 if time is None else as_integer(time, "time")
-    if not 0 <= chosen < n_times:
+def _times(n_times: int | None, time: int | None, source: object) -> Sequence[int]:
+    """Numbers of the time points; of a source without that axis, the one with which the file was opened, or 0."""
+    if n_times is None:
+        only = getattr(source, "time", None) or 0
+        if time not in (None, only):
+            raise ParameterError.of("time", time, f"the source has no times but {only}")
+        return [only]
+    if time is None:
+        return range(n_times)
+    number = as_integer(time, "time")
+    if not 0 <= number < n_times:
         raise ParameterError.of("time", time, f"the source has {n_times} time points")
-    return {axis: chosen}
+    return [number]
 
 
-def _number(channel: int | str, names: list[str], n_channels: int) -> int:
+def _channels(n_channels: int | None, channel: int | str | None, source: object, names: list[str]) -> Sequence[int]:
+    """Numbers of the channels; of a source without that axis, the one with which the file was opened, or 0."""
+    if n_channels is None:
+        only = getattr(source, "channel", None) or 0
+        if channel not in (None, only):
+            raise ParameterError.of("channel", channel, f"the source has no channels but {only}")
+        return [only]
+    if channel is None:
+        return range(n_channels)
     if isinstance(channel, str):
         if channel not in names:
             raise ParameterError.of(
                 "channel", channel, f"the source has {names}" if names else "the source has no names"
             )
-        return names.index(channel)
+        return [names.index(channel)]
     number = as_integer(channel, "channel")
     if not 0 <= number < n_channels:
         raise ParameterError.of("channel", channel, f"the source has {n_channels} channels, numbered from 0")
-    return number
+    return [number]

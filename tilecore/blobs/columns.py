@@ -18,6 +18,7 @@ __all__ = [
     "as_table",
     "as_voxel_size",
     "completed",
+    "groups_of",
     "is_filled",
     "sigma_names",
     "sort_order",
@@ -78,7 +79,7 @@ class Table(Protocol):
     def __getitem__(self, name: str) -> npt.NDArray[Any]: ...
 
 
-_WHOLE = {"channel", "tile_z", "tile_y", "tile_x"}
+_WHOLE = {"t", "channel", "tile_z", "tile_y", "tile_x"}
 #: Columns that follow from others and the voxel size, if it is known.
 IN_UM = ("z_um", "y_um", "x_um", "radius_um")
 
@@ -101,7 +102,7 @@ def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[An
         given["radius"] = np.sqrt(len(axes)) * sizes
     given.setdefault("channel", np.zeros(n_blobs, dtype=np.int64))
     tiles = [f"tile_{axis}" for axis in axes]
-    order = [*axes, *sigmas, "radius", "response", "channel", *tiles]
+    order = [*axes, *sigmas, "radius", "response", "t", "channel", *tiles]
     return {name: given[name] for name in [*order, *[each for each in given if each not in order]] if name in given}
 
 
@@ -126,11 +127,19 @@ def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
-    """Names of the columns that a table is sorted by: position, sigma, channel, the others, the tile last."""
+    """Names of the columns that a table is sorted by: time, position, sigma, channel, the others, the tile last."""
     names = list(table.dtype.names or ())
     tiles = [name for name in names if name.startswith("tile_")]
-    first = [*axes, *sigma_names(names, axes), "channel"]
+    first = [*(["t"] if "t" in names else []), *axes, *sigma_names(names, axes), "channel"]
     return [*first, *[name for name in names if name not in first and name not in tiles], *tiles]
+
+
+def groups_of(blobs: Table) -> npt.NDArray[np.intp]:
+    """Number the groups of blobs that can be compared: those of one channel, at one time."""
+    names = [name for name in ("t", "channel") if name in blobs.columns]
+    rows = np.stack([blobs[name] for name in names], axis=1)
+    numbers: npt.NDArray[np.intp] = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+    return numbers
 
 
 def sigma_names(names: Sequence[str], axes: Sequence[str]) -> list[str]:

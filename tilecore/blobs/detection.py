@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Unpack
@@ -15,7 +16,7 @@ from tilecore.blobs.detectors import (
     ScaleSpaceDetector,
     own_detector,
 )
-from tilecore.blobs.journals import of_channel
+from tilecore.blobs.journals import of_place
 from tilecore.blobs.parameters import (
     as_border,
     as_mask,
@@ -36,6 +37,8 @@ from tilecore.formats.opening import open_source
 from tilecore.geometry.per_axis import HaloLike
 
 __all__ = ["detect_blobs"]
+
+_log = logging.getLogger(__name__)
 
 
 @takes_run_options
@@ -107,7 +110,8 @@ def detect_blobs(
         holds channels, it is the first or the last of four, whichever is likelier by their lengths, which is logged;
         of two or three it is the last, if a channel is given.
     time : int, optional
-        Number of the time point to search, in a source that has several.
+        Number of the time point to search, in a source that has several. Default: all, each by itself; the table
+        then has a column ``t``.
     axes : str, optional
         One letter for each axis of the source, such as ``"TCZYX"`` or ``"XYZ"``, if it does not tell them or is
         wrong. Whatever their order, the function sees blocks with the axes z, y, x, and all that is given or returned
@@ -166,7 +170,9 @@ def detect_blobs(
     """
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
     found = channels_of(opened, channel, time, axes)
-    volumes, first = found.volumes, next(iter(found.volumes.values()))
+    if found.guess is not None:
+        _log.warning("the axes of the source, of shape %s, have no names: taken for %s", opened.shape, found.guess)
+    first = next(iter(found.volumes.values()))
     shape = tuple(int(length) for length in first.shape)
     check_voxels(first.dtype)
     builtin = next((kind for kind in KINDS if kind == detector), None)
@@ -181,8 +187,8 @@ def detect_blobs(
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
     tables: list[dict[str, Any]] = []
     seen = Seen(edges=[set() for _ in shape])
-    for number, volume in volumes.items():
-        search = Search([volume, *masks], number, tile_shape, of_channel(run, number, len(volumes)), seen)
+    for place, volume in found.places():
+        search = Search([volume, *masks], place, tile_shape, of_place(run, place, found), seen)
         if builtin is not None:
             space = ScaleSpace.of(
                 builtin,

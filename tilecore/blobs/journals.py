@@ -1,19 +1,21 @@
-"""Journals of a blob search: one for each channel, and one more for each search of extreme responses."""
+"""Journals of a blob search: one for each channel and time, and one more for each search of extreme responses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
+from tilecore.blobs.channels import Channels
 from tilecore.engine.options import RunOptions
 
-__all__ = ["journals_of", "of_channel", "of_extremes"]
+__all__ = ["journals_of", "of_extremes", "of_place"]
 
 
-def of_channel(run: RunOptions, channel: int, n_channels: int) -> RunOptions:
-    """Return the run options of one channel, with its own journal."""
-    return _with_suffix(run, f".channel{channel}") if n_channels > 1 else run.copy()
+def of_place(run: RunOptions, place: Mapping[str, int], channels: Channels) -> RunOptions:
+    """Return the run options of the search in one of the channels, at one time, with its own journal."""
+    several = set(place) - (set() if len(channels.volumes) > 1 else {"channel"})
+    return _with_suffix(run, "".join([f".{name}{number}" for name, number in place.items() if name in several]))
 
 
 def of_extremes(run: RunOptions) -> RunOptions:
@@ -21,9 +23,9 @@ def of_extremes(run: RunOptions) -> RunOptions:
     return _with_suffix(run, ".extremes")
 
 
-def journals_of(path: str | os.PathLike[str], channels: Collection[int]) -> list[Path]:
+def journals_of(path: str | os.PathLike[str], channels: Channels) -> list[Path]:
     """List the paths of all journals that a search in some channels may have left."""
-    runs = [of_channel({"journal": path}, channel, len(channels)) for channel in channels]
+    runs = [of_place({"journal": path}, place, channels) for place, _ in channels.places()]
     found = [each.get("journal") for run in runs for each in (run, of_extremes(run))]
     return [Path(each) for each in found if isinstance(each, (str, os.PathLike))]
 

@@ -12,6 +12,9 @@ from tilecore.blobs.assignment import assigned
 from tilecore.blobs.columns import Table
 from tilecore.errors import ParameterError
 
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+
 __all__ = ["Matching", "colocalize", "match_blobs", "usual_tolerance"]
 
 
@@ -80,8 +83,11 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
 
     Notes
     -----
+    Blobs of different times are no pair, if both tables have a column ``t``.
+
     If both tables tell where their volumes begin (`Blobs.origin_um`), their positions in micrometres are compared, so
-    they may be of different parts of one image. Otherwise both are taken as tables of the same volume.
+    they may be of different parts of one image, or of different levels. Otherwise both are taken as tables of the same
+    volume.
 
     Examples
     --------
@@ -93,7 +99,10 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
     if not tolerance_um >= 0:
         raise ParameterError.of("tolerance_um", tolerance_um, "must be at least zero")
     first, second = _comparable(blobs, truth)
-    pairs = assigned(first, second, tolerance_um)
+    if "t" in blobs.columns and "t" in truth.columns:
+        pairs = _pairs_of_each_time(first, second, blobs["t"], truth["t"], tolerance_um)
+    else:
+        pairs = assigned(first, second, tolerance_um)
     distances = np.linalg.norm(first[pairs[:, 0]] - second[pairs[:, 1]], axis=1)
     return Matching(pairs, distances, len(first), len(second))
 
@@ -131,15 +140,28 @@ def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
     return match_blobs(blobs_a, blobs_b, tolerance_um)
 
 
-def _comparable(blobs: Table, other: Table) -> list[npt.NDArray[np.float64]]:
+def _pairs_of_each_time(
+    first: Floats, second: Floats, first_times: Times, second_times: Times, tolerance: float
+) -> npt.NDArray[np.intp]:
+    """Rows of both tables that match, time by time, in the order of the first table."""
+    found = [np.empty((0, 2), dtype=np.intp)]
+    for time in np.intersect1d(first_times, second_times):
+        rows, others = np.flatnonzero(first_times == time), np.flatnonzero(second_times == time)
+        pairs = assigned(first[rows], second[others], tolerance)
+        found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]]], axis=1))
+    pairs = np.concatenate(found)
+    return pairs[np.argsort(pairs[:, 0], kind="stable")]
+
+
+def _comparable(blobs: Table, other: Table) -> list[Floats]:
     """Return the positions of both tables in the same unit."""
     if blobs.ndim != other.ndim:
         raise ParameterError.of("blobs", (blobs.ndim, other.ndim), "both tables must have the same axes")
+    if all(each.voxel_size_um is not None and each.origin_um is not None for each in (blobs, other)):
+        return [blobs.positions_um, other.positions_um]
     sizes = {each.voxel_size_um for each in (blobs, other)} - {None}
     if len(sizes) > 1:
         raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same voxel size")
-    if all(each.voxel_size_um is not None and each.origin_um is not None for each in (blobs, other)):
-        return [blobs.positions_um, other.positions_um]
     size = np.asarray(sizes.pop() if sizes else 1.0)  # both tables are then of the same volume
     return [blobs.positions * size, other.positions * size]
 

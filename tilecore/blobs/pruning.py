@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.blobs.columns import groups_of
 from tilecore.blobs.table import Blobs
 from tilecore.errors import ParameterError
 
@@ -50,7 +51,7 @@ def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
     The overlap is that of `skimage.feature.blob_log`: of balls (in an image: discs) whose radius is
     sigma * sqrt(number of axes), after the axes are divided by the sigmas of the larger
     blob. In scikit-image the result depends on the order of rows; here it does not. Blobs
-    of different channels are never compared.
+    of different channels, or of different times, are never compared.
 
     Examples
     --------
@@ -68,8 +69,8 @@ def prune_blobs(blobs: Blobs, overlap: float = 0.5) -> Blobs:
     responses = blobs["response"] if "response" in blobs.columns else np.zeros(len(blobs))
     order = np.lexsort([np.arange(len(blobs)), -responses, -sigmas[:, -1]])
     positions, sizes = blobs.positions[order], sigmas[order]
-    channels = blobs["channel"][order]
-    pairs = [_overlapping(positions, sizes, np.flatnonzero(channels == each), overlap) for each in np.unique(channels)]
+    groups = groups_of(blobs)[order]
+    pairs = [_overlapping(positions, sizes, np.flatnonzero(groups == each), overlap) for each in np.unique(groups)]
     kept: Blobs = blobs[np.sort(order[_survivors(len(blobs), np.concatenate(pairs))])]
     return kept
 
@@ -89,7 +90,7 @@ def prune_close(blobs: Blobs, tolerance_zyx: float | Sequence[float], average: b
     Returns
     -------
     Blobs
-        The table without the removed blobs. Blobs of different channels are never compared.
+        The table without the removed blobs. Blobs of different channels or times are never compared.
 
     Raises
     ------
@@ -111,8 +112,8 @@ def prune_close(blobs: Blobs, tolerance_zyx: float | Sequence[float], average: b
     tolerance = np.asarray(tolerance_zyx, dtype=np.float64)
     if tolerance.shape not in ((), (blobs.ndim,)) or not (tolerance >= 0).all():
         raise ParameterError.of("tolerance_zyx", tolerance_zyx, f"one number or {blobs.ndim}, at least zero")
-    # Channels are moved apart, so that they are never close; the tree's box is a little larger than the tolerance.
-    points = np.column_stack([blobs.positions / np.maximum(tolerance, 1e-6), 4 * blobs["channel"]])
+    # Groups are moved apart, so that they are never close; the tree's box is a little larger than the tolerance.
+    points = np.column_stack([blobs.positions / np.maximum(tolerance, 1e-6), 4 * groups_of(blobs)])
     pairs = cKDTree(points).query_pairs(1 + 1e-6, p=np.inf, output_type="ndarray") if len(blobs) else _NO_PAIRS
     away = np.abs(blobs.positions[pairs[:, 0]] - blobs.positions[pairs[:, 1]])
     pairs = pairs[(away <= tolerance).all(axis=1)]

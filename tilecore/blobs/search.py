@@ -1,4 +1,4 @@
-"""Search for the blobs of one channel, tile by tile."""
+"""Search for the blobs of one channel at one time, tile by tile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENOUGH_BYTES = 2**31
 
 @dataclass(frozen=True)
 class Seen:
-    """What searches in all channels have seen: where tiles begin, along each axis, and the largest responses."""
+    """What all searches have seen: where tiles begin, along each axis, and the largest responses."""
 
     edges: list[set[int]]
     largest: list[float] = field(default_factory=list)
@@ -49,10 +49,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Search:
-    """Search in one channel: its volume, with a mask perhaps, and how its tiles run."""
+    """Search in one channel at one time: its volume, with a mask perhaps, and how its tiles run."""
 
     sources: list[Any]
-    channel: int
+    place: dict[str, int]
     tile_shape: int | Sequence[int] | None
     run: RunOptions
     seen: Seen
@@ -86,7 +86,7 @@ class Search:
         axes = "zyx"[-positions.shape[1] :]
         found: dict[str, Any] = dict(zip(axes, positions.T, strict=True))
         found |= {f"tile_{axis}": column for axis, column in zip(axes, tiles.T, strict=True)}
-        return found | {"channel": np.full(len(positions), self.channel)}
+        return found | {name: np.full(len(positions), number) for name, number in self.place.items()}
 
     def _rows(self, detector: Detector) -> tuple[npt.NDArray[np.float64] | None, npt.NDArray[np.intp]]:
         """Rows that all tiles found, or None if no tile was searched, and the grid position of each row's tile."""

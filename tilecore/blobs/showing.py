@@ -6,11 +6,13 @@ import html
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tilecore.array_types import OneSource
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.columns import Table
 from tilecore.blobs.matching import match_blobs, usual_tolerance
-from tilecore.errors import MissingDependencyError
+from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.output_file import finished
 from tilecore.pictures.points import check_picture, figure_of_blobs
@@ -53,6 +55,14 @@ def as_html(blobs: Table) -> str:
     return f"<p>{html.escape(as_text(blobs))}</p><table><tr>{head}</tr>{rows}</table>{more}"
 
 
+def _time_of(blobs: Table) -> int | None:
+    """Time point of all blobs; None if they have none."""
+    times = np.unique(blobs["t"]).tolist() if "t" in blobs.columns else []
+    if len(times) > 1:
+        raise ParameterError.of("blobs", blobs, "a picture shows one time point: blobs.filter(t=(0, 0))")
+    return int(times[0]) if times else None
+
+
 def picture_of(
     blobs: Table,
     source: OneSource | None,
@@ -64,7 +74,8 @@ def picture_of(
     if path is not None:
         check_picture(path)
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    volumes = None if opened is None else channels_of(opened, None).volumes
+    time = _time_of(blobs)
+    volumes = None if opened is None else channels_of(opened, None, time).volumes
     pairs = None
     if truth is not None:
         pairs = match_blobs(blobs, truth, usual_tolerance(blobs) if tolerance_um is None else tolerance_um).pairs

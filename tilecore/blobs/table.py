@@ -36,7 +36,7 @@ class Blobs:
     columns : mapping of str to array_like, shape (n_blobs,), or structured ndarray
         Columns ``z``, ``y``, ``x`` [voxel] (``y``, ``x`` for images); if known,
         ``sigma`` or ``sigma_z``, ``sigma_y``, ``sigma_x`` [voxel], ``radius`` [voxel],
-        ``response``, ``channel``, and ``tile_z``, ``tile_y``, ``tile_x`` of the tile that found
+        ``response``, ``t``, ``channel``, and ``tile_z``, ``tile_y``, ``tile_x`` of the tile that found
         the blob; and any others. The radius is computed from sigma; the channel is 0 by default.
     voxel_size_um : float or sequence of float, optional
         Voxel size along each axis [um]. It adds the columns ``z_um``, ``y_um``, ``x_um``, ``radius_um``.

@@ -24,7 +24,7 @@ from tilecore.cli.outputs import check_outputs
 if TYPE_CHECKING:
     import numpy as np
 
-    from tilecore.blobs.matching import Matching
+    from tilecore.blobs.channels import Channels
     from tilecore.blobs.table import Blobs
 
 __all__ = ["configure"]
@@ -122,28 +122,25 @@ def _run(options: argparse.Namespace) -> None:
     truth = None if options.truth is None else read_blobs(options.truth)
     look_here()
     source = open_input(options)
-    volumes = channels_of(source, None).volumes
-    _check_picture(options.picture, volumes)
+    channels = channels_of(source, None)
+    _check_picture(options.picture, channels.volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
     blobs = detect_blobs(source, journal=journal, resume=options.resume, **search, **run_options(options))
     seconds = time.perf_counter() - start
     write_blobs(blobs, options.output)
-    for left in filter(is_journal, journals_of(journal, volumes)):
+    for left in filter(is_journal, journals_of(journal, channels)):
         left.unlink()
-    print(_summary(blobs, len(volumes), seconds), file=sys.stderr)
+    print(_summary(blobs, channels, seconds), file=sys.stderr)
     if not len(blobs) and options.detector in _READ:
         print(_hint(search, source.dtype, blobs.largest_response), file=sys.stderr)
     print(options.output)
-    matching = None
-    if truth is not None:
-        tolerance = usual_tolerance(blobs) if options.tolerance_um is None else options.tolerance_um
-        matching = blobs.match(truth, tolerance)
+    tolerance = usual_tolerance(blobs) if options.tolerance_um is None else options.tolerance_um
     if options.picture:
-        _draw(volumes, blobs, options.picture, truth, matching)
+        _draw(channels, blobs, options.picture, truth, tolerance)
         print(options.picture)
-    if matching is not None:
-        print(matching)
+    if truth is not None:
+        print(blobs.match(truth, tolerance))
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
@@ -203,14 +200,15 @@ def _hint(search: dict[str, Any], dtype: np.dtype[Any], largest: float | None) -
     return f"the largest response is {largest:.4g}, and blobs have one above {limit}; {scaled}: try a lower one"
 
 
-def _summary(blobs: Blobs, n_channels: int, seconds: float) -> str:
+def _summary(blobs: Blobs, channels: Channels, seconds: float) -> str:
     import numpy as np
 
     lengths = np.array(blobs.shape or (), dtype=int)
     where = f"{' x '.join(map(str, lengths))} voxels"
     if blobs.voxel_size_um:
         where = f"{' x '.join(f'{each:.4g}' for each in lengths * blobs.voxel_size_um)} um ({where})"
-    where = where if n_channels == 1 else f"{n_channels} channels of {where}"
+    for number, what in ((len(channels.volumes), "channels"), (len(channels.by_time), "time points")):
+        where = where if number == 1 else f"{number} {what} of {where}"
     text = f"{len(blobs)} blobs in {where}, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
         if len(blobs) and name in blobs.columns:
@@ -232,9 +230,15 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(volumes: dict[int, Any], blobs: Blobs, path: Path, truth: Blobs | None, matching: Matching | None) -> None:
+def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tolerance: float) -> None:
+    """Draw the blobs of the first time point."""
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 
+    if len(channels.by_time) > 1:
+        print(f"the picture shows time point {channels.first_time} of {len(channels.by_time)}", file=sys.stderr)
+        blobs = blobs.filter(t=(channels.first_time,) * 2)
+        truth = truth if truth is None or "t" not in truth.columns else truth.filter(t=(channels.first_time,) * 2)
+    pairs = None if truth is None else blobs.match(truth, tolerance).pairs
     with finished(path) as partial:
-        draw_blobs(volumes, blobs, partial, truth=truth, pairs=None if matching is None else matching.pairs)
+        draw_blobs(channels.volumes, blobs, partial, truth=truth, pairs=pairs)

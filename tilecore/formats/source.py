@@ -144,8 +144,12 @@ class FileSource:
     @property
     def channel(self) -> int | None:
         """Number of the file's channel that was chosen; None if all were, or the file has no axis of channels."""
-        parts = [part for part, letter in zip(self._window, self._file_info.axes, strict=True) if letter == "C"]
-        return next((part for part in parts if isinstance(part, int)), None)
+        return self._chosen("C")
+
+    @property
+    def time(self) -> int | None:
+        """Number of the file's time point that was chosen; None if all were, or the file has no axis of time."""
+        return self._chosen("T")
 
     @property
     def origin_um(self) -> tuple[float, float, float]:
@@ -257,6 +261,11 @@ class FileSource:
 
     def __repr__(self) -> str:
         return f"<{self.info.kind} source {self.path}: {self.axes} {self.shape} {self.dtype}>"
+
+    def _chosen(self, letter: str) -> int | None:
+        """Position on an axis that has this name in the file; None if it was not chosen."""
+        parts = [part for part, name in zip(self._window, self._file_info.axes, strict=True) if name == letter]
+        return next((part for part in parts if isinstance(part, int)), None)
 
     def _open(self) -> Reader:
         pid = os.getpid()
