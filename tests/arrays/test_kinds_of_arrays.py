@@ -216,7 +216,7 @@ def test_labels_tell_axes_and_voxel_size(lazy: bool, tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     both = np.stack([VOLUME, VOLUME[::-1]])
     coordinates = {
-        name: xarray.Variable(name, step * np.arange(length), {"units": "nm"})
+        name: xarray.Variable(name, 1000 + step * np.arange(length), {"units": "nm"})
         for name, step, length in zip("ZYX", (2000, 500, 500), VOLUME.shape, strict=True)
     }
     labelled = xarray.DataArray(both, dims=("channel", "Z", "Y", "X"), coords=coordinates | {"channel": ["a", "b"]})
@@ -226,10 +226,12 @@ def test_labels_tell_axes_and_voxel_size(lazy: bool, tmp_path: Path) -> None:
     map_tiles(np.copy, source, out=tmp_path / "out.ome.zarr", **RUNS["forkserver"])
     with open_source(tmp_path / "out.ome.zarr") as written:
         assert (written.axes, written.voxel_size_um) == ("CZYX", pytest.approx((2.0, 0.5, 0.5)))
+        assert written.origin_um == pytest.approx((1.0, 1.0, 1.0))
         np.testing.assert_array_equal(written[...], both)
     options: dict[str, Any] = {"max_sigma": 2, "num_sigma": 2, "threshold": 1e-3, "executor": "serial"}
     blobs, same = detect_blobs(source, channel="b", **options), detect_blobs(VOLUME[::-1], **options)
     assert blobs.voxel_size_um == pytest.approx((2.0, 0.5, 0.5))
+    assert blobs.origin_um == pytest.approx((1.0, 1.0, 1.0))
     np.testing.assert_array_equal(blobs.positions, same.positions)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tilecore import create_sink, map_tiles, open_source
+from tilecore import Box, ParameterError, create_sink, map_tiles, open_source
 from tilecore.formats.arranged import arranged
 from tilecore.formats.axes import guessed_axes
 
@@ -123,3 +123,41 @@ def test_named_channels_get_no_halo(tmp_path: Path) -> None:
 def _per_channel(block: np.ndarray) -> np.ndarray:
     assert len(block) == 1
     return ndimage.maximum_filter(block, (1, 5, 5, 5))
+
+
+@pytest.mark.parametrize("shape", [(100, 20, 64, 80), (2, 20, 64, 80)])
+def test_a_guess_says_nothing_against_the_pages_of_a_tiff(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tifffile.imwrite(tmp_path / "v.tif", np.zeros(shape, "u1"))
+    source = open_source(tmp_path / "v.tif")
+    assert (source.axes, source.info.axes_are_guessed) == ("CZYX", True)
+
+
+def test_names_of_channels_are_cut_with_them(tmp_path: Path) -> None:
+    names = ("red", "green", "blue")
+    with create_sink(tmp_path / "v.ome.zarr", (3, 4, 8, 8), "u1", axes="CZYX", channel_names=names) as sink:
+        sink[...] = 1
+    source = open_source(tmp_path / "v.ome.zarr")
+    part = source.cropped(Box((1, 0, 0, 0), (3, 4, 8, 8)))
+    assert part.info.channel_names == ("green", "blue")
+    assert source.cropped(Box((0, 1, 0, 0), (3, 4, 8, 8))).info.channel_names == names
+    map_tiles(np.copy, part, out=tmp_path / "o.ome.zarr", executor="serial")
+    assert open_source(tmp_path / "o.ome.zarr").info.channel_names == ("green", "blue")
+
+
+def test_an_origin_without_a_voxel_size_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["data"] = np.ones((4, 5, 6), "u1")
+        file["data"].attrs["origin_um"] = [1.0, 2.0, 3.0]
+        file["data"].attrs["unit"] = ["um", "um", "um"]
+    for name in ("o.npy", "o.zarr"):
+        assert map_tiles(np.copy, tmp_path / "v.h5", out=tmp_path / name, executor="serial").shape == (4, 5, 6)
+
+
+def test_a_sink_of_another_shape_is_refused_before_any_work(tmp_path: Path) -> None:
+    sink = create_sink(tmp_path / "s.zarr", (4, 5), "u1", overwrite=True)
+    sink[...] = 1
+    sink.commit()
+    for shape in [(4, 5, 6), (4, 6)]:
+        with pytest.raises(ParameterError, match="out="):
+            map_tiles(np.copy, np.ones(shape, "u1"), out=sink, executor="serial")

@@ -113,7 +113,8 @@ def _letters(source: object, shape: tuple[int, ...], channel: int | str | None, 
         return told, False
     if channel is not None and len(shape) < len("ZYXC"):
         return "ZYXC"[-len(shape) :], True
-    return guessed_axes(shape), True
+    guess = getattr(source, "axes", None)
+    return guess if isinstance(guess, str) else guessed_axes(shape), True
 
 
 def _times(n_times: int | None, time: int | None, source: object) -> Sequence[int]:

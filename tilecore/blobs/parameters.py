@@ -58,9 +58,10 @@ def origin_of(source: object, given: float | Sequence[float] | None, ndim: int) 
 
     It is unknown, too, if the caller gives the voxel size: the source's position belongs to the source's own size.
     """
-    if given is not None or getattr(source, "voxel_size_um", None) is None:
+    told = info_of_labels(source) or source
+    if given is not None or getattr(told, "voxel_size_um", None) is None:
         return None
-    origin = getattr(source, "origin_um", None)
+    origin = getattr(told, "origin_um", None)
     return None if origin is None else tuple(origin[-ndim:])
 
 

@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
         [source.shape[info.axes.index(letter)] for letter in axes],
         axes=None if is_guess and axes == info.axes else axes,
         voxel_size_um=options.voxel_size or info.voxel_size_um,
-        origin_um=(0, 0, 0) if options.voxel_size else info.origin_um,
+        origin_um=(0, 0, 0) if options.voxel_size or info.voxel_size_um is None else info.origin_um,
         channel_names=info.channel_names if "C" in axes else (),
         recorded=info.recorded,
         chunks=_for_all(options.chunks, axes),

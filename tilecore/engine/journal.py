@@ -283,6 +283,8 @@ def _thrown_away(lines: list[dict[str, Any]], fingerprint: dict[str, Any]) -> st
     tiles, run = header["tiles"], header["run"]
     of_all = f" of {TileGrid(run['shape'], tiles['tile_shape'], ragged=tiles['ragged']).size}" if "shape" in run else ""
     done = f"{n_done}{of_all} tiles done by a stopped run"
+    if not fingerprint:
+        return f"{done} are made again"
     if not are_same(run, fingerprint):
         return f"{done} are thrown away; its function, arguments or sources were not those of this run"
     return f"{done} are made again; resume=True (--resume) keeps them"

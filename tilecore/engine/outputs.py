@@ -82,6 +82,8 @@ class Outputs:
             return NewOutput(self._shape, dtype)
         sink = prepare_sink(out, self._shape, **described) if isinstance(out, (str, os.PathLike)) else out
         if isinstance(sink, FileSink) and not sink.is_created:
+            if sink.shape != self._shape:
+                raise ParameterError.of("out", sink.shape, f"must have the shape of the result, {self._shape}")
             sink.fit_tiles(self._steps)
             return FileOutput(sink, dtype)
         return GivenOutput(out, self._shape)
@@ -296,7 +298,8 @@ def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     # What is scaled begins at the same edge, as the levels of a pyramid do.
     moved = level_origin_um(info.voxel_size_um, size)
     origin = [at + shift for at, shift in zip(info.origin_um, moved, strict=True)]
-    told = {"axes": None if info.axes_are_guessed else axes, "voxel_size_um": size, "origin_um": origin}
+    told: dict[str, Any] = {"axes": None if info.axes_are_guessed else axes, "voxel_size_um": size}
+    told |= {} if size is None else {"origin_um": origin}
     if "C" not in axes:
         return {**told, "recorded": recorded.of_time}
     return {**told, "channel_names": info.channel_names, "recorded": recorded}

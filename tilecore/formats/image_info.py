@@ -120,7 +120,12 @@ class ImageInfo:
         letters = known_axes(self.axes)
         made_up = {letter for letter, told in zip(letters, self.axes, strict=True) if told in "QI" and letter != told}
         if self.axes == "" or made_up & set("TC"):
-            return replace(self, axes=guessed_axes(self.shape), axes_are_guessed=True)
+            guess = guessed_axes(self.shape)
+            # A guess says nothing against the axes that the file names, such as those of its pages.
+            fits = all(
+                told in ("Q", "I", letter) for told, letter in zip(self.axes.replace("S", "C"), guess, strict=False)
+            )
+            return replace(self, axes=guess if fits else letters, axes_are_guessed=True)
         return replace(self, axes=letters)
 
     def through(self, window: Sequence[int | slice]) -> ImageInfo:
@@ -129,11 +134,17 @@ class ImageInfo:
         info = self.arranged([axis for axis, _ in kept])
         origin = self._origin_of([part.start if isinstance(part, slice) else part for part in window])
         shape = tuple([part.stop - part.start for _, part in kept])
-        channels = [
-            now == self.shape[axis] for now, (axis, _) in zip(shape, kept, strict=True) if self.axes[axis] == "C"
-        ]
-        recorded = self.recorded if "C" not in self.axes or channels == [True] else self.recorded.of_time
-        return replace(info, shape=shape, origin_um=origin, recorded=recorded)
+        if "C" in self.axes:
+            info = info._of_channels(window[self.axes.index("C")], self.shape[self.axes.index("C")])
+        return replace(info, shape=shape, origin_um=origin)
+
+    def _of_channels(self, chosen: int | slice, n_channels: int) -> ImageInfo:
+        """Return the properties of some of the channels."""
+        if chosen == slice(0, n_channels):
+            return self
+        names = self.channel_names if len(self.channel_names) == n_channels else ()
+        kept = names[chosen] if isinstance(chosen, slice) else self.channel_names
+        return replace(self, channel_names=kept, recorded=self.recorded.of_time)
 
     def arranged(self, order: Sequence[int]) -> ImageInfo:
         """Return the properties of the image with some of its axes, in this order."""

@@ -39,14 +39,23 @@ def info_of_labels(array: object) -> ImageInfo | None:
     coordinates = getattr(labelled, "coords", {})
     along = {letter: coordinates[name] for letter, name in names.items() if name in coordinates}
     channels = np.asarray(along["C"]) if "C" in along else np.empty(0)
+    flat = {} if "Z" in letters else {"Z": 1.0}  # as of images in files
+    size = positive_size([flat.get(letter) or _spacing_um(along.get(letter)) for letter in "ZYX"])
+    z, y, x = [0.0 if size is None or letter in flat else _first_um(along[letter]) for letter in "ZYX"]
     return ImageInfo(
         "labelled array",
         tuple(labelled.shape),
         np.dtype(labelled.dtype),
         "".join(letters),
-        positive_size([_spacing_um(along.get(letter)) for letter in "ZYX"]),
+        size,
         tuple([str(name) for name in channels]) if channels.dtype.kind == "U" else (),
+        origin_um=(z, y, x),
     )
+
+
+def _first_um(coordinate: Any) -> float:
+    """Position of the first voxel along an axis [um]."""
+    return float(np.asarray(coordinate)[0]) * MICROMETRES[str(coordinate.attrs["units"])]
 
 
 def _spacing_um(coordinate: object) -> float | None:

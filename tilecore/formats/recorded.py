@@ -43,7 +43,9 @@ class Recorded:
         listed = list(gains) if isinstance(gains, Iterable) and not isinstance(gains, (str, Mapping)) else []
         numbers = tuple(map(_as_positive, listed))
         fits = len(numbers) == n_channels and any(number is not None for number in numbers)
-        return cls(_as_positive(attributes.get("rate_hz")), numbers if fits else (), attributes.get("unit") == "uV")
+        unit = attributes.get("unit")
+        is_in_uv = isinstance(unit, str) and unit == "uV"
+        return cls(_as_positive(attributes.get("rate_hz")), numbers if fits else (), is_in_uv)
 
     @property
     def attributes(self) -> dict[str, Any]:
