@@ -171,3 +171,15 @@ def test_a_picture_shows_one_time(tmp_path: Path) -> None:
 def _saved(folder: Path, array: np.ndarray) -> Path:
     np.save(folder / "v.npy", array)
     return folder / "v.npy"
+
+
+def test_the_voxel_size_is_that_of_the_axes_that_there_are(tmp_path: Path) -> None:
+    plane = textured((40, 30))
+    with create_sink(tmp_path / "v.zarr", plane.shape, "f8", axes="ZX", voxel_size_um=SIZE_UM) as sink:
+        sink[...] = plane
+    assert of_tilecore(open_source(tmp_path / "v.zarr")).voxel_size_um == (3.0, 0.5)
+
+
+def test_a_mask_of_another_order_is_told_as_it_is_in_its_file() -> None:
+    with pytest.raises(ParameterError, match=r"mask=\(14, 30, 44\): along z, y, x .*\(14, 30, 44\); its axes .* XYZ"):
+        of_tilecore(moved(textured(SHAPE), "XYZ"), axes="XYZ", mask=np.ones(SHAPE))

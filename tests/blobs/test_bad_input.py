@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.blobs.volumes import textured
+from tests.blobs.volumes import of_tilecore, textured
 from tilecore import ParameterError, ParameterTypeError, detect_blobs, halo_for
 
 VOLUME = textured((6, 9, 10))
@@ -63,7 +63,7 @@ def test_complex_voxels_are_refused_at_once(detector: Any) -> None:
         detect_blobs(VOLUME.astype(np.complex64), detector=detector, executor="serial")
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(5,), (2, 2, 2, 2, 2, 2)])
 def test_neither_image_nor_volume(shape: tuple[int, ...]) -> None:
     with pytest.raises(ParameterError, match="two or three axes"):
         detect_blobs(np.zeros(shape), executor="serial")
@@ -85,3 +85,13 @@ def test_halo_is_the_reach_of_the_largest_kernel() -> None:
     assert halo_for("dog", min_sigma=1, max_sigma=2, sigma_ratio=2, ndim=2) == (17, 17)
     with pytest.raises(ParameterError, match="detector"):
         halo_for("doh")  # type: ignore[arg-type]
+
+
+def test_borders_and_numbers_of_other_types() -> None:
+    volume = textured((12, 20, 20))
+    for border in ([1, 2, 3], np.array([1, 2, 3])):
+        assert of_tilecore(volume, exclude_border=border) == of_tilecore(volume, exclude_border=(1, 2, 3))
+    with pytest.raises(ParameterError, match="threshold="):
+        of_tilecore(volume, threshold="0.1")
+    with pytest.raises(ParameterError, match="diameter_um="):
+        detect_blobs(volume, detector=np.argwhere, diameter_um=np.array([2, 6]), halo=0)  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from tilecore import (
     read_blobs,
     write_blobs,
 )
+from tilecore.blobs.matching import usual_tolerance
 
 WRITTEN = [
     ("csv", "to_csv"),
@@ -382,3 +383,60 @@ def test_columns_that_make_no_table(columns: Any, message: str) -> None:
 def test_voxel_sizes_that_are_none(size: Any) -> None:
     with pytest.raises(ParameterError, match="voxel_size_um"):
         some(2, voxel_size_um=size)
+
+
+def test_the_usual_tolerance_is_in_the_unit_of_the_distances() -> None:
+    plain = some(12)
+    large = Blobs(plain.moved(plain.positions + 0.5).table, voxel_size_um=10)
+    for first, second in [(plain, large), (large, plain), (large, large)]:
+        assert usual_tolerance(first, second) == pytest.approx(10 * np.median(plain["radius"]))
+    assert usual_tolerance(plain, plain) == np.median(plain["radius"])
+
+
+def test_blobs_of_different_channels_are_no_pair_where_both_tables_have_several() -> None:
+    columns = {"z": [1, 1], "y": [1, 1], "x": [1, 1]}
+    blobs, turned = Blobs(columns | {"channel": [0, 1]}), Blobs(columns | {"channel": [1, 0]})
+    assert blobs.match(turned, 1).pairs.tolist() == [[0, 0], [1, 1]]
+    assert blobs.match(Blobs(columns | {"channel": [0, 2]}), 1).pairs.tolist() == [[0, 0]]
+    first, second = (blobs.filter(channel=(number, number)) for number in (0, 1))
+    assert len(colocalize(first, second, 1)) == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy", "geojson"])
+def test_a_table_matches_itself_after_it_was_written(tmp_path: Path, suffix: str) -> None:
+    blobs = Blobs(some(30).table, voxel_size_um=(1, 1 / 3, 1 / 7))
+    write_blobs(blobs, tmp_path / f"b.{suffix}")
+    assert blobs.match(read_blobs(tmp_path / f"b.{suffix}"), 1).f1 == 1
+
+
+def test_what_spreadsheets_and_pandas_write_is_read(tmp_path: Path) -> None:
+    (tmp_path / "marked.csv").write_text("\ufeffz,y,x\n1,2,3\n", encoding="utf-8")
+    (tmp_path / "numbered.csv").write_text(",z,y,x\n0,1,2,3\n")
+    for name in ("marked.csv", "numbered.csv"):
+        assert read_blobs(tmp_path / name).positions.tolist() == [[1, 2, 3]]
+    (tmp_path / "other.csv").write_text("Z,Y,X\n1,2,3\n")
+    with pytest.raises(UnreadableFileError, match="a column 'y' is needed"):
+        read_blobs(tmp_path / "other.csv")
+
+
+def test_micrometres_that_do_not_fit_tell_no_voxel_size(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("z,y,x,z_um,y_um,x_um\n0,1,1,0,3.33,1\n1,2,5,1,900,5\n2,3,7,2,10,7\n")
+    assert read_blobs(tmp_path / "b.csv").voxel_size_um is None
+    (tmp_path / "falling.csv").write_text("z,y,x,z_um,y_um,x_um\n1,1,1,9,1,1\n2,2,2,8,2,2\n")
+    assert read_blobs(tmp_path / "falling.csv").voxel_size_um is None
+
+
+def test_blobs_of_one_plane_keep_their_voxel_size(tmp_path: Path) -> None:
+    columns = {"z": [0, 0, 0], "y": [1, 5, 9], "x": [2, 8, 4], "sigma": [1, 2, 3]}
+    blobs = Blobs(columns, voxel_size_um=(2, 0.5, 0.25), origin_um=(7, 0, 1))
+    write_blobs(blobs, tmp_path / "b.csv")
+    found = read_blobs(tmp_path / "b.csv")
+    assert found.voxel_size_um == pytest.approx((2, 0.5, 0.25))
+    assert found.origin_um == pytest.approx((7, 0, 1))
+
+
+@pytest.mark.parametrize(("tolerance", "places"), [("a", [1.0]), (1.0, [np.nan]), (1.0, [np.inf])])
+def test_tables_that_cannot_be_matched(tolerance: Any, places: list[float]) -> None:
+    blobs = Blobs({"z": places, "y": places, "x": places})
+    with pytest.raises(ParameterError, match="number"):
+        blobs.match(blobs, tolerance)

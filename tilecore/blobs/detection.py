@@ -54,7 +54,7 @@ def detect_blobs(
     threshold_rel: float | None = None,
     overlap: float = OVERLAP,
     log_scale: bool = False,
-    exclude_border: int | tuple[int, ...] | bool = False,
+    exclude_border: int | Sequence[int] | bool = False,
     voxel_size_um: float | Sequence[float] | None = None,
     diameter_um: float | tuple[float, float] | None = None,
     channel: int | str | None = None,
@@ -98,7 +98,7 @@ def detect_blobs(
         1: all stay. See `prune_blobs`.
     log_scale : bool
         Whether the scales are spaced by their logarithm.
-    exclude_border : int or tuple of int
+    exclude_border : int or sequence of int
         Width of the border of the volume in which blobs are dropped, as one number or one per axis [voxel].
     voxel_size_um : float or sequence of float, optional
         Voxel size along each axis [um]. Default: the source's.
@@ -178,7 +178,7 @@ def detect_blobs(
     builtin = next((kind for kind in KINDS if kind == detector), None)
     unread = {"diameter_um": diameter_um} if builtin is None else {"params": params, "halo": halo}
     check_unread("a detector of your own" if builtin is None else f"detector {detector!r}", **unread)
-    size = voxel_size_of(opened, voxel_size_um, len(shape))
+    size = voxel_size_of(opened, voxel_size_um, found.axes)
     if diameter_um is not None:
         min_sigma, max_sigma = sigmas_of(diameter_um, size, len(shape))
     if threshold == "default":
@@ -205,7 +205,7 @@ def detect_blobs(
         else:
             tables.append(search.own(own_detector(detector, params, halo)))
     told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
-    told["origin_um"] = origin_of(opened, voxel_size_um, len(shape))
+    told["origin_um"] = origin_of(opened, voxel_size_um, found.axes)
     blobs = Blobs(_joined(tables), tile_edges=seen.tile_edges, largest_response=seen.largest_response, **told)
     return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
 

@@ -13,7 +13,7 @@ from tilecore.blobs.columns import Table
 from tilecore.errors import ParameterError
 
 Floats = npt.NDArray[np.float64]
-Times = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
 
 __all__ = ["Matching", "colocalize", "match_blobs", "usual_tolerance"]
 
@@ -83,7 +83,8 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
 
     Notes
     -----
-    Blobs of different times are no pair, if both tables have a column ``t``.
+    Blobs of different times are no pair, if both tables have a column ``t``; nor are those of different channels, if
+    both tables have several.
 
     If both tables tell where their volumes begin (`Blobs.origin_um`), their positions in micrometres are compared, so
     they may be of different parts of one image, or of different levels. Otherwise both are taken as tables of the same
@@ -96,21 +97,20 @@ def match_blobs(blobs: Table, truth: Table, tolerance_um: float) -> Matching:
     >>> print(match_blobs(found, truth, tolerance_um=3))
     precision 0.5000, recall 0.5000, F1 0.5000
     """
-    if not tolerance_um >= 0:
-        raise ParameterError.of("tolerance_um", tolerance_um, "must be at least zero")
+    if not isinstance(tolerance_um, (int, float, np.integer, np.floating)) or not tolerance_um >= 0:
+        raise ParameterError.of("tolerance_um", tolerance_um, "must be a number, at least zero")
     first, second = _comparable(blobs, truth)
-    if "t" in blobs.columns and "t" in truth.columns:
-        pairs = _pairs_of_each_time(first, second, blobs["t"], truth["t"], tolerance_um)
-    else:
-        pairs = assigned(first, second, tolerance_um)
+    pairs = _pairs_in_groups(first, second, _groups(blobs, truth), tolerance_um)
     distances = np.linalg.norm(first[pairs[:, 0]] - second[pairs[:, 1]], axis=1)
     return Matching(pairs, distances, len(first), len(second))
 
 
-def usual_tolerance(blobs: Table) -> float:
+def usual_tolerance(blobs: Table, truth: Table) -> float:
     """Tolerance if none is given: the median radius of the blobs, or 5 if they have none [um or voxel]."""
-    radius = "radius_um" if "radius_um" in blobs.columns else "radius"
-    return float(np.median(blobs[radius])) if len(blobs) and radius in blobs.columns else 5.0
+    if not len(blobs) or "radius" not in blobs.columns:
+        return 5.0
+    size = blobs.voxel_size_um or truth.voxel_size_um or (1.0,)
+    return float(np.median(blobs["radius"]) * np.prod(size) ** (1 / len(size)))
 
 
 def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
@@ -140,13 +140,21 @@ def colocalize(blobs_a: Table, blobs_b: Table, tolerance_um: float) -> Matching:
     return match_blobs(blobs_a, blobs_b, tolerance_um)
 
 
-def _pairs_of_each_time(
-    first: Floats, second: Floats, first_times: Times, second_times: Times, tolerance: float
-) -> npt.NDArray[np.intp]:
-    """Rows of both tables that match, time by time, in the order of the first table."""
+def _groups(blobs: Table, truth: Table) -> tuple[Indices, Indices]:
+    """Number the groups of blobs that may match, for the rows of both tables."""
+    both = (blobs, truth)
+    names = ["t"] if all("t" in each.columns for each in both) else []
+    names += ["channel"] if all(len(np.unique(each["channel"])) > 1 for each in both) else []
+    rows = [np.stack([each[name] for name in names] or [np.zeros(len(each))], axis=1) for each in both]
+    numbers = np.unique(np.concatenate(rows), axis=0, return_inverse=True)[1].reshape(-1)
+    return numbers[: len(blobs)], numbers[len(blobs) :]
+
+
+def _pairs_in_groups(first: Floats, second: Floats, groups: tuple[Indices, Indices], tolerance: float) -> Indices:
+    """Rows of both tables that match, group by group, in the order of the first table."""
     found = [np.empty((0, 2), dtype=np.intp)]
-    for time in np.intersect1d(first_times, second_times):
-        rows, others = np.flatnonzero(first_times == time), np.flatnonzero(second_times == time)
+    for group in np.intersect1d(*groups):
+        rows, others = (np.flatnonzero(each == group) for each in groups)
         pairs = assigned(first[rows], second[others], tolerance)
         found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]]], axis=1))
     pairs = np.concatenate(found)
@@ -155,14 +163,18 @@ def _pairs_of_each_time(
 
 def _comparable(blobs: Table, other: Table) -> list[Floats]:
     """Return the positions of both tables in the same unit."""
+    if not all(np.isfinite(each.positions).all() for each in (blobs, other)):
+        raise ParameterError.of("blobs", (blobs, other), "positions must be numbers, not NaN or infinite")
     if blobs.ndim != other.ndim:
         raise ParameterError.of("blobs", (blobs.ndim, other.ndim), "both tables must have the same axes")
     if all(each.voxel_size_um is not None and each.origin_um is not None for each in (blobs, other)):
         return [blobs.positions_um, other.positions_um]
-    sizes = {each.voxel_size_um for each in (blobs, other)} - {None}
-    if len(sizes) > 1:
-        raise ParameterError.of("voxel_size_um", sizes, "both tables must have the same voxel size")
-    size = np.asarray(sizes.pop() if sizes else 1.0)  # both tables are then of the same volume
+    sizes = [each.voxel_size_um for each in (blobs, other) if each.voxel_size_um is not None]
+    if len(sizes) > 1 and not np.allclose(sizes[0], sizes[1], rtol=1e-6, atol=0):  # files have fewer digits
+        raise ParameterError.of(
+            "voxel_size_um", sizes[1], f"that of the other table is {sizes[0]}: it must be the same"
+        )
+    size = np.asarray(sizes[0] if sizes else 1.0)  # both tables are then of the same volume
     return [blobs.positions * size, other.positions * size]
 
 

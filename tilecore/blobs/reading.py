@@ -70,8 +70,11 @@ def _told_scale(columns: dict[str, npt.NDArray[Any]]) -> tuple[tuple[float, ...]
     """Voxel size and position of the first voxel along each axis [um]; None if the columns do not tell them."""
     axes = [each for each in "zyx" if each in columns]
     lines = [_line(columns[axis], columns.get(f"{axis}_um")) for axis in axes]
+    if lines.count(None) == 1:
+        place = lines.index(None)
+        lines[place] = _line_of_one_plane(columns, axes[place], [line[0] for line in lines if line is not None])
     found = [line for line in lines if line is not None]
-    if len(found) < len(axes):
+    if not axes or len(found) < len(axes):
         return None
     sizes, origins = zip(*found, strict=True)
     # Blobs at one position along an axis lie on many lines; the radii tell whether the right one was found.
@@ -81,15 +84,37 @@ def _told_scale(columns: dict[str, npt.NDArray[Any]]) -> tuple[tuple[float, ...]
 
 
 def _line(voxels: npt.NDArray[Any], micrometres: npt.NDArray[Any] | None) -> tuple[float, float] | None:
-    """Size and first position [um] of an axis; the position is zero where that is possible."""
+    """Size and first position [um] of an axis; the position is zero where that is possible.
+
+    None if the columns do not tell them, or were not computed from each other.
+    """
     if micrometres is None or not voxels.any():
         return None
     farthest, low, high = np.abs(voxels).argmax(), voxels.argmin(), voxels.argmax()
     size = _rounded(micrometres[farthest] / voxels[farthest])
     if np.allclose(voxels * size, micrometres, rtol=1e-9, atol=1e-9):
         return size, 0.0
+    if voxels[high] == voxels[low]:
+        return None
     size = _rounded((micrometres[high] - micrometres[low]) / (voxels[high] - voxels[low]))
-    return size, _rounded(micrometres[low] - voxels[low] * size)
+    origin = _rounded(micrometres[low] - voxels[low] * size)
+    fits = size > 0 and np.allclose(voxels * size + origin, micrometres, rtol=1e-9, atol=1e-9)
+    return (size, origin) if fits else None
+
+
+def _line_of_one_plane(
+    columns: dict[str, npt.NDArray[Any]], axis: str, others: Sequence[float]
+) -> tuple[float, float] | None:
+    """The same of the one axis along which all blobs lie at one place: its size follows from the radii."""
+    micrometres = columns.get(f"{axis}_um")
+    if micrometres is None or not len(micrometres) or not {"radius", "radius_um"} <= set(columns):
+        return None
+    if np.ptp(columns[axis]) or np.ptp(micrometres) or not columns["radius"].any():
+        return None
+    largest = columns["radius"].argmax()
+    mean = columns["radius_um"][largest] / columns["radius"][largest]
+    size = _rounded(mean ** (len(others) + 1) / np.prod(others))
+    return size, _rounded(micrometres[0] - columns[axis][0] * size)
 
 
 def _fits_radii(columns: dict[str, npt.NDArray[Any]], sizes: Sequence[float]) -> bool:
@@ -104,7 +129,7 @@ def _rounded(value: float) -> float:
 
 
 def _read_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before UTF-8
         names = next(csv.reader(file), [])
         lines = file.readlines()
     rows = np.loadtxt(lines, delimiter=",", ndmin=2) if lines else np.empty((0, len(names)))
@@ -112,6 +137,8 @@ def _read_csv(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise ValueError(f"{rows.shape[1]} values for {len(names)} columns")
     if not ({"y", "x"} <= set(names) or "axis-0" in names[:2]):  # there may be spaces behind the commas
         names = [name.strip() for name in names]
+    if names[:1] == [""]:  # the numbers of pandas' rows
+        names, rows = names[1:], rows[:, 1:]
     n_before = int(names[:1] == ["index"])
     if names[n_before : n_before + 1] == ["axis-0"]:  # napari's points: a number, the position, and their features
         ndim = next(axis for axis in count() if names[n_before + axis :][:1] != [f"axis-{axis}"])
@@ -152,7 +179,7 @@ def _read_cellfinder(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _read_geojson(path: Path) -> dict[str, npt.NDArray[Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     features = content["features"]
     names = content.get("columns") or _columns_of(features)
     axes = [name for name in "zyx" if name in names]

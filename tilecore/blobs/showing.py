@@ -78,7 +78,7 @@ def picture_of(
     volumes = None if opened is None else channels_of(opened, None, time).volumes
     pairs = None
     if truth is not None:
-        pairs = match_blobs(blobs, truth, usual_tolerance(blobs) if tolerance_um is None else tolerance_um).pairs
+        pairs = match_blobs(blobs, truth, usual_tolerance(blobs, truth) if tolerance_um is None else tolerance_um).pairs
     figure = figure_of_blobs(volumes, blobs, truth=truth, pairs=pairs)
     if path is not None:
         with finished(path) as partial:

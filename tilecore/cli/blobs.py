@@ -135,7 +135,9 @@ def _run(options: argparse.Namespace) -> None:
     if not len(blobs) and options.detector in _READ:
         print(_hint(search, source.dtype, blobs.largest_response), file=sys.stderr)
     print(options.output)
-    tolerance = usual_tolerance(blobs) if options.tolerance_um is None else options.tolerance_um
+    tolerance = options.tolerance_um
+    if tolerance is None and truth is not None:
+        tolerance = usual_tolerance(blobs, truth)
     if options.picture:
         _draw(channels, blobs, options.picture, truth, tolerance)
         print(options.picture)
@@ -230,7 +232,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
         raise ParameterError.of("picture", str(path), f"the image, of shape {tuple(shape)}, has no voxels to be drawn")
 
 
-def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tolerance: float) -> None:
+def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tolerance: float | None) -> None:
     """Draw the blobs of the first time point."""
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
@@ -239,6 +241,6 @@ def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tol
         print(f"the picture shows time point {channels.first_time} of {len(channels.by_time)}", file=sys.stderr)
         blobs = blobs.filter(t=(channels.first_time,) * 2)
         truth = truth if truth is None or "t" not in truth.columns else truth.filter(t=(channels.first_time,) * 2)
-    pairs = None if truth is None else blobs.match(truth, tolerance).pairs
+    pairs = None if truth is None or tolerance is None else blobs.match(truth, tolerance).pairs
     with finished(path) as partial:
         draw_blobs(channels.volumes, blobs, partial, truth=truth, pairs=pairs)

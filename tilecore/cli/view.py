@@ -162,7 +162,7 @@ def _points(options: argparse.Namespace, source: FileSource, factors: list[float
     from tilecore.errors import ParameterError
 
     ndim = len(steps)
-    size = voxel_size_of(source, None, ndim)
+    size = voxel_size_of(source, None, "ZYX"[-ndim:])
     drawn_size = None if size is None else [each * step for each, step in zip(size, steps, strict=True)]
     axes = "zyx"[-ndim:]
     if options.points is None:
