@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.cli.commands import one_line_of, run
-from tilecore.blobs import detection
+from tilecore.blobs import search
 from tilecore.bytesize import parse_bytes
 from tilecore.cli.main import main
 from tilecore.engine import pilot
@@ -152,7 +152,7 @@ def test_a_bound_on_memory_means_the_same_in_every_command(monkeypatch: pytest.M
         plans.append(parse_bytes(options["max_memory"], "max_memory"))
         return choose(*args, **options)
 
-    for module in (planning, pilot, detection):
+    for module in (planning, pilot, search):
         monkeypatch.setattr(module, "plan_tiles", noted)
     common = ["--max-memory", "200MB", "-j", 2]
     alone = ["-q", "--executor", "serial"]

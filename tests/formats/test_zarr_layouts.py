@@ -126,7 +126,7 @@ REFUSED = [
     (".zarr", "clongdouble"),
     (".ome.zarr", "longdouble"),
     (".tif", "longdouble"),
-    (".tif", "?"),
+    (".tif", "clongdouble"),
     (".zarr", "datetime64[s]"),
     (".npy", "U3"),
 ]

@@ -54,6 +54,7 @@ def draw(random: randomness.Random) -> Case:
     if name == "v.ome.zarr":
         options["ome_zarr_version"] = random.choice(["0.4", "0.5"])
         options["pyramid"] = random.random() < 0.8
+        options["axes"] = "TCZYX"[len("TCZYX") - ndim :]
     if "zarr" in name and "chunks" in options and options.get("ome_zarr_version") != "0.4" and random.random() < 0.4:
         options["shards"] = tuple([random.randint(1, 3) * n for n in options["chunks"]])
     return Case(
@@ -96,9 +97,7 @@ def check(case: Case) -> None:
             np.testing.assert_array_equal(source[...].reshape(case.shape), values)
             return
         _compare(case, Path(folder), values)
-        if source.info.kind == "tiff" and 1 in case.shape:  # tifffile drops axes of one voxel
-            assert_same(source[...].reshape(case.shape), values, "whole")
-        elif case.name != "v.bin" or len(case.shape) != 1:  # one axis is a recording of one channel
+        if case.name != "v.bin" or len(case.shape) != 1:  # one axis is a recording of one channel
             check_regions(source, values, case.detail)
         if source.info.kind not in ("npy", "raw"):
             assert source.voxel_size_um == case.voxel_size_um or case.voxel_size_um is None or _is_flat(case)
@@ -110,9 +109,9 @@ def _is_flat(case: Case) -> bool:
 
 
 def _is_refused(case: Case) -> bool:
-    kind, is_long = np.dtype(case.dtype), case.dtype == "longdouble"
+    is_long = case.dtype == "longdouble"
     if case.name.endswith(".tif"):
-        return len(case.shape) < 2 or 0 in case.shape or kind.kind == "b" or is_long
+        return len(case.shape) < 2 or 0 in case.shape or is_long
     if case.name == "v.ome.zarr" and len(case.shape) < 2:
         return True
     return "zarr" in case.name and is_long

@@ -43,7 +43,7 @@ class SerialCrew:
 
     workers = 1
 
-    def __init__(self, function: Function, known: object, threads: int) -> None:
+    def __init__(self, function: Function, known: object, threads: int = 1) -> None:
         self._function, self._known = function, known
         self._tasks: deque[tuple[Any, Any]] = deque()
         self._libraries = LibraryThreads(threads)

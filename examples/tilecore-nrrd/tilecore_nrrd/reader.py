@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from tilecore import UnreadableFileError
-from tilecore.formats.image_info import MICROMETRES, ImageInfo, default_axes, positive_size
+from tilecore.formats.image_info import MICROMETRES, ImageInfo, positive_size
 from tilecore.formats.reader import MappedReader
 
 __all__ = ["TYPES", "open_nrrd"]
@@ -52,8 +52,8 @@ def open_nrrd(path: str) -> MappedReader:
         shape = tuple([int(length) for length in fields["sizes"].split()][::-1])
     except (KeyError, ValueError) as error:
         raise UnreadableFileError(f"{path} has a header that is not understood: {error}") from error
-    axes = _axes(fields, len(shape))
-    info = ImageInfo("nrrd", shape, dtype, axes, voxel_size_um=_voxel_size(fields, axes))
+    axes = _axes(fields, len(shape))  # without labels tilecore guesses
+    info = ImageInfo("nrrd", shape, dtype, axes, voxel_size_um=_voxel_size(fields, axes or "ZYX"[-len(shape) :]))
     return MappedReader(path, info.check(path), offset)
 
 
@@ -74,9 +74,9 @@ def _header(path: str) -> tuple[dict[str, str], int]:
 
 
 def _axes(fields: dict[str, str], ndim: int) -> str:
-    """Letters of the axes, the slowest first: the labels, where they are letters."""
+    """Letters of the axes, the slowest first: the labels, where they are letters; otherwise empty."""
     labels = "".join(reversed(re.findall(r'"([A-Za-z])"', fields.get("labels", "")))).upper()
-    return labels if len(set(labels)) == ndim else default_axes(ndim)
+    return labels if len(set(labels)) == ndim else ""
 
 
 def _voxel_size(fields: dict[str, str], axes: str) -> tuple[float, float, float] | None:
