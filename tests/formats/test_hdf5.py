@@ -11,6 +11,7 @@ import pytest
 
 from tests.formats.imaris import write_imaris
 from tilecore import (
+    JournalError,
     OutputExistsError,
     ParameterError,
     TilecoreError,
@@ -21,6 +22,7 @@ from tilecore import (
     open_source,
 )
 from tilecore.cli.main import main
+from tilecore.engine.events import TileDone
 
 h5py = pytest.importorskip("h5py", reason="HDF5 is optional")
 
@@ -223,3 +225,73 @@ def test_imaris_without_a_place_or_names(tmp_path: Path) -> None:
     assert (source.voxel_size_um, source.origin_um, source.info.channel_names) == (None, (0, 0, 0), ())
     with pytest.raises(ParameterError, match="1 level"):
         open_source(tmp_path / "v.ims", level=1)
+
+
+def plus_one(block: np.ndarray) -> np.ndarray:
+    return block + 1
+
+
+def times_hundred(block: np.ndarray) -> np.ndarray:
+    return 100 * block
+
+
+RUN: dict[str, Any] = {"tile_shape": (1, 3, 4), "executor": "serial", "overwrite": True}
+
+
+def stop_at_second_tile(out: str, **options: Any) -> None:
+    """Run `plus_one` into an output until its first of two tiles is done."""
+
+    def stop(event: Any) -> None:
+        if isinstance(event, TileDone):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_tiles(plus_one, VOLUME, out=out, callbacks=[stop], **RUN, **options)
+
+
+@pytest.mark.parametrize("journal", [None, "j"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_dataset_is_not_taken_for_another_one_that_is_finished(
+    before: bool, journal: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if before:
+        map_tiles(times_hundred, VOLUME, out="m.h5:/b", **RUN)
+    map_tiles(plus_one, VOLUME, out="m.h5:/a", journal=journal, **RUN)
+    result = map_tiles(plus_one, VOLUME, out="m.h5:/b", resume=True, **RUN)
+    np.testing.assert_array_equal(np.asarray(result), VOLUME + 1)
+    done: list[Any] = []
+    again = map_tiles(plus_one, VOLUME, out="m.h5:/b", resume=True, callbacks=[done.append], **RUN)
+    np.testing.assert_array_equal(np.asarray(again), VOLUME + 1)
+    assert not [event for event in done if isinstance(event, TileDone)]  # this one is finished
+    assert contents(Path("m.h5")).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["c", "", "b/c"])
+def test_a_run_into_a_dataset_does_not_continue_that_of_another(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = f"k.h5:/{name}" if name else "k.h5"
+    with create_sink(place, VOLUME.shape, "i8", chunks=RUN["tile_shape"], overwrite=True) as sink:
+        sink[...] = np.full(VOLUME.shape, -1)
+    stop_at_second_tile("k.h5:/a")
+    assert Path("k.h5.a.journal").is_file()
+    result = map_tiles(plus_one, VOLUME, out=place, resume=True, **RUN)
+    np.testing.assert_array_equal(np.asarray(result), VOLUME + 1)
+    assert not caplog.records
+    result = map_tiles(plus_one, VOLUME, out="k.h5:/a", resume=True, **RUN)
+    np.testing.assert_array_equal(np.asarray(result), VOLUME + 1)
+    assert [each.name for each in tmp_path.iterdir()] == ["k.h5"]
+
+
+def test_a_journal_with_a_name_of_its_own_tells_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with create_sink("k.h5:/c", VOLUME.shape, "i8", chunks=RUN["tile_shape"]) as sink:
+        sink[...] = np.full(VOLUME.shape, -1)
+    stop_at_second_tile("k.h5:/a", journal="j")
+    with pytest.raises(JournalError, match=r'datasets was \["a"\], is \["c"\]'):
+        map_tiles(plus_one, VOLUME, out="k.h5:/c", journal="j", resume=True, **RUN)
+    result = map_tiles(plus_one, VOLUME, out="k.h5:/a", journal="j", resume=True, **RUN)
+    np.testing.assert_array_equal(np.asarray(result), VOLUME + 1)
+    assert (contents(Path("k.h5"))["c"] == -1).all()

@@ -63,8 +63,8 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         return Record()
     if not path.parent.is_dir():
         raise MissingFileError.of("journal", str(path), "there is no such folder; create it first")
-    dtypes = () if outputs is None else outputs.asked_dtypes
-    run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes)
+    dtypes, datasets = ((), ()) if outputs is None else (outputs.asked_dtypes, outputs.datasets)
+    run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes, datasets)
     whole = run | {"tile_shape": list(request.asked)}
     if options.resume and outputs is not None and not what_is_unknown(run) and outputs.are_finished(whole):
         return Record(whole, None, is_finished=True)

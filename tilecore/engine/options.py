@@ -53,7 +53,8 @@ class RunOptions(TypedDict, total=False):
         are read-only.
     journal : path_like or bool
         Path of the journal, which records finished tiles so that a killed run can be continued; False:
-        no journal. Default: beside the output, as ``<out>.journal``, if that is a file.
+        no journal. Default: beside the output, as ``<out>.journal``, if that is a file; of
+        a dataset ``v.h5:/a/b`` it is ``v.h5.a.b.journal``.
     resume : bool
         Whether to continue the run in the journal; only missing tiles are computed. Files that the same run has
         completed are returned at once, if they have not changed since. Default: False.

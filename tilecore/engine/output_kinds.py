@@ -43,6 +43,10 @@ class Output:
     path: Path | None = None
     #: The file, and those beside it that belong to it.
     files: tuple[Path, ...] = ()
+    #: Name of the dataset in the file; empty for the file's default, and for files of one image.
+    dataset = ""
+    #: Default path of a journal; None if the output is not a file.
+    journal_path: Path | None = None
     #: Whether the output outlives this process.
     persists = False
     #: Shape of the unit that no two tiles may write, in output voxels; None if each voxel can be written alone.
@@ -166,7 +170,10 @@ class FileOutput(Output):
 
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
-        self.sink, self.path, self.files = sink, sink.path, sink.files
+        self.sink, self.path, self.files, self.dataset = sink, sink.path, sink.files, sink.spec.dataset
+        # Each dataset of a file has its own journal, so that a script may write one after the other with resume=True.
+        names = [self.path.name, *filter(None, self.dataset.split("/")), "journal"]
+        self.journal_path = self.path.with_name(".".join(names))
         if dtype is not None:
             sink.check_dtype(dtype)  # before any work
 

@@ -101,8 +101,12 @@ class Outputs:
     @property
     def journal_path(self) -> Path | None:
         """Default path of the journal: beside the first output file; None if there is no file."""
-        paths = [output.path for output in self._outputs if output.path is not None]
-        return paths[0].with_name(paths[0].name + ".journal") if paths else None
+        return next((output.journal_path for output in self._outputs if output.path is not None), None)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Name of each output's dataset in its file; empty for those that have no name."""
+        return tuple([output.dataset for output in self._outputs])
 
     @property
     def persist(self) -> bool:

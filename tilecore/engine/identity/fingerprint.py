@@ -18,7 +18,12 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(
-    job: TileJob, inputs: Inputs, grid: TileGrid, identity: str | None = None, dtypes: Sequence[Any] = ()
+    job: TileJob,
+    inputs: Inputs,
+    grid: TileGrid,
+    identity: str | None = None,
+    dtypes: Sequence[Any] = (),
+    datasets: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Describe what a job computes, without tile shape and workers.
 
@@ -34,6 +39,8 @@ def fingerprint(
         Name that stands for the function, and for all parts of arguments and sources that cannot be known.
     dtypes : sequence of dtype, or None each
         Data types of the outputs, None for those that the caller did not set.
+    datasets : sequence of str
+        Name of each output's dataset in its file; empty for those that have no name.
 
     Returns
     -------
@@ -53,6 +60,8 @@ def fingerprint(
         "placement": repr(getattr(job, "placement", None)),
         "dtypes": [None if dtype is None else str(dtype) for dtype in dtypes],
     }
+    if any(datasets):
+        described["datasets"] = list(datasets)
     described["code"] = describe.finish()
     return described if identity is None else _vouched(described, identity)
 
