@@ -16,13 +16,13 @@ from tilecore import (
     ParameterError,
     TilecoreError,
     UnreadableFileError,
-    UnwritableFileError,
     create_sink,
     map_tiles,
     open_source,
 )
 from tilecore.cli.main import main
 from tilecore.engine.events import TileDone
+from tilecore.formats.creating import prepare_sink
 
 h5py = pytest.importorskip("h5py", reason="HDF5 is optional")
 
@@ -105,7 +105,7 @@ def test_a_file_that_has_changed_meanwhile_is_not_replaced(path: Path) -> None:
     sink[...] = VOLUME
     with h5py.File(path, "a") as file:
         file["late"] = np.arange(1000)
-    with pytest.raises(UnwritableFileError, match="has changed since it was copied"):
+    with pytest.raises(OutputExistsError, match="has changed since this run began"):
         sink.commit()
     assert contents(path).keys() == OTHERS.keys() | {"late"}
     sink.discard()
@@ -295,3 +295,66 @@ def test_a_journal_with_a_name_of_its_own_tells_the_dataset(tmp_path: Path, monk
     result = map_tiles(plus_one, VOLUME, out="k.h5:/a", journal="j", resume=True, **RUN)
     np.testing.assert_array_equal(np.asarray(result), VOLUME + 1)
     assert (contents(Path("k.h5"))["c"] == -1).all()
+
+
+def test_of_two_first_datasets_the_second_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    first, second = [create_sink(f"{path}:/{name}", VOLUME.shape, "i8", overwrite=True) for name in "ab"]
+    for sink in (first, second):
+        sink[...] = VOLUME
+    first.commit()
+    with pytest.raises(OutputExistsError, match="has changed since this run began"):
+        second.commit()
+    assert contents(path).keys() == {"a"}
+    second.discard()
+
+
+@pytest.mark.parametrize("journal", [None, False])
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_a_run_has_written_into_a_changed_file_is_where_the_error_says(
+    exists: bool, journal: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "m.h5"
+    if exists:
+        map_tiles(plus_one, VOLUME, out=f"{path}:/a", **RUN)
+
+    def change(event: Any) -> None:
+        if isinstance(event, TileDone):
+            with h5py.File(path, "a") as file:
+                file[f"late {event.tile.number}"] = np.arange(1000)
+
+    run: dict[str, Any] = {"out": [f"{path}:/b", tmp_path / "other.npy"], "dtype": "i8", **RUN}
+    with pytest.raises(OutputExistsError, match="has changed since this run began") as caught:
+        map_tiles(twice, VOLUME, journal=journal, callbacks=[change], **run)
+    place = str(caught.value).partition("is in ")[2].partition(";")[0]
+    np.testing.assert_array_equal(contents(Path(place))["b"], VOLUME)
+    assert not (tmp_path / "other.npy").exists()  # all of them get their names, or none
+    results = map_tiles(twice, VOLUME, resume=journal is None, **run)
+    assert [("is written again from the start" in each.message) for each in caplog.records] == [True] * (
+        journal is None
+    )
+    for result in results:
+        np.testing.assert_array_equal(np.asarray(result), VOLUME)
+    assert contents(path).keys() == {"b", "late 0", "late 1"} | ({"a"} if exists else set())
+    assert {each.name for each in tmp_path.iterdir()} == {"m.h5", "other.npy"}
+
+
+def twice(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return block, block
+
+
+@pytest.mark.parametrize(("chunks", "is_same"), [((1, 3, 4), True), ((1, 3, 100), True), (None, True), (2, False)])
+def test_an_unfinished_file_keeps_the_chunks_that_were_asked_for(chunks: Any, is_same: bool, tmp_path: Path) -> None:
+    asked = prepare_sink(tmp_path / "v.h5", VOLUME.shape, chunks=chunks)
+    begun = create_sink(tmp_path / "v.h5", VOLUME.shape, "i8", chunks=(1, 3, 4))
+    begun[0] = VOLUME[0]
+    asked.token = begun.token
+    begun.release()
+    if is_same:
+        with asked.reopen() as sink:
+            assert sink.write_units == (1, 3, 4)
+            sink[1] = VOLUME[1]
+            np.testing.assert_array_equal(sink[0], VOLUME[0])
+    else:
+        with pytest.raises(UnreadableFileError, match=r"in chunks of \(1, 3, 4\), not .* in chunks of \(2, 2, 2\)"):
+            asked.reopen()

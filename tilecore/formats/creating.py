@@ -100,7 +100,7 @@ def create_sink(
     -----
     Process-safety: two processes may write at the same time if their regions share no write unit; a region
     that cuts a unit is refused. Sinks of the same path are written apart from each other: the first to be
-    committed gets the name, or the last one if they may overwrite.
+    committed gets the name, or the last one if they may overwrite; of two datasets of one file, the last is refused.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tilecore.errors import ParameterError, UnreadableFileError, UnwritableFileError
+from tilecore.errors import OutputExistsError, ParameterError, UnreadableFileError
 from tilecore.formats.chunk_shapes import choose_chunks
 from tilecore.formats.descriptor import stamp_of
 from tilecore.formats.file_sink import FileSink
@@ -28,7 +28,7 @@ __all__ = ["Hdf5Sink"]
 
 _log = logging.getLogger(__name__)
 
-# File beside the copy of a file that is kept: the size and time of change of that file.
+# File beside the new file: size and time of change of the file that was copied into it, or None if there was no file.
 _COPIED = "copied"
 
 _FILTERS: dict[str, dict[str, Any]] = {
@@ -73,6 +73,8 @@ class Hdf5Sink(FileSink):
     def refuse_existing(self) -> None:
         """Raise an error for a file that may not be replaced, or that the dataset cannot be written into."""
         super().refuse_existing()
+        if self.is_created:
+            self._refuse_changed()
         if self._keeps_others:
             with reading(str(self.path), "HDF5"), self._h5py.File(self.path, "r") as file:
                 self._check_place(file)
@@ -82,16 +84,27 @@ class Hdf5Sink(FileSink):
 
         Raises
         ------
-        UnwritableFileError
-            If it has been changed: what was changed would be lost.
+        OutputExistsError
+            If it has been changed, or has appeared: what is in it would be lost.
         """
-        copied = self.place.folder / _COPIED
-        if copied.exists() and copied.read_text() != repr(stamp_of(str(self.path))):
-            raise UnwritableFileError(
-                f"{self.path} has changed since it was copied: its changes would be lost. "
-                f"The copy with the new dataset is in {self.place.data}"
-            )
+        self._refuse_changed()
         super().commit()
+
+    def _refuse_changed(self) -> None:
+        if self._is_outdated(self.place.folder):
+            raise OutputExistsError(
+                f"{self.path} has changed since this run began: its changes would be lost. "
+                f"What this run has written is in {self.place.data}; run again to write into the changed file"
+            )
+
+    def _is_outdated(self, folder: Path) -> bool:
+        """Whether the file has changed, or has appeared, since the one in this folder was begun."""
+        copied = folder / _COPIED
+        return copied.exists() and copied.read_text() != self._stamp
+
+    @property
+    def _stamp(self) -> str:
+        return repr(stamp_of(str(self.path)))
 
     @property
     def _keeps_others(self) -> bool:
@@ -115,7 +128,7 @@ class Hdf5Sink(FileSink):
         """Copy the file that exists, while no other program writes it."""
         with self._h5py.File(self.path, "r") as file:
             self._check_place(file)
-            (self.place.folder / _COPIED).write_text(repr(stamp_of(str(self.path))))
+            (self.place.folder / _COPIED).write_text(self._stamp)
             shutil.copy(self.path, self.place.data)
 
     def _needed_bytes(self, dtype: np.dtype[Any]) -> int:
@@ -125,6 +138,8 @@ class Hdf5Sink(FileSink):
     def _make(self, dtype: np.dtype[Any]) -> h5py.Dataset:
         if self._keeps_others:
             self._copy()
+        elif self.spec.dataset and self.spec.overwrite:
+            (self.place.folder / _COPIED).write_text(repr(None))
         file = self._open(self._h5py.File(self.place.data, "a"))
         if file.get(self._dataset, getlink=True) is not None:
             del file[self._dataset]
@@ -146,9 +161,11 @@ class Hdf5Sink(FileSink):
 
     def _reopened(self, path: str) -> h5py.Dataset:
         dataset = self._open(self._h5py.File(path, "r+"))[self._dataset]
-        if dataset.shape != self.shape:
+        asked = self.chunks if self.spec.chunks and dataset.chunks else dataset.chunks
+        if (dataset.shape, dataset.chunks) != (self.shape, asked):
             raise UnreadableFileError(
-                f"{path} has the shape {dataset.shape}, not {self.shape}: delete it to start over"
+                f"{path} has the shape {dataset.shape} in chunks of {dataset.chunks}, not {self.shape} in chunks of "
+                f"{self.chunks}: delete it to start over"
             )
         self.chunks = dataset.chunks or self.chunks
         return dataset
@@ -163,7 +180,10 @@ class Hdf5Sink(FileSink):
         return open_source(f"{self.path}:/{self._dataset}")
 
     def _is_sound(self, data: Path) -> bool:
-        """Whether every chunk can be read; their checksums show which ones are damaged."""
+        """Whether its file is the newest, and every chunk can be read; checksums show which ones are damaged."""
+        if self._is_outdated(data.parent):
+            _log.warning("%s has changed since %s was begun, which is written again from the start", self.path, data)
+            return False
         try:
             with self._h5py.File(data, "r") as file:
                 dataset = file[self._dataset]
