@@ -14,6 +14,7 @@ import zarr
 
 from tests.cli.commands import one_line_of, run
 from tilecore import create_sink
+from tilecore.formats.contents import contents_of
 
 VOLUME = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
 
@@ -102,6 +103,19 @@ def test_datasets_of_hdf5(capsys: pytest.CaptureFixture[str]) -> None:
     one_line_of(capsys, run("info", "v.h5:/d"), "not a dataset", "b/c")
 
 
+def test_datasets_of_hdf5_that_cannot_be_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("v.h5", "w") as file:
+        file["null"], file["volume"] = h5py.Empty("f4"), VOLUME.astype(">f4")
+        h5py.h5d.create(file.id, b"when", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
+        file.create_dataset("outside", (4,), "u1", external=[("../v.bin", 0, 4)])
+    problems = {each["path"].removeprefix("v.h5:/"): each["problem"] for each in contents(capsys, "v.h5")}
+    assert problems.keys() == {"null", "volume", "when", "outside"}
+    assert (problems["volume"], problems["when"]) == ("", "only numbers can be read")
+    assert "no elements" in problems["null"]
+    assert "v.bin" in problems["outside"]
+
+
 def test_series_of_tiff(capsys: pytest.CaptureFixture[str]) -> None:
     with tifffile.TiffWriter("v.tif") as tif:
         tif.write(VOLUME, metadata={"axes": "ZYX"})
@@ -109,6 +123,44 @@ def test_series_of_tiff(capsys: pytest.CaptureFixture[str]) -> None:
     found = contents(capsys, "v.tif")
     assert [(each["series"], each["dtype"]) for each in found] == [(0, "uint16"), (1, "float32")]
     one_line_of(capsys, run("info", "v.tif", "--series", 2), "series", "2")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_series_of_tiff_are_those_that_are_opened(
+    capsys: pytest.CaptureFixture[str], byteorder: Any, compression: str | None
+) -> None:
+    with tifffile.TiffWriter("v.tif", byteorder=byteorder) as tif:
+        for number in range(30):  # tifffile compares a few of these pages only
+            page = np.full((8 + (number == 15), 9), number, f"{byteorder}u2")
+            tif.write(page, metadata=None, contiguous=False, compression=compression)
+    found = contents(capsys, "v.tif")
+    assert [(each["series"], each["shape"]) for each in found] == [(0, [29, 8, 9]), (1, [9, 9])]
+    with tifffile.TiffWriter("s.tif", byteorder=byteorder) as tif:
+        for dtype in ("u1", "f4", "i2"):
+            stack = VOLUME.astype(f"{byteorder}{dtype}")
+            tif.write(stack, metadata={"axes": "QYX"}, compression=compression)
+    found = contents(capsys, "s.tif")
+    assert [each["shape"] for each in found] == [[2, 30, 40]] * 3
+
+
+def test_axes_and_dtype_of_tiff_are_those_that_were_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    with create_sink("v.tif", (1, 20, 64), "bool", axes="ZYX") as sink:
+        sink[...] = True
+    assert contents(capsys, "v.tif") == []
+    (item,) = contents_of("v.tif")
+    assert (item.shape, item.dtype, item.axes) == ((1, 20, 64), "bool", "ZYX")
+
+
+def test_a_series_of_tiff_that_cannot_be_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    with tifffile.TiffWriter("v.tif") as tif:
+        for number in range(3):
+            tif.write(VOLUME[0, number:].astype("i2"), metadata=None, contiguous=False)
+    with tifffile.TiffFile("v.tif", mode="r+") as tif:
+        tif.pages[1].tags["BitsPerSample"].overwrite(100)
+    found = contents(capsys, "v.tif")
+    assert ["samples of a kind" in each["problem"] for each in found] == [False, True, False]
+    one_line_of(capsys, run("info", "v.tif", "--series", 1), "samples of a kind")
 
 
 def test_one_image_is_told_as_before(capsys: pytest.CaptureFixture[str]) -> None:

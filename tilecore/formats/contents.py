@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from tilecore.errors import TilecoreError
 from tilecore.formats.axes import guessed_axes, known_axes
+from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.kinds import split_place
 from tilecore.formats.opening import kind_of_path
 from tilecore.formats.reader_errors import as_path, reading
@@ -64,26 +62,28 @@ def contents_of(path: str) -> list[Item]:
 
 
 def _in_tiff(path: str) -> Iterator[Item]:
-    import tifffile
+    from tilecore.formats.tiff.reader import images_in
 
-    with tifffile.TiffFile(path) as tif:
-        for number, series in enumerate(tif.series):
-            yield Item(path, number, tuple(series.shape), str(series.dtype), known_axes(series.axes))
+    for number, info in enumerate(images_in(path)):
+        yield _item(path, number, info)
 
 
 def _in_hdf5(path: str) -> Iterator[Item]:
-    from tilecore.formats.hdf5.reader import axes_of, import_h5py
+    from tilecore.formats.hdf5.reader import axes_of, datasets_of, find_dataset, import_h5py
 
-    h5py = import_h5py(path)
-    with h5py.File(path, "r") as file:
-        found: list[tuple[str, Any]] = []
-        file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
-        for name, dataset in found:
-            problem = "" if np.dtype(dataset.dtype).kind in "biufc" else "only numbers can be read"
+    with import_h5py(path).File(path, "r") as file:
+        for name, (dataset, dtype) in datasets_of(file).items():
+            problem = ""
+            if dtype is None or dtype.kind not in "biufc":
+                problem = "only numbers can be read"
+            else:
+                try:
+                    find_dataset(file, path, name)
+                except TilecoreError as error:
+                    problem = str(error)
             shape = tuple(map(int, dataset.shape or ()))
-            yield Item(
-                f"{path}:/{name}", None, shape, str(dataset.dtype), axes_of(dataset) or guessed_axes(shape), problem
-            )
+            axes = axes_of(dataset) or guessed_axes(shape)
+            yield Item(f"{path}:/{name}", None, shape, "" if dtype is None else str(dtype), axes, problem)
 
 
 def _in_zarr(path: str) -> Iterator[Item]:
@@ -93,14 +93,14 @@ def _in_zarr(path: str) -> Iterator[Item]:
     store = open_store(path)
     inside = "" if isinstance(store, FolderStore) else "arrays inside a zip file cannot be opened: unpack it"
     for folder, series, info in images_in(store):
-        place = os.path.join(path, folder).rstrip("/")
-        if isinstance(info, TilecoreError):
-            yield Item(place, problem=str(info))
-        else:
-            problem = inside if folder else ""
-            yield Item(
-                place, series, info.shape, str(info.dtype), known_axes(info.axes) or guessed_axes(info.shape), problem
-            )
+        yield _item(os.path.join(path, folder).rstrip("/"), series, info, inside if folder else "")
+
+
+def _item(place: str, series: int | None, info: ImageInfo | TilecoreError, problem: str = "") -> Item:
+    if isinstance(info, TilecoreError):
+        return Item(place, series, problem=str(info))
+    axes = known_axes(info.axes) or guessed_axes(info.shape)
+    return Item(place, series, info.shape, str(info.dtype), axes, problem)
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Item]]] = {

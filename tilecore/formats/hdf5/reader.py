@@ -21,7 +21,7 @@ from tilecore.geometry.chunks_in_box import check_chunk_size
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Hdf5Reader", "axes_of", "find_dataset", "import_h5py", "open_hdf5", "read_dataset"]
+__all__ = ["Hdf5Reader", "axes_of", "datasets_of", "find_dataset", "import_h5py", "open_hdf5", "read_dataset"]
 
 
 def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
@@ -117,7 +117,7 @@ def find_dataset(file: h5py.File, path: str, name: str) -> h5py.Dataset:
     _refuse_links(file, path, name)
     found = file.get(name)
     if found is None or not hasattr(found, "chunks"):
-        there = ", ".join(_datasets(file)) or "none"
+        there = ", ".join(_with_numbers(file)) or "none"
         raise ParameterError.of("path", f"{path}:/{name}", f"this is not a dataset; the file has {there}")
     if found.shape is None:
         raise UnreadableFileError(f"{path}:/{name} has no elements, not even a shape: it cannot be read")
@@ -145,7 +145,7 @@ def axes_of(dataset: h5py.Dataset) -> str:
 
 
 def _only_image(file: h5py.File, path: str) -> str:
-    found = _datasets(file)
+    found = _with_numbers(file)
     names = [name for name, ndim in found.items() if ndim > 1] or list(found)
     if len(names) != 1:
         there = ", ".join(names) or "no numbers"
@@ -153,17 +153,27 @@ def _only_image(file: h5py.File, path: str) -> str:
     return names[0]
 
 
-def _datasets(file: h5py.File) -> dict[str, int]:
-    """Names of the datasets of numbers that lie in this file, and their number of axes."""
-    found: dict[str, int] = {}
+def datasets_of(file: h5py.File) -> dict[str, tuple[h5py.Dataset, np.dtype[Any] | None]]:
+    """All datasets that lie in this file, by name, and their dtypes; None for a kind of element that numpy lacks."""
+    found: dict[str, tuple[h5py.Dataset, np.dtype[Any] | None]] = {}
 
-    def visit(name: str, item: object) -> None:
-        with contextlib.suppress(TypeError):  # a kind of element that numpy does not have
-            if hasattr(item, "chunks") and item.shape is not None and item.dtype.kind in "biufc":  # type: ignore[attr-defined]
-                found[name] = len(item.shape)  # type: ignore[attr-defined]
+    def visit(name: str, item: h5py.Dataset) -> None:
+        if hasattr(item, "chunks"):
+            found[name] = item, None
+            with contextlib.suppress(TypeError):
+                found[name] = item, np.dtype(item.dtype)
 
     file.visititems(visit)
     return found
+
+
+def _with_numbers(file: h5py.File) -> dict[str, int]:
+    """Names of the datasets that hold numbers, and their number of axes."""
+    return {
+        name: len(dataset.shape)
+        for name, (dataset, dtype) in datasets_of(file).items()
+        if dataset.shape is not None and dtype is not None and dtype.kind in "biufc"
+    }
 
 
 def _refuse_links(file: h5py.File, path: str, dataset: str) -> None:

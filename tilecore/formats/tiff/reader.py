@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.errors import ParameterError, TilecoreError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo, level_origin_um
 from tilecore.formats.reader import MappedReader, Reader
 from tilecore.formats.reader_errors import inside, overhearing, reading
@@ -29,7 +29,7 @@ from tilecore.geometry.boxes import Box
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-__all__ = ["TiffReader", "open_tiff"]
+__all__ = ["TiffReader", "images_in", "open_tiff"]
 
 # What tifffile says of a file that it has written with and without its texts; pages that are alike are a series then.
 _MIXED = "invalid shaped series metadata or corrupted file"
@@ -52,7 +52,32 @@ def open_tiff(path: str, *, series: int | None = None, level: int = 0, missing_c
         return reader
 
 
+def images_in(path: str) -> Iterator[ImageInfo | TilecoreError]:
+    """Tell what each image of a TIFF file is, by its number, or why it cannot be read."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        with _no_damage(path):
+            n_images = len(_series(tif))
+        for number in range(n_images):
+            try:
+                with reading(path, "TIFF"), _no_damage(path):
+                    _, info, _ = _found(tif, path, number, 0)
+            except TilecoreError as error:
+                yield error
+            else:
+                yield info
+
+
 def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: str) -> Reader:
+    chosen, info, offset = _found(tif, path, series, level)
+    if offset is not None:
+        return MappedReader(path, info, offset)
+    return TiffReader(tif, path, chosen, info, fill=missing_chunks == "fill")
+
+
+def _found(tif: TiffFile, path: str, series: int, level: int) -> tuple[TiffPageSeries, ImageInfo, int | None]:
+    """Find a level of an image, what it is, and where its voxels begin in the file if they are plain bytes [byte]."""
     if tif.is_ome:
         for name in linked_files(tif.ome_metadata or ""):
             inside(os.path.dirname(path), os.path.join(os.path.dirname(path), name))
@@ -60,7 +85,7 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
     if not 0 <= level < len(levels):
         raise ParameterError.of("level", level, f"{path} has {len(levels)} level(s), numbered from 0")
     chosen = levels[level]
-    if chosen.dtype is None:
+    if chosen.keyframe.dtype is None:  # the series then names float64, which it does not hold
         raise UnreadableFileError(f"{path} holds samples of a kind that cannot be read")
     finest, names = physical(tif, series)
     voxel_size = _coarser(finest, levels[0], chosen) if finest is not None and level else finest
@@ -73,12 +98,11 @@ def _reader(tif: TiffFile, path: str, series: int, level: int, missing_chunks: s
     if not chosen.keyframe.is_subifd:
         tif.pages.useframes = True  # pages that are read later belong to this series
         tif.pages.set_keyframe(chosen.keyframe.index)
-    if chosen.dataoffset is not None and is_one_block(chosen):
-        is_bool = is_bool and chosen.dtype == np.uint8
-        kind = np.dtype(bool) if is_bool else chosen.dtype.newbyteorder(tif.byteorder)
-        info = replace(info, dtype=kind).check(path)
-        return MappedReader(path, info, chosen.dataoffset)
-    return TiffReader(tif, path, chosen, info.check(path), fill=missing_chunks == "fill")
+    if chosen.dataoffset is None or not is_one_block(chosen):
+        return chosen, info.check(path), None
+    is_bool = is_bool and chosen.dtype == np.uint8
+    kind = np.dtype(bool) if is_bool else chosen.dtype.newbyteorder(tif.byteorder)
+    return chosen, replace(info, dtype=kind).check(path), chosen.dataoffset
 
 
 @contextlib.contextmanager
