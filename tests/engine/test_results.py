@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 
 from tests.runs import RUNS
-from tilecore import ParameterError, ParameterTypeError, SharedArray, TileError, collect_tiles, declare, map_tiles
-from tilecore.engine.casting import CastError
+from tilecore import (
+    ParameterError,
+    ParameterTypeError,
+    SharedArray,
+    TileError,
+    TileGrid,
+    collect_tiles,
+    declare,
+    map_tiles,
+)
+from tilecore.engine.casting import CastError, converted
 
 VOLUME = np.arange(1.0, 513).reshape(8, 8, 8)
 
@@ -192,9 +201,10 @@ def test_a_cast_that_loses_is_refused(function: Any, dtype: Any, message: str) -
         (lambda block: block + 0.6, "u2", VOLUME.astype("u2")),
         (lambda block: block - 1, bool, VOLUME > 1),
         (lambda block: block * (1 + 2j), "c8", (VOLUME * (1 + 2j)).astype("c8")),
+        (lambda block: block.astype("m8[s]"), "i4", VOLUME.astype("i4")),
         (lambda block: block.astype("m8[s]"), "m8[ms]", VOLUME.astype("m8[s]").astype("m8[ms]")),
     ],
-    ids=["rounded", "infinite", "nan", "truncated", "bool", "complex", "time"],
+    ids=["rounded", "infinite", "nan", "truncated", "bool", "complex", "seconds", "time"],
 )
 def test_a_cast_that_was_asked_for_is_made(function: Any, dtype: Any, expected: np.ndarray) -> None:
     found = map_tiles(function, VOLUME, dtype=dtype, tile_shape=4, executor="serial")
@@ -202,14 +212,59 @@ def test_a_cast_that_was_asked_for_is_made(function: Any, dtype: Any, expected: 
     np.testing.assert_array_equal(found, expected)
 
 
+TILE = TileGrid((1,), 1)[0]
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i4", "u4", "i8", "u8"])
+@pytest.mark.parametrize("given", ["f2", "f4", "f8", "g", "i8", "u8"])
+def test_integers_hold_all_numbers_up_to_their_limits_and_no_other(given: str, dtype: str) -> None:
+    limits, kind = np.iinfo(dtype), np.dtype(given)
+    wanted = [limits.min, limits.max, limits.min - 1, limits.max + 1]
+    if kind.kind in "iu":
+        near = [np.array(each, kind) for each in wanted if np.iinfo(kind).min <= each <= np.iinfo(kind).max]
+    else:
+        with np.errstate(all="ignore"):
+            ends = [kind.type(each) for each in wanted]
+            near = [np.nextafter(each, kind.type(to)) for each in ends for to in (0, -np.inf, np.inf)]
+            near += [*ends, *map(kind.type, (-0.5, 0.5, np.nan, np.inf, -np.inf))]
+    for number in near:
+        fits = bool(np.isfinite(number)) and limits.min <= int(number) <= limits.max
+        if fits:
+            assert int(converted(np.array([number], kind), np.dtype(dtype), False, TILE)[0]) == int(number)
+        else:
+            with pytest.raises(CastError, match="do not fit"):
+                converted(np.array([number], kind), np.dtype(dtype), False, TILE)
+
+
+def test_a_mask_of_any_number_is_true_where_it_is_not_zero() -> None:
+    np.testing.assert_array_equal(converted(np.array([0, 1, 7]), np.dtype(bool), False, TILE), [False, True, True])
+
+
 @pytest.mark.parametrize(
     ("boundary", "dtype"),
-    [(300, "u1"), (-1, "u1"), (0.5, "i4"), (float("nan"), "i2"), (2, bool), (1e300, "f4"), (10**30, "i8")],
+    [
+        (300, "u1"),
+        (-1, "u1"),
+        (0.5, "i4"),
+        (float("nan"), "i2"),
+        (2, bool),
+        (1e300, "f4"),
+        (2**200, "f4"),
+        (10**400, "f4"),
+        (10**400, "c16"),
+        (10**30, "i8"),
+    ],
     ids=str,
 )
 def test_a_value_beyond_the_edges_is_one_of_the_voxels(boundary: Any, dtype: Any) -> None:
     with pytest.raises(ParameterError, match=r"boundary=.*: voxels of dtype \S+ cannot have this value"):
         collect_tiles(np.size, VOLUME.astype(dtype), tile_shape=4, halo=1, boundary=boundary, executor="serial")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
+def test_a_large_integer_beyond_the_edges_is_a_float(dtype: str) -> None:
+    blocks = collect_tiles(np.copy, np.ones((2, 2), dtype), halo=1, boundary=2**70, executor="serial")
+    np.testing.assert_array_equal(blocks[0], np.pad(np.ones((2, 2), dtype), 1, constant_values=2.0**70))
 
 
 def test_a_value_beyond_the_edges_is_real() -> None:

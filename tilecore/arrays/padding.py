@@ -48,8 +48,11 @@ def check_boundary(boundary: Boundary, dtype: np.dtype[Any]) -> None:
         try:
             kept = np.asarray(boundary).astype(dtype)
         except OverflowError:  # of an integer of many digits
-            kept = np.zeros((), dtype)
-        same = np.isfinite(kept) == np.isfinite(boundary) if dtype.kind in "fc" else kept == boundary
+            same = False
+        else:
+            # An integer that numpy has no dtype for is finite, too.
+            is_finite = isinstance(boundary, int) or np.isfinite(boundary)
+            same = np.isfinite(kept) == is_finite if dtype.kind in "fc" else kept == boundary
     if not same:
         raise ParameterError.of("boundary", boundary, f"voxels of dtype {dtype} cannot have this value")
 

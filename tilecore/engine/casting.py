@@ -18,7 +18,10 @@ class CastError(TilecoreError, ValueError):
 
 
 def converted(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, tile: Tile) -> npt.NDArray[Any]:
-    """Convert an array to the output's dtype; values that it cannot hold are refused."""
+    """Convert an array to the output's dtype; values that it cannot hold are refused.
+
+    Integers get numbers without the digits after the point, and bool is whether a number is not zero, as in numpy.
+    """
     if inferred and array.dtype.newbyteorder("=") != dtype.newbyteorder("="):
         raise CastError(
             f"{tile}: the result has dtype {array.dtype}, that of another tile has {dtype}; choose with dtype= "
@@ -29,9 +32,8 @@ def converted(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, til
     if array.dtype == dtype or np.can_cast(array.dtype, dtype) or array.size == 0:
         return array.astype(dtype, copy=False)
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        low, high = array.min(), array.max()  # NaN becomes both minimum and maximum, and fails both comparisons
-        if not (low > limits.min - 1 and high < limits.max + 1):
+        low, high = array.min(), array.max()  # NaN becomes both minimum and maximum
+        if not _are_within(low, high, np.iinfo(dtype)):
             raise CastError(
                 f"{tile}: values from {low} to {high} do not fit into dtype {dtype}; clip them in the function "
                 "or choose another dtype"
@@ -46,3 +48,18 @@ def converted(array: npt.NDArray[Any], dtype: np.dtype[Any], inferred: bool, til
             f"{tile}: values do not fit into dtype {dtype}, which would make them infinite; scale them in the function "
             "or choose another dtype"
         ) from error
+
+
+def _are_within(low: Any, high: Any, limits: np.iinfo[Any]) -> bool:
+    """Whether integers can hold the part before the point of a least and of a largest number.
+
+    They are compared as integers of Python: a limit that became a float would be rounded.
+    """
+    if low != low:  # noqa: PLR0124 - NaN, or no time
+        return False
+    times = (np.datetime64, np.timedelta64)
+    try:
+        least, largest = (int(each.astype(np.int64) if isinstance(each, times) else each) for each in (low, high))
+    except OverflowError:  # infinite
+        return False
+    return bool(limits.min <= least and largest <= limits.max)
