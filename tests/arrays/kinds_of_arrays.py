@@ -152,7 +152,7 @@ def _labelled_file(volume: np.ndarray, folder: Path) -> Iterator[Any]:
 def _zarr(volume: np.ndarray, folder: Path) -> Any:
     import zarr
 
-    return zarr.array(volume, store=str(folder / "volume.zarr"), chunks=(4, 8, 8))
+    return zarr.array(volume, store=str(folder / "volume.zarr"), chunks=(4, 8, 8)[: volume.ndim])
 
 
 #: How an array of each kind is made of a volume.

@@ -12,6 +12,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.arrays.kinds_of_arrays import KINDS, an_array
 from tests.recordings.files import made, write
 from tilecore import BoundsError, MissingFileError, ParameterError, ParameterTypeError, UnreadableFileError, create_sink
 from tilecore.arrays.kinds import access_of
@@ -246,6 +247,31 @@ def test_zarr_arrays_that_are_open_are_taken(tmp_path: Path) -> None:
     array = zarr.create_array(tmp_path / "a.zarr", shape=DATA.shape, chunks=(10, 4), dtype="int16")
     array[...] = DATA
     np.testing.assert_array_equal(open_recording(array)[5:, 1], DATA[5:, 1])
+
+
+WIDE = made(60, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "executor"), [*[(kind, "serial") for kind in KINDS], ("dask", "processes"), ("tensorstore", "processes")]
+)
+def test_arrays_of_other_libraries_are_taken(kind: str, executor: Any, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with an_array(kind, WIDE, tmp_path / "one") as array, an_array(kind, WIDE, tmp_path / "two") as other:
+        recording = open_recording(array)
+        assert recording.dtype == WIDE.dtype
+        np.testing.assert_array_equal(recording[5:, 1], WIDE[5:, 1])
+        for joined, expected in ((recording, WIDE), (open_recording([array, other]), np.concatenate([WIDE, WIDE]))):
+            whole = open_recording(joined, gains_uv=2).in_uv()
+            for each, numbers in ((joined, expected), (whole, expected * 2.0)):
+                found = map_batches(lambda batch: batch + 1, each, batch_length=32, executor=executor, workers=2)
+                np.testing.assert_array_equal(found, numbers + 1)
+
+
+def test_masked_numbers_are_no_recording() -> None:
+    with pytest.raises(ParameterTypeError, match="recording: a masked array"):
+        open_recording(np.ma.masked_equal(DATA, DATA[0, 0]))
 
 
 def test_a_plan_knows_of_chunks(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray, WritableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent, of_files
-from tilecore.errors import ParameterTypeError
+from tilecore.errors import ParameterError, ParameterTypeError
 
 __all__ = [
     "ComputedAccess",
@@ -21,6 +21,7 @@ __all__ = [
     "Hdf5Access",
     "LocalAccess",
     "adopted",
+    "as_readable",
     "dtype_of",
     "has",
     "is_computed",
@@ -96,6 +97,31 @@ def adopted(array: object) -> object:
         If numpy cannot see the voxels, for example because they lie on a GPU.
     """
     return next(adopt for is_one, adopt in _FORMS if is_one(array))(array)
+
+
+def as_readable(given: object, parameter: str) -> ReadableArray:
+    """Return an array of any library in the form in which boxes are read from it, as `adopted` does.
+
+    Raises
+    ------
+    ParameterTypeError, ParameterError
+        If it is no array, or none that can be cut into tiles.
+    """
+    array: Any = adopted(given)
+    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
+        raise ParameterTypeError.of(parameter, given, "must be an array, a path, or a list of them")
+    if isinstance(array, np.ma.MaskedArray):
+        raise ParameterTypeError(
+            f"{parameter}: a masked array loses its mask; fill it, or give data and mask as two sources"
+        )
+    if dtype_of(array, parameter).hasobject:
+        raise ParameterTypeError.of(parameter, array.dtype, "arrays of Python objects cannot be tiled")
+    if not all(isinstance(length, SupportsIndex) for length in array.shape):
+        raise ParameterError.of(
+            parameter, array.shape, "a length is unknown: with dask, call compute_chunk_sizes() first"
+        )
+    readable: ReadableArray = array
+    return readable
 
 
 def dtype_of(array: ReadableArray | WritableArray, parameter: str) -> np.dtype[Any]:

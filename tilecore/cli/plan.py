@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from tilecore.arrays.access import chunk_lengths
     from tilecore.engine.declared import Declared, first_given
     from tilecore.engine.inputs import extra_axes, for_all_axes
     from tilecore.errors import ParameterError
@@ -56,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
         max_memory=options.max_memory,
         workers=options.workers,
         halo=for_all_axes(first_given(halo_of(options), declared.halo, 0), source.info, 0),
-        chunks=getattr(source, "chunks", None),
+        chunks=chunk_lengths(source),
         write_units=for_all_axes(options.write_units, source.info, 1),
         single_axes=extra_axes(source.info),
         padded=declared.boundary is not None,

@@ -7,16 +7,16 @@ import math
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 
 from tilecore.array_types import OneSource, ReadableArray, SourceLike
 from tilecore.arrays.access import Access, Reach, chunk_lengths
 from tilecore.arrays.extents import Extent
-from tilecore.arrays.foreign import adopted, dtype_of
+from tilecore.arrays.foreign import as_readable
 from tilecore.arrays.kinds import access_of, as_array
-from tilecore.errors import ParameterError, ParameterTypeError, SourceChangedError
+from tilecore.errors import ParameterError, SourceChangedError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.labels import info_of_labels, told_axes
@@ -142,19 +142,7 @@ def _opened(source: OneSource) -> ReadableArray:
     array: Any = as_array(source)
     if isinstance(array, FileSink) and not array.is_created:
         array = array.result()
-    array = adopted(array)
-    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
-        raise ParameterTypeError.of("source", source, "must be an array, a path, or a list of them")
-    if isinstance(array, np.ma.MaskedArray):
-        raise ParameterTypeError("source: a masked array loses its mask; fill it, or give data and mask as two sources")
-    if dtype_of(array, "source").hasobject:
-        raise ParameterTypeError.of("source", array.dtype, "arrays of Python objects cannot be tiled")
-    if not all(isinstance(length, SupportsIndex) for length in array.shape):
-        raise ParameterError.of(
-            "source", array.shape, "a length is unknown: with dask, call compute_chunk_sizes() first"
-        )
-    opened: ReadableArray = array
-    return opened
+    return as_readable(array, "source")
 
 
 def _check_order(first: str, other: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.access import chunk_lengths
 
 __all__ = ["coarse_steps", "every"]
 
@@ -51,7 +52,7 @@ def _lengths(shape: tuple[int, ...], steps: list[int] | tuple[int, ...]) -> list
 
 def _piece(source: ReadableArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[int]:
     """Shape of a piece: chunks, as many as fit, first along the last axis [voxel]."""
-    chunks = getattr(source, "chunks", None) or (1,) * len(shape)
+    chunks = chunk_lengths(source) or (1,) * len(shape)
     lengths = [min(chunk, whole) for chunk, whole in zip(chunks, shape, strict=True)]
     for axis in reversed(range(len(shape))):
         fit = max(1, _PIECE_BYTES // (math.prod(lengths) * dtype.itemsize))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.access import chunk_lengths
 from tilecore.arrays.views import ViewAccess
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.recorded import NOT_TOLD, Recorded
@@ -78,10 +79,10 @@ class Excerpt:
     @property
     def chunks(self) -> tuple[int, int] | None:
         """Shape of a chunk of the recording, which is decoded as a whole; None if each number can be read alone."""
-        chunks = getattr(self.source, "chunks", None)
+        chunks = chunk_lengths(self.source)
         if chunks is None:
             return None
-        lengths = (int(chunks[0]), min(int(chunks[1]), len(self.channels)))
+        lengths = (chunks[0], min(chunks[1], len(self.channels)))
         return lengths[::-1] if self.turned else lengths
 
     @property

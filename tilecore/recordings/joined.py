@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
-from tilecore.arrays.access import Access, Reach
+from tilecore.arrays.access import Access, Reach, chunk_lengths
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.kinds import access_of
 from tilecore.errors import ParameterError
@@ -68,8 +68,8 @@ class JoinedArray:
     @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of a chunk, if all parts have the same."""
-        shapes = {tuple(getattr(part, "chunks", None) or ()) for part in self.parts}
-        return shapes.pop() or None if len(shapes) == 1 else None
+        shapes = {chunk_lengths(part) for part in self.parts}
+        return shapes.pop() if len(shapes) == 1 else None
 
     @property
     def access(self) -> _JoinedAccess:

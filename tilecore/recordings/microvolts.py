@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.access import chunk_lengths
 from tilecore.arrays.views import ViewAccess
 from tilecore.recordings.joined import close_array
 
@@ -41,7 +42,7 @@ class Microvolts:
     @property
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of the source's chunks."""
-        return getattr(self.source, "chunks", None)
+        return chunk_lengths(self.source)
 
     @property
     def shape(self) -> tuple[int, ...]:

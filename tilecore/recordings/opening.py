@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from tilecore import plugins
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.foreign import as_readable
 from tilecore.arrays.kinds import as_array
-from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.errors import ParameterError
 from tilecore.formats.kinds import KINDS, READERS, kind_of_suffix
 from tilecore.formats.opening import open_source
 from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
@@ -111,9 +112,7 @@ def _of_array(array: object, *given: object) -> Recording:
         raise ParameterError("dtype, n_channels, data_order and stream are for files")
     if isinstance(array, Recording):
         return array
-    numbers: Any = as_array(array)
-    if not all(hasattr(numbers, name) for name in ("shape", "dtype", "__getitem__")):
-        raise ParameterTypeError.of("recording", array, "a path, an array, a Recording, or a list of them")
+    numbers = as_readable(as_array(array), "recording")
     _check_axes(numbers.shape, "recording")
     return Recording(numbers, in_channels=_is_in_channels(numbers))
 
