@@ -74,6 +74,21 @@ class PathError(OSError):
         super().__init__(2, reason, path)
 
 
+class Thing:
+    """Has its address in its text."""
+
+
+class NumberedThing:
+    """Has another text once it is unpacked."""
+
+    def __repr__(self) -> str:
+        return f"thing {id(self)}"
+
+
+class PlainError(Exception):
+    pass
+
+
 def make_local(lock: Any) -> Exception:
     """Its class cannot be packed, either."""
 
@@ -120,6 +135,41 @@ def test_the_class_itself_arrives_where_it_can_with_what_can_be_packed() -> None
     assert pickle.loads(pack_raised(MoreArgumentsError("it", 5)) or b"").number == 5
     locked = pickle.loads(pack_raised(LockedError("a key")) or b"")
     assert (locked.number, hasattr(locked, "lock")) == (7, False)
+
+
+def test_addresses_in_the_text_do_not_make_another_class() -> None:
+    found = pickle.loads(pack_raised(PlainError("bad", Thing())) or b"")
+    assert type(found) is PlainError
+    assert (found.args[0], type(found.args[1])) == ("bad", Thing)
+
+
+def test_a_class_whose_arguments_change_their_text_keeps_its_class() -> None:
+    error = PlainError("bad", NumberedThing())
+    found = pickle.loads(pack_raised(error) or b"")
+    assert type(found) is PlainError
+    assert str(found) == str(error)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_executor_raises_the_same_class(run: str) -> None:
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise PlainError("bad", Thing())
+
+    with pytest.raises(TileError) as caught:
+        map_tiles(fail, np.zeros((4, 4)), tile_shape=(2, 4), retries=0, progress=False, **RUNS[run])
+    assert type(caught.value.__cause__) is PlainError
+
+
+def test_plain_exceptions_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for error in (ValueError("x", 1), PlainError("x"), OSError(2, "gone", "here")):
+        found = pickle.loads(pack_raised(error) or b"")
+        assert (type(found), found.args, str(found)) == (type(error), error.args, str(error))
+    with pytest.raises(AssertionError, match="a thread"):
+        pack_raised(RaisingError("x"))
 
 
 def test_an_exception_that_never_ends_packing_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,12 @@ __all__ = ["pack_raised"]
 
 # Longest time for the exception's own code to pack and unpack it [s].
 _PATIENCE_SECONDS = 5.0
+# Where the text of an object names its place in memory.
+_ADDRESS = re.compile("0x[0-9a-fA-F]+")
+# Methods by which a class has its exceptions packed, unpacked or told in its own way, and values without any.
+_CODE = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__str__")
+_CODE += ("__getattribute__", "__getattr__", "__setattr__")
+_PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 def pack_raised(error: BaseException) -> bytes | None:
@@ -27,29 +34,41 @@ def pack_raised(error: BaseException) -> bytes | None:
     -------
     bytes or None
         The pickle of the exception itself; if that cannot be unpacked to the same type and text, of one that is made
-        without a call of ``__init__``, and without attributes that cannot be packed; if its class cannot be packed, of
-        an exception with the same name, text and built-in base. None if nothing of this is possible.
+        without a call of ``__init__``, and without attributes that cannot be packed, with its arguments or its text
+        alone; if its class cannot be packed, of an exception with the same name, text and built-in base. None if
+        nothing of this is possible.
     """
-    for pack in (_whole, _without_init, _likeness):
-        packed = _in_time(pack, error)
+    attempt = _attempted if _is_plain(error) else _in_time
+    for pack in (_whole, _without_init, _by_text, _likeness):
+        packed = attempt(pack, error)
         if packed is not None:
             return packed
     return None
 
 
+def _is_plain(error: BaseException) -> bool:
+    """Whether no code but Python's own packs and unpacks an exception: it needs no thread that can be left alone."""
+    has_own_code = any(
+        name in vars(kind) for kind in type(error).__mro__ if kind.__module__ != "builtins" for name in _CODE
+    )
+    return not has_own_code and all(type(each) in _PLAIN for each in (*error.args, *vars(error).values()))
+
+
+def _attempted(pack: Callable[[BaseException], bytes], error: BaseException) -> bytes | None:
+    """Pack an exception; None if that fails, or gives another exception."""
+    try:
+        content = pack(error)
+        return content if _is_same(pickle.loads(content), error) else None
+    except BaseException:  # whatever the exception's own code raises: the next way is tried
+        return None
+
+
 def _in_time(pack: Callable[[BaseException], bytes], error: BaseException) -> bytes | None:
-    """Pack in a thread, which is left alone if it takes too long; None if it fails, or gives another exception."""
-    packed: list[bytes] = []
-
-    def attempt() -> None:
-        try:
-            content = pack(error)
-            if _is_same(pickle.loads(content), error):
-                packed.append(content)
-        except BaseException:  # whatever the exception's own code raises: the next way is tried
-            return
-
-    thread = threading.Thread(target=attempt, name="tilecore-packing", daemon=True)
+    """Pack in a thread, which is left alone if it takes too long; None also then."""
+    packed: list[bytes | None] = []
+    thread = threading.Thread(
+        target=lambda: packed.append(_attempted(pack, error)), name="tilecore-packing", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError:  # no more threads: the exception's text is sent all the same
@@ -62,8 +81,15 @@ def _is_same(found: object, error: BaseException) -> bool:
     """Whether an unpacked exception has the name and the text of the original.
 
     Many classes have ``__init__`` put a text together, which is done again, with that text, when they are unpacked.
+    An object without a text of its own is called by its address, which is another one once it is unpacked.
     """
-    return type(found).__name__ == type(error).__name__ and _text_of(found) == _text_of(error)
+    if type(found).__name__ != type(error).__name__:
+        return False
+    unpacked, text = _text_of(found), _text_of(error)
+    if unpacked == text:
+        return True
+    is_alike = type(found) is type(error) and len(found.args) == len(error.args)
+    return is_alike and _ADDRESS.sub("", unpacked or "") == _ADDRESS.sub("", text or "")
 
 
 def _text_of(error: object) -> str | None:
@@ -78,7 +104,14 @@ def _whole(error: BaseException) -> bytes:
 
 
 def _without_init(error: BaseException) -> bytes:
-    arguments = error.args if all(map(_is_packable, error.args)) else (_text_of(error),)
+    return _of_class(error, error.args)
+
+
+def _by_text(error: BaseException) -> bytes:
+    return _of_class(error, (_text_of(error),))
+
+
+def _of_class(error: BaseException, arguments: tuple[Any, ...]) -> bytes:
     state = {name: value for name, value in vars(error).items() if _is_packable(value)}
     return _dumps(_Recipe(_made_without_init, (type(error), arguments, state)))
 
