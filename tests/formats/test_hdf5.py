@@ -23,6 +23,7 @@ from tilecore import (
 from tilecore.cli.main import main
 from tilecore.engine.events import TileDone
 from tilecore.formats.creating import prepare_sink
+from tilecore.formats.hdf5.reader import find_dataset
 
 h5py = pytest.importorskip("h5py", reason="HDF5 is optional")
 
@@ -198,6 +199,25 @@ def test_imaris_levels_channels_and_times(imaris: Path) -> None:
     assert coarse.origin_um == pytest.approx((11, -3.5, 100 + 0.25 * 21 / 11))
     result = map_tiles(np.copy, source, workers=2, tile_shape=(4, 16, 16))
     np.testing.assert_array_equal(result, IMAGE)
+
+
+@pytest.mark.parametrize("most", [64, 1])
+def test_datasets_of_imaris_are_looked_for_once(imaris: Path, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def find(file: Any, path: str, name: str) -> Any:
+        asked.append(name)
+        return find_dataset(file, path, name)
+
+    monkeypatch.setattr("tilecore.formats.hdf5.imaris.find_dataset", find)
+    monkeypatch.setattr("tilecore.formats.hdf5.imaris._MOST_KEPT", most)
+    with open_source(imaris) as source:
+        source[0]  # the file is opened for itself
+        opened = len(asked)
+        for z in range(5):
+            np.testing.assert_array_equal(source[:, :, z], IMAGE[:, :, z])
+    n_datasets = 2 * 3
+    assert opened <= len(asked) <= opened + n_datasets if most == 64 else len(asked) == opened + 5 * n_datasets
 
 
 DAMAGE: dict[str, Callable[[Any], object]] = {

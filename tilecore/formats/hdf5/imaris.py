@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImarisReader", "open_imaris"]
 
+# Datasets that stay open, as each of them may keep 1 MiB of chunks in memory.
+_MOST_KEPT = 64
+
 
 def open_imaris(path: str, *, level: int = 0) -> ImarisReader:
     """Open one level of the pyramid of an Imaris file."""
@@ -56,6 +59,7 @@ class ImarisReader:
 
     def __init__(self, file: h5py.File, path: str, level: int) -> None:
         self._path, self._file, self._level = path, file, level
+        self._found: dict[tuple[int, int], h5py.Dataset] = {}
         levels = _count(file.get("DataSet"), "ResolutionLevel")
         if not levels:
             raise UnreadableFileError(f"{path} has no group /DataSet/ResolutionLevel 0: it is not an Imaris file")
@@ -102,6 +106,9 @@ class ImarisReader:
         return result
 
     def _data(self, time: int, channel: int) -> h5py.Dataset:
+        """Dataset of a time and a channel, which is looked for once."""
+        if (time, channel) in self._found:
+            return self._found[time, channel]
         name = f"DataSet/ResolutionLevel {self._level}/TimePoint {time}/Channel {channel}/Data"
         try:
             found = find_dataset(self._file, self._path, name)
@@ -109,6 +116,9 @@ class ImarisReader:
             raise UnreadableFileError(f"{self._path} has no dataset /{name}: it is damaged or not complete") from error
         if len(found.shape) != 3:
             raise UnreadableFileError(f"{self._path}:/{name} has the shape {found.shape}; three axes are needed")
+        if len(self._found) == _MOST_KEPT:
+            self._found.clear()
+        self._found[time, channel] = found
         return found
 
     def _lengths(self, level: int) -> tuple[int, int, int]:
