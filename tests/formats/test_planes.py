@@ -12,6 +12,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tilecore import MissingFileError, UnreadableFileError, map_tiles, open_source
 
@@ -170,9 +171,9 @@ def test_planes_of_pictures_of_colour_and_of_16_bits(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source[...], GREY.astype("u2") * 257)
 
 
-def _png(bits: int, colour: int, row: bytes) -> bytes:
-    """A PNG file of one row of four voxels, byte by byte."""
-    parts = {b"IHDR": struct.pack(">IIBBBBB", 4, 1, bits, colour, 0, 0, 0), b"IDAT": zlib.compress(b"\0" + row)}
+def _png(bits: int, colour: int, row: bytes, shape: tuple[int, int] = (1, 4)) -> bytes:
+    """A PNG file of one row of voxels, byte by byte; its header may promise more."""
+    parts = {b"IHDR": struct.pack(">IIBBBBB", *shape[::-1], bits, colour, 0, 0, 0), b"IDAT": zlib.compress(b"\0" + row)}
     chunks = [
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         for name, content in [*parts.items(), (b"IEND", b"")]
@@ -186,6 +187,29 @@ def test_pictures_that_would_lose_bits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(_png(16, 2, np.arange(12, dtype=">u2").tobytes()))
     with pytest.raises(UnreadableFileError, match="0.png has colours of 16 bits"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("most", [1000, 2000])
+@pytest.mark.filterwarnings("error")
+def test_pictures_may_be_larger_than_pillows_limit(tmp_path: Path, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow refuses the one, and warns of the other."""
+    imageio.imwrite(tmp_path / "0.png", GREY[0])
+    assert most < GREY[0].size
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    with open_source(tmp_path) as source:
+        np.testing.assert_array_equal(source[0], GREY[0])
+    assert most == Image.MAX_IMAGE_PIXELS
+
+
+def test_pictures_too_large_for_memory_are_refused(tmp_path: Path) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    (tmp_path / "0.png").write_bytes(_png(8, 0, bytes(4), (70_000, 70_000)))
+    with pytest.raises(UnreadableFileError, match=r"0\.png declares chunks of \(70000, 70000\) voxels"):
+        open_source(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UnreadableFileError, match=r"0\.png"):
+        open_source(tmp_path)
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all", None])
