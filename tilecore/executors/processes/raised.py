@@ -17,8 +17,8 @@ _PATIENCE_SECONDS = 5.0
 # Where the text of an object names its place in memory.
 _ADDRESS = re.compile("0x[0-9a-fA-F]+")
 # Methods by which a class has its exceptions packed, unpacked or told in its own way, and values without any.
-_CODE = ("__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__str__")
-_CODE += ("__getattribute__", "__getattr__", "__setattr__")
+_CODE = {"__init__", "__new__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__str__"}
+_CODE |= {"__getattribute__", "__getattr__", "__setattr__"}
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
