@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import threadpoolctl
 
 from tilecore import TileError, collect_tiles, iter_tiles
+from tilecore.executors import library_threads
 from tilecore.executors.library_threads import LibraryThreads
 
 VOLUME = np.ones((4, 4))
@@ -119,3 +122,66 @@ def test_a_thread_that_begins_after_the_end_holds_nothing() -> None:
     assert libraries.let_go() is None
     libraries.hold()
     assert n_threads() == {3}
+
+
+class OpenMP(threading.local):
+    """Stands in for a library of OpenMP, which has a number for each thread."""
+
+    user_api, filepath, num_threads = "openmp", "openmp.so", 3
+
+    def set_num_threads(self, number: int) -> None:
+        self.num_threads = number
+
+
+@pytest.fixture
+def openmp(monkeypatch: pytest.MonkeyPatch) -> OpenMP:
+    library = OpenMP()
+    monkeypatch.setattr(library_threads, "_state", library_threads._State())
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", lambda: SimpleNamespace(lib_controllers=[library]))
+    return library
+
+
+def test_what_another_thread_lets_go_is_given_back_by_the_next_run(openmp: OpenMP) -> None:
+    held = LibraryThreads(1)
+    held.hold()
+    assert openmp.num_threads == 1
+    thread = threading.Thread(target=held.let_go)
+    thread.start()
+    thread.join()
+    for threads in (2, 1):
+        after = LibraryThreads(threads)
+        after.hold()
+        assert openmp.num_threads == threads
+        after.let_go()
+        assert openmp.num_threads == 3
+
+
+def test_a_thread_that_lets_go_of_what_another_holds_is_as_before(openmp: OpenMP) -> None:
+    held, own = LibraryThreads(1), LibraryThreads(2)
+    thread = threading.Thread(target=held.hold)
+    thread.start()
+    thread.join()
+    own.hold()
+    held.let_go()
+    assert openmp.num_threads == 2
+    own.let_go()
+    assert openmp.num_threads == 3
+
+
+def test_loaded_libraries_are_looked_for_after_imports_only(openmp: OpenMP, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_searches = 0
+
+    def search() -> SimpleNamespace:
+        nonlocal n_searches
+        n_searches += 1
+        return SimpleNamespace(lib_controllers=[openmp])
+
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", search)
+    LibraryThreads(1).let_go()
+    LibraryThreads(1).let_go()
+    assert n_searches == 1
+    monkeypatch.setitem(sys.modules, "a module that is imported later", ModuleType("later"))
+    held = LibraryThreads(1)
+    held.hold()
+    assert (n_searches, openmp.num_threads) == (2, 1)
+    held.let_go()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -24,9 +25,12 @@ class _Held:
         self._set()
 
     def remove(self, run: int) -> None:
-        """Let a run go: the libraries are as before once it was the last one."""
-        if self._asked.pop(run, None) is not None:
-            self._set()
+        """Let a run go, by any thread; `settle` sets what that changes."""
+        self._asked.pop(run, None)
+
+    def settle(self) -> None:
+        """Set the libraries to what the runs at work ask for: as before, once the last one is gone."""
+        self._set()
         if not self._asked:
             self._before.clear()
 
@@ -59,6 +63,18 @@ class _State:
     def renew(self) -> None:
         self.lock = threading.RLock()  # a crew that is deleted by the garbage collector lets go at any place
         self.process, self.thread = _Held(), _HeldByThread()
+        self._loaded: tuple[int, list[Any]] = (0, [])
+
+    def libraries(self) -> list[Any]:
+        """Libraries that are loaded, which takes milliseconds to find out: only after an import they are others."""
+        from threadpoolctl import ThreadpoolController  # it is imported with the first run
+
+        n_modules, found = self._loaded
+        if n_modules != len(sys.modules):
+            n_modules = len(sys.modules)  # before the search: what is imported meanwhile is found by the next one
+            found = ThreadpoolController().lib_controllers
+            self._loaded = n_modules, found
+        return found
 
 
 _state = _State()
@@ -79,14 +95,14 @@ class LibraryThreads:
     -----
     BLAS has one number for all threads of the process, OpenMP one for each thread that calls it. So each thread
     of a run calls `hold`, and `let_go` is called once, at the end of the run. While another thread is inside
-    ``threadpoolctl.threadpool_limits``, its number counts.
+    ``threadpoolctl.threadpool_limits``, its number counts. A library that was loaded by other means than an import
+    (``ctypes``) is held from the first run after another import.
     """
 
     def __init__(self, threads: int) -> None:
-        from threadpoolctl import ThreadpoolController  # it is imported with the first run
-
         self._threads, self._is_held = threads, True
-        libraries = ThreadpoolController().lib_controllers
+        self._holders: list[_Held] = []
+        libraries = _state.libraries()
         self._openmp = [library for library in libraries if _counts_for_each_thread(library)]
         with _state.lock:
             _state.process.add(id(self), threads, [library for library in libraries if library not in self._openmp])
@@ -95,11 +111,18 @@ class LibraryThreads:
         """Hold the libraries of OpenMP in the calling thread."""
         with _state.lock:
             if self._is_held:
+                self._holders.append(_state.thread.held)
                 _state.thread.held.add(id(self), self._threads, self._openmp)
 
     def let_go(self) -> None:
-        """Give the libraries back, also those of OpenMP if the calling thread holds them; may be called twice."""
+        """Give the libraries back; may be called twice.
+
+        Those of OpenMP are given back by the thread that holds them: by this call, or when it holds or lets go again.
+        """
         with _state.lock:
             self._is_held = False
-            _state.thread.held.remove(id(self))
-            _state.process.remove(id(self))
+            for held in (_state.process, *self._holders):
+                held.remove(id(self))
+            self._holders.clear()
+            _state.process.settle()
+            _state.thread.held.settle()
