@@ -26,6 +26,13 @@ def test_every_nth_voxel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps:
     np.testing.assert_array_equal(every(open_source(tmp_path / "v.zarr"), steps), expected)
 
 
+def test_chunks_of_several_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    dask_array = pytest.importorskip("dask.array")
+    monkeypatch.setattr(coarsening, "_PIECE_BYTES", 3000)
+    lazy = dask_array.from_array(VOLUME, chunks=(4, (30, 10), 57))
+    np.testing.assert_array_equal(every(lazy, (2, 4, 2)), VOLUME[::2, ::4, ::2])
+
+
 @pytest.mark.parametrize(
     ("shape", "most", "expected"),
     [
