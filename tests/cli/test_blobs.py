@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.blobs.volumes import textured
+from tests.cli.commands import one_line_of
 from tilecore import Blobs, Box, TileGrid, detect_blobs, read_blobs
 from tilecore.blobs.detectors import ScaleSpaceDetector
 from tilecore.blobs.journals import journals_of
@@ -65,6 +66,42 @@ def test_truth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith("precision ")
     assert float(line.split()[-1]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--truth", "nope.csv"], ["--truth 'nope.csv'", "no such file"]),
+        (["--mask", "nope.npy"], ["--mask 'nope.npy'", "no such file"]),
+        (["--truth", "flat.csv"], ["--truth 'flat.csv'", "2 axes", "3"]),
+        (["--truth", "truth.csv", "--tolerance-um", "-3"], ["--tolerance-um -3.0"]),
+        (["--truth", "truth.csv", "--tolerance-um", "nan"], ["--tolerance-um nan"]),
+        (["--tolerance-um", "3"], ["--tolerance-um 3.0", "--truth"]),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_is_refused_before_the_search(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+) -> None:
+    Path("flat.csv").write_text("y,x\n16,24\n")
+    Path("truth.csv").write_text("z,y,x\n4,16,24\n")
+    one_line_of(capsys, run("-o", "blobs.csv", *arguments), *words)
+    assert not Path("blobs.csv").exists()
+
+
+def test_the_truth_of_the_channel_that_is_searched(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = np.load("volume.npy")
+    np.save("volume.npy", np.stack([volume, volume[::-1]]))
+    options = ["--axes", "CZYX", "--tolerance-um", 0.1]
+    assert run("-o", "both.csv", "--axes", "CZYX") == 0
+    capsys.readouterr()
+    assert run("-o", "one.csv", *options, "--channel", 1, "--truth", "both.csv") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "precision 1.0000, recall 1.0000, F1 1.0000"
+
+
+def test_an_image_without_voxels(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("volume.npy", np.zeros((0, 20, 30), np.uint16))
+    assert run("-o", "blobs.csv") == 0
+    assert "no blob can be there: the image, of shape (0, 20, 30), has no voxels" in capsys.readouterr().err
 
 
 def test_detectors_with_parameters(folder: Path) -> None:

@@ -10,15 +10,17 @@ import numpy.typing as npt
 import pytest
 
 from tests.cli.commands import one_line_of, run
-from tilecore import Blobs, ParameterError
+from tilecore import Blobs, ParameterError, create_sink, read_blobs
 from tilecore.pictures.points import draw_blobs
 from tilecore.pictures.projections import Planes, brightest_of, max_projection
+from tilecore.pictures.traces import draw_traces
 from tilecore.samples.synthetic import SyntheticNuclei
 
 pytest.importorskip("matplotlib")
 
 ORANGE, PINK, WHITE = (255, 176, 0), (255, 79, 195), (255, 255, 255)
 VOLUME = SyntheticNuclei((24, 48, 64), seed=3)[:, :, :]
+AT_THREE = {"z": [3.0], "y": [3.0], "x": [3.0]}
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +218,84 @@ def test_without_matplotlib_it_is_said_before_the_work(
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.backends.backend_agg", None)
     one_line_of(capsys, commanded("--picture", "picture.png"), "tilecore[plot]")
     assert not Path("blobs.csv").exists()
+
+
+def legend_of(monkeypatch: pytest.MonkeyPatch, draw: Any) -> list[str]:
+    """Names in the legend of a picture."""
+    from matplotlib.axes import Axes
+
+    legends: list[list[str]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Axes, "legend", lambda self, handles, labels, **style: legends.append(labels))
+        draw()
+    return legends[0]
+
+
+def test_the_truth_of_another_part_is_drawn_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole image begins elsewhere than its part, and a coarser level has larger voxels."""
+    part: dict[str, Any] = {"voxel_size_um": (1, 1, 1), "origin_um": (0, 100, 200), "shape": (9, 60, 60)}
+    blobs = Blobs({"z": [4.0], "y": [10.0], "x": [30.0], "sigma": [2.0]}, **part)
+    places = np.array([[4.0, 130.5, 230.5], [4.0, 20.5, 20.5], [4.0, 20.5, 20.5], [4.0, 110.5, 230.5]])
+    columns = dict(zip("zyx", (places / [1, 2, 2] - [0, 0.25, 0.25]).T, strict=True))
+    coarse: dict[str, Any] = {"voxel_size_um": (1, 2, 2), "origin_um": (0, 0.5, 0.5)}
+    truth = Blobs(columns | {"sigma_z": [3.0] * 4, "sigma_y": [1.5] * 4, "sigma_x": [1.5] * 4}, **coarse)
+    legend = legend_of(monkeypatch, lambda: blobs.picture(np.zeros((9, 60, 60)), "moved.png", truth=truth))
+    assert legend == ["1 hits", "0 false", "1 missed, 2 outside"]
+    here = Blobs({"z": [4.0, 4.0], "y": [10.5, 30.5], "x": [30.5, 30.5], "sigma": [3.0, 3.0]}, **part)
+    blobs.picture(np.zeros((9, 60, 60)), "moved.png", truth=truth)
+    blobs.picture(np.zeros((9, 60, 60)), "here.png", truth=here)
+    np.testing.assert_array_equal(pixels("moved.png")[:, :800], pixels("here.png")[:, :800])
+
+
+def test_the_command_draws_the_truth_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The truth is that of the whole image; the picture shows a part, in which it has other positions."""
+    from tilecore.pictures import points
+
+    options = {"axes": "ZYX", "voxel_size_um": (1, 1, 1), "origin_um": (0, 10, 20)}
+    part = VOLUME[:, 10:, 20:]
+    with create_sink("part.h5", part.shape, part.dtype, **options) as sink:
+        sink[...] = part
+    assert commanded("--voxel-size-um", 1, 1, 1) == 0
+    whole = read_blobs("blobs.csv")
+    truths: list[Any] = []
+
+    def draw(volumes: Any, blobs: Any, path: Path, *, truth: Any, pairs: Any) -> None:
+        truths.append(truth)
+        path.write_bytes(b"picture")
+
+    monkeypatch.setattr(points, "draw_blobs", draw)
+    scales = ["--min-sigma", 2, "--max-sigma", 3, "--num-sigma", 2, "--threshold", 0.0005]
+    outputs = ["-o", "part.csv", "--picture", "p.png", "--truth", "blobs.csv"]
+    assert run("blobs", "part.h5", "-q", "--executor", "serial", *scales, *outputs) == 0
+    np.testing.assert_allclose(truths[0].positions, whole.positions - [0, 10, 20], atol=1e-9)
+
+
+@pytest.mark.parametrize("source", [VOLUME[0], VOLUME[:5], VOLUME[:, ::2, ::2]])
+def test_a_volume_that_is_not_that_of_the_blobs_is_refused(source: Any) -> None:
+    """Such as another level of a pyramid: there the blobs would be drawn at wrong places."""
+    blobs = Blobs(AT_THREE, shape=VOLUME.shape)
+    with pytest.raises(ParameterError, match=r"source=.* another volume, of \(24, 48, 64\)"):
+        blobs.picture(source)
+    with pytest.raises(ParameterError, match="another volume, of 3 axes"):
+        Blobs(AT_THREE).picture(VOLUME[0])
+
+
+def test_a_picture_of_axes_in_another_order_and_of_one_time() -> None:
+    blobs = Blobs(AT_THREE, shape=VOLUME.shape)
+    blobs.picture(VOLUME, "zyx.png")
+    blobs.picture(VOLUME.transpose(2, 1, 0), "xyz.png", axes="XYZ")
+    blobs.picture(np.stack([VOLUME[::-1], VOLUME]), "time.png", axes="TZYX", time=1)
+    for path in ("xyz.png", "time.png"):
+        np.testing.assert_array_equal(pixels(path), pixels("zyx.png"))
+    of_time = Blobs({"z": [3.0], "y": [3.0], "x": [3.0], "t": [1]}, shape=VOLUME.shape)
+    of_time.picture(np.stack([VOLUME[::-1], VOLUME]), "time.png", axes="TZYX")
+    np.testing.assert_array_equal(pixels("time.png"), pixels("zyx.png"))
+    with pytest.raises(ParameterError, match="time=0: the blobs are of time point 1"):
+        of_time.picture(np.stack([VOLUME[::-1], VOLUME]), axes="TZYX", time=0)
+
+
+def test_complex_numbers_are_refused() -> None:
+    with pytest.raises(ParameterError, match=r"complex64.*numpy\.abs"):
+        draw_blobs(VOLUME.astype(np.complex64), Blobs.of(np.empty((0, 4))), "picture.png")
+    with pytest.raises(ParameterError, match=r"complex128.*numpy\.abs"):
+        draw_traces(np.zeros((9, 2), complex), [0], 0, 9, "picture.png")

@@ -15,13 +15,12 @@ __all__ = [
     "Columns",
     "Table",
     "as_origin",
-    "as_table",
     "as_voxel_size",
-    "completed",
+    "columns_of",
     "groups_of",
     "is_filled",
     "sigma_names",
-    "sort_order",
+    "sorted_table",
 ]
 
 #: Values of the columns, by their names.
@@ -84,7 +83,26 @@ _WHOLE = {"t", "channel", "tile_z", "tile_y", "tile_x"}
 IN_UM = ("z_um", "y_um", "x_um", "radius_um")
 
 
-def completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def columns_of(rows: npt.NDArray[np.float64], ndim: int | None) -> dict[str, npt.NDArray[np.float64]]:
+    """Name the columns of an array of scikit-image: positions, then one sigma or one for each axis."""
+    width = rows.shape[1] if rows.ndim == 2 else -1
+    known = {3: 2, 4: 3, 6: 3}.get(width) if ndim is None else ndim
+    if known not in (2, 3) or width not in (known + 1, 2 * known):
+        raise ParameterError.of("array", rows.shape, "must hold positions and one sigma, or one for each axis")
+    axes = ["z", "y", "x"][-known:]
+    sigmas = ["sigma"] if width == known + 1 else [f"sigma_{axis}" for axis in axes]
+    return dict(zip([*axes, *sigmas], rows.T, strict=True))
+
+
+def sorted_table(columns: Columns, axes: Sequence[str]) -> npt.NDArray[Any]:
+    """Make the table of these columns and of those that follow from them: a structured array, sorted, read-only."""
+    table = _as_table(_completed(columns, axes))
+    table = table[np.lexsort([table[name] for name in reversed(_sort_order(table, axes))])]
+    table.flags.writeable = False
+    return table
+
+
+def _completed(columns: Columns, axes: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Put the columns in order, and add those that follow from others."""
     missing = [name for name in axes if name not in columns]
     if missing:
@@ -111,7 +129,7 @@ def is_filled(name: str) -> bool:
     return name in {"z", "y", "x", *IN_UM} | _WHOLE
 
 
-def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Convert columns to a structured array: int64 for channels and tiles, float64 for all others."""
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
@@ -126,7 +144,7 @@ def as_table(columns: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return table
 
 
-def sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
+def _sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
     """Names of the columns that a table is sorted by: time, position, sigma, channel, the others, the tile last."""
     names = list(table.dtype.names or ())
     tiles = [name for name in names if name.startswith("tile_")]

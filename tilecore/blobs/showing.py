@@ -12,6 +12,7 @@ from tilecore.array_types import OneSource
 from tilecore.blobs.channels import channels_of
 from tilecore.blobs.columns import Table
 from tilecore.blobs.matching import match_blobs, usual_tolerance
+from tilecore.blobs.placing import placed
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.output_file import finished
@@ -55,12 +56,14 @@ def as_html(blobs: Table) -> str:
     return f"<p>{html.escape(as_text(blobs))}</p><table><tr>{head}</tr>{rows}</table>{more}"
 
 
-def _time_of(blobs: Table) -> int | None:
-    """Time point of all blobs; None if they have none."""
+def _time_of(blobs: Table, asked: int | None) -> int | None:
+    """Time point of all blobs, or the one that is asked for; None if neither tells it."""
     times = np.unique(blobs["t"]).tolist() if "t" in blobs.columns else []
     if len(times) > 1:
         raise ParameterError.of("blobs", blobs, "a picture shows one time point: blobs.filter(t=(0, 0))")
-    return int(times[0]) if times else None
+    if times and asked not in (None, *times):
+        raise ParameterError.of("time", asked, f"the blobs are of time point {int(times[0])}")
+    return int(times[0]) if times else asked
 
 
 def picture_of(
@@ -69,17 +72,20 @@ def picture_of(
     path: str | os.PathLike[str] | None,
     truth: Table | None,
     tolerance_um: float | None,
+    axes: str | None,
+    time: int | None,
 ) -> Figure:
     """Draw the blobs on projections of their volume: see `tilecore.Blobs.picture`."""
     if path is not None:
         check_picture(path)
     opened = open_source(source) if isinstance(source, (str, os.PathLike)) else source
-    time = _time_of(blobs)
-    volumes = None if opened is None else channels_of(opened, None, time).volumes
-    pairs = None
+    time = _time_of(blobs, time)
+    volumes = None if opened is None else channels_of(opened, None, time, axes).volumes
+    pairs = shown = None
     if truth is not None:
         pairs = match_blobs(blobs, truth, usual_tolerance(blobs, truth) if tolerance_um is None else tolerance_um).pairs
-    figure = figure_of_blobs(volumes, blobs, truth=truth, pairs=pairs)
+        shown = placed(truth, blobs.voxel_size_um, blobs.origin_um)
+    figure = figure_of_blobs(volumes, blobs, truth=shown, pairs=pairs)
     if path is not None:
         with finished(path) as partial:
             figure.savefig(partial)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.blobs.columns import Columns, as_origin, as_table, as_voxel_size, completed, sigma_names, sort_order
+from tilecore.blobs.columns import Columns, as_origin, as_voxel_size, columns_of, sigma_names, sorted_table
 from tilecore.blobs.density import counts_per_tile_of, density_of
 from tilecore.blobs.matching import Matching, match_blobs
 from tilecore.blobs.showing import as_html, as_pandas, as_text, picture_of
@@ -106,9 +106,7 @@ class Blobs:
         if isinstance(columns, np.ndarray):
             columns = {name: columns[name] for name in columns.dtype.names or ()}
         self._axes = _AXES if "z" in columns else _AXES[1:]
-        table = as_table(completed(columns, self._axes))
-        self.table = table[np.lexsort([table[name] for name in reversed(sort_order(table, self._axes))])]
-        self.table.flags.writeable = False
+        self.table = sorted_table(columns, self._axes)
         self.voxel_size_um = None if voxel_size_um is None else as_voxel_size(voxel_size_um, self.ndim)
         self.origin_um = None if origin_um is None else as_origin(origin_um, self.ndim)
         self.shape = None if shape is None else tuple(int(length) for length in shape)
@@ -122,14 +120,7 @@ class Blobs:
 
         The first of four columns is z, unless ``ndim=2`` tells that there are two sigmas.
         """
-        rows = np.asarray(array, dtype=np.float64)
-        width = rows.shape[1] if rows.ndim == 2 else -1
-        ndim = options.pop("ndim", {3: 2, 4: 3, 6: 3}.get(width))
-        if ndim not in (2, 3) or width not in (ndim + 1, 2 * ndim):
-            raise ParameterError.of("array", rows.shape, "must hold positions and one sigma, or one for each axis")
-        axes = _AXES[-ndim:]
-        sigmas = ["sigma"] if width == ndim + 1 else [f"sigma_{axis}" for axis in axes]
-        return cls(dict(zip([*axes, *sigmas], rows.T, strict=True)), **options)
+        return cls(columns_of(np.asarray(array, dtype=np.float64), options.pop("ndim", None)), **options)
 
     @property
     def ndim(self) -> int:
@@ -262,6 +253,8 @@ class Blobs:
         *,
         truth: Blobs | None = None,
         tolerance_um: float | None = None,
+        axes: str | None = None,
+        time: int | None = None,
     ) -> Figure:
         """Draw the blobs as circles on projections of their volume along z, y and x: a figure of matplotlib.
 
@@ -273,9 +266,16 @@ class Blobs:
             File to write, too; its suffix chooses the format.
         truth, tolerance_um : Blobs and float, optional
             Table to compare with, as `match` does: hits, false blobs and missed ones look different. Default of the
-            tolerance: the median radius.
+            tolerance: the median radius. Missed ones outside the volume are only counted.
+        axes, time : str and int, optional
+            Axes of the source, and the time point to draw, as for `detect_blobs`. Default: that of the blobs.
+
+        Raises
+        ------
+        ParameterError
+            If the blobs are of several time points, or of a volume of another shape.
         """
-        return picture_of(self, source, path, truth, tolerance_um)
+        return picture_of(self, source, path, truth, tolerance_um, axes, time)
 
     def to_pandas(self) -> pd.DataFrame:
         """Convert to a pandas DataFrame with all columns, those in micrometres first; needs pandas."""

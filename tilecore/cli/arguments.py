@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "add_resume_argument",
     "add_run_arguments",
     "as_dtype",
+    "check_exists",
     "halo_of",
     "kwargs_of",
     "add_source_arguments",
@@ -91,6 +93,16 @@ def open_input(options: argparse.Namespace) -> FileSource:
         order=options.order,
         missing_chunks=options.missing_chunks,
     )
+
+
+def check_exists(name: str, path: str) -> None:
+    """Refuse an input that leads to nothing, by the name of its argument; it may be a pattern, or file.h5:/path."""
+    from tilecore.errors import MissingFileError
+    from tilecore.formats.kinds import split_place
+    from tilecore.formats.paths import is_pattern
+
+    if not (os.path.exists(split_place(path)[0]) or is_pattern(path)):
+        raise MissingFileError.of(name, path, "there is no such file")
 
 
 def as_dtype(name: str, text: str | None) -> np.dtype[Any] | None:

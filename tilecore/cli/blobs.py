@@ -15,6 +15,7 @@ from tilecore.cli.arguments import (
     add_resume_argument,
     add_run_arguments,
     add_source_arguments,
+    check_exists,
     open_input,
     run_options,
 )
@@ -108,7 +109,6 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.blobs.detection import detect_blobs
     from tilecore.blobs.journals import journals_of
     from tilecore.blobs.matching import usual_tolerance
-    from tilecore.blobs.reading import read_blobs
     from tilecore.blobs.writing import check_suffix, write_blobs
     from tilecore.engine.journal_file import is_journal
 
@@ -119,10 +119,10 @@ def _run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     search = _search(options)
-    truth = None if options.truth is None else read_blobs(options.truth)
     look_here()
     source = open_input(options)
     channels = channels_of(source, None)
+    truth = _truth(options, channels)
     _check_picture(options.picture, channels.volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> None:
         left.unlink()
     print(_summary(blobs, channels, seconds), file=sys.stderr)
     if not len(blobs) and options.detector in _READ:
-        print(_hint(search, source.dtype, blobs.largest_response), file=sys.stderr)
+        print(_hint(search, source.shape, source.dtype, blobs.largest_response), file=sys.stderr)
     print(options.output)
     tolerance = options.tolerance_um
     if tolerance is None and truth is not None:
@@ -149,6 +149,8 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of the search, for `detect_blobs`."""
     _refuse_what_is_not_read(options)
     _refuse_unknown_size(options)
+    if options.mask is not None:
+        check_exists("mask", str(options.mask))
     search = {name: value for name in _SOUGHT if (value := getattr(options, name)) is not None}
     alone = {name: value[0] for name, value in search.items() if isinstance(value, list) and len(value) == 1}
     return search | alone | {"params": dict(map(_parameter, options.param))}
@@ -178,6 +180,22 @@ def _refuse_unknown_size(options: argparse.Namespace) -> None:
         )
 
 
+def _truth(options: argparse.Namespace, channels: Channels) -> Blobs | None:
+    """The table to compare with, checked before the search; None if there is none."""
+    from tilecore.cli.tables import read_table
+    from tilecore.errors import ParameterError
+
+    tolerance = options.tolerance_um
+    if tolerance is not None and options.truth is None:
+        raise ParameterError.of("tolerance_um", tolerance, "is for a comparison: give --truth, too, or leave it out")
+    if tolerance is not None and not tolerance >= 0:
+        raise ParameterError.of("tolerance_um", tolerance, "must be at least zero")
+    if options.truth is None:
+        return None
+    chosen = None if options.channel is None else channels.volumes
+    return read_table("truth", options.truth, len(channels.axes), chosen)
+
+
 def _parameter(text: str) -> tuple[str, Any]:
     from tilecore.errors import ParameterError
 
@@ -190,8 +208,10 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _hint(search: dict[str, Any], dtype: np.dtype[Any], largest: float | None) -> str:
+def _hint(search: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any], largest: float | None) -> str:
     """Return a hint for a search that found nothing: mostly the threshold is too high."""
+    if 0 in shape:
+        return f"no blob can be there: the image, of shape {shape}, has no voxels"
     if largest is None:
         return "no blob can be there: all voxels that were searched have the same value, or none is a number"
     integers = "integers are scaled to 0..1 as skimage.util.img_as_float does"
@@ -234,6 +254,7 @@ def _check_picture(path: Path | None, volumes: dict[int, Any]) -> None:
 
 def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tolerance: float | None) -> None:
     """Draw the blobs of the first time point."""
+    from tilecore.blobs.placing import placed
     from tilecore.output_file import finished
     from tilecore.pictures.points import draw_blobs
 
@@ -242,5 +263,6 @@ def _draw(channels: Channels, blobs: Blobs, path: Path, truth: Blobs | None, tol
         blobs = blobs.filter(t=(channels.first_time,) * 2)
         truth = truth if truth is None or "t" not in truth.columns else truth.filter(t=(channels.first_time,) * 2)
     pairs = None if truth is None or tolerance is None else blobs.match(truth, tolerance).pairs
+    shown = None if truth is None else placed(truth, blobs.voxel_size_um, blobs.origin_um)
     with finished(path) as partial:
-        draw_blobs(channels.volumes, blobs, partial, truth=truth, pairs=pairs)
+        draw_blobs(channels.volumes, blobs, partial, truth=shown, pairs=pairs)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
-from tilecore.cli.arguments import numbers
+from tilecore.cli.arguments import check_exists, numbers
 
 if TYPE_CHECKING:
     from tilecore.recordings.recording import Recording
@@ -53,13 +52,8 @@ def as_time(text: str) -> int | str:
 
 def check_input(options: argparse.Namespace) -> dict[str, str]:
     """Refuse a path that leads to nothing; return the inputs by name, as `check_outputs` takes them."""
-    from tilecore.errors import MissingFileError
-    from tilecore.formats.kinds import split_place
-    from tilecore.formats.paths import is_pattern
-
     for path in options.input:
-        if not (os.path.exists(split_place(path)[0]) or is_pattern(path)):
-            raise MissingFileError.of("path", path, "there is no such file")
+        check_exists("path", path)
     return {f"input {number}": path for number, path in enumerate(options.input, 1)}
 
 

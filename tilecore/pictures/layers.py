@@ -13,7 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Layer", "Points", "draw_circles", "draw_legend", "layers_of"]
+__all__ = ["Layer", "Places", "Points", "are_inside", "draw_circles", "draw_legend", "layers_of"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 #: Line of matplotlib: solid, or dashes that begin somewhere and have these lengths.
@@ -27,7 +27,22 @@ _FALSE: tuple[str, Line, str] = ("#ff4fc3", "solid", "x")
 _MISSED: tuple[str, Line, str] = ("#2fe07d", (0, (3, 2)), "+")
 
 
-class Points(Protocol):
+class Places(Protocol):
+    """Positions and sizes of points, in the voxels of the image that is drawn."""
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Positions of the points, shape (n_points, ndim) [voxel]."""
+
+    @property
+    def sigmas(self) -> npt.NDArray[np.float64]:
+        """Sigmas, shape (n_points, 1) or (n_points, ndim), or (n_points, 0) if there are none [voxel]."""
+
+    def __len__(self) -> int:
+        """Number of points."""
+
+
+class Points(Places, Protocol):
     """Table of points that can be drawn, such as `tilecore.Blobs`."""
 
     @property
@@ -43,19 +58,8 @@ class Points(Protocol):
         """Shape of the volume [voxel]; None if it is not known."""
 
     @property
-    def positions(self) -> npt.NDArray[np.float64]:
-        """Positions of the points, shape (n_points, ndim) [voxel]."""
-
-    @property
-    def sigmas(self) -> npt.NDArray[np.float64]:
-        """Sigmas, shape (n_points, 1) or (n_points, ndim), or (n_points, 0) if there are none [voxel]."""
-
-    @property
     def tile_edges(self) -> Sequence[Sequence[int]] | None:
         """Edges between tiles, along each axis [voxel]; None if they are not known."""
-
-    def __len__(self) -> int:
-        """Number of points."""
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return the column ``channel``, if there are several channels."""
@@ -89,7 +93,8 @@ def layers_of(
     channels: Collection[int],
     blobs: Points,
     size: Floats,
-    truth: Points | None = None,
+    shape: tuple[int, ...],
+    truth: Places | None = None,
     pairs: npt.NDArray[np.intp] | None = None,
 ) -> list[Layer]:
     """Divide blobs into layers: by channel, or by whether they match a truth.
@@ -98,10 +103,14 @@ def layers_of(
     ----------
     channels : collection of int
         Numbers of the channels that are drawn. With a single one, the blobs may have any channel number.
-    blobs, truth : Points
-        The tables.
+    blobs : Points
+        The blobs.
     size : ndarray, shape (ndim,)
         Voxel size along each axis [um], or ones.
+    shape : tuple of int
+        Shape of the volume [voxel]; what was missed outside of it is counted, but not drawn.
+    truth : Places, optional
+        What the blobs are compared with.
     pairs : ndarray of int, shape (n_pairs, 2)
         Row numbers of blobs and of the truth that match.
     """
@@ -120,11 +129,20 @@ def layers_of(
     sizes = _diameters(truth, size)
     if not truth.sigmas.shape[1] and len(blobs):
         sizes = np.tile(np.median(diameters, axis=0), (len(truth), 1))
+    inside = are_inside(truth.positions, shape)
+    missed, n_outside = inside & ~known, int((~inside & ~known).sum())
+    outside = f", {n_outside} outside" if n_outside else ""
     return [
         Layer(f"{hit.sum()} hits", positions[hit], diameters[hit], *_HIT),
         Layer(f"{(~hit).sum()} false", positions[~hit], diameters[~hit], *_FALSE),
-        Layer(f"{(~known).sum()} missed", truth.positions[~known], sizes[~known], *_MISSED),
+        Layer(f"{missed.sum()} missed{outside}", truth.positions[missed], sizes[missed], *_MISSED),
     ]
+
+
+def are_inside(positions: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Whether each point lies in a voxel of the volume; elsewhere a projection would show it where it is not."""
+    inside: npt.NDArray[np.bool_] = np.all((positions >= -0.5) & (positions < np.asarray(shape) - 0.5), axis=1)
+    return inside
 
 
 def draw_circles(axes: Axes, layer: Layer, centers: Floats, diameters: Floats, width: float) -> None:
@@ -166,9 +184,10 @@ def draw_legend(axes: Axes, layers: list[Layer]) -> None:
         axes.legend(handles, labels, handler_map={tuple: HandlerTuple(ndivide=1)}, **style, **place)
 
 
-def _diameters(blobs: Points, size: Floats) -> Floats:
-    """Diameters along each axis, shape (n_blobs, ndim) [um or voxel]; the same for all blobs without sigma."""
-    if blobs.sigmas.shape[1]:
-        diameters: Floats = 2 * math.sqrt(blobs.ndim) * blobs.sigmas * np.ones(blobs.ndim) * size
+def _diameters(points: Places, size: Floats) -> Floats:
+    """Diameters along each axis, shape (n_points, ndim) [um or voxel]; the same for all points without sigma."""
+    ndim = len(size)
+    if points.sigmas.shape[1]:
+        diameters: Floats = 2 * math.sqrt(ndim) * points.sigmas * np.ones(ndim) * size
         return diameters
-    return np.full((len(blobs), blobs.ndim), 6.0 * size.min())
+    return np.full((len(points), ndim), 6.0 * size.min())

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
 from tilecore.errors import MissingDependencyError, ParameterError
-from tilecore.pictures.layers import Points, draw_circles, draw_legend, layers_of
-from tilecore.pictures.projections import Planes, brightest_of, max_projection
+from tilecore.pictures.layers import Places, Points, draw_circles, draw_legend, layers_of
+from tilecore.pictures.projections import Planes, brightest_of, check_drawable, max_projection
 from tilecore.pictures.scale_bar import draw_scale_bar
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def draw_blobs(
     blobs: Points,
     path: str | os.PathLike[str],
     *,
-    truth: Points | None = None,
+    truth: Places | None = None,
     pairs: npt.NDArray[np.intp] | None = None,
     drawn_voxel: Sequence[float] | None = None,
 ) -> None:
@@ -85,7 +85,7 @@ def figure_of_blobs(
     source: ReadableArray | Mapping[int, Any] | None,
     blobs: Points,
     *,
-    truth: Points | None = None,
+    truth: Places | None = None,
     pairs: npt.NDArray[np.intp] | None = None,
     drawn_voxel: Sequence[float] | None = None,
 ) -> Figure:
@@ -99,8 +99,9 @@ def figure_of_blobs(
     blobs : Blobs, or other Points
         The points. Their voxel size sets the proportions of the panels and the scale bar; their
         tile edges are drawn as lines.
-    truth : Blobs, or other Points, optional
-        Points to compare with: hits, false blobs and missed ones are drawn in different ways, and counted in a legend.
+    truth : Blobs, or other Places, optional
+        Points to compare with, in the same voxels: hits, false blobs and missed ones are drawn in different ways, and
+        counted in a legend. Missed ones outside the volume are only counted.
     pairs : ndarray of int, shape (n_pairs, 2), optional
         Row numbers of the blobs and of the truth that match: `tilecore.Matching.pairs`.
     drawn_voxel : sequence of float, optional
@@ -117,7 +118,7 @@ def figure_of_blobs(
     MissingDependencyError
         If matplotlib is not installed.
     ParameterError
-        If the volume has no voxels.
+        If the volume has no voxels, or complex ones, or is not that of the blobs.
 
     Notes
     -----
@@ -164,12 +165,12 @@ class _Picture:
         self,
         volumes: Mapping[int, Any],
         blobs: Points,
-        truth: Points | None,
+        truth: Places | None,
         pairs: npt.NDArray[np.intp] | None,
         drawn_voxel: Sequence[float] | None,
     ) -> None:
         self.volumes, self.blobs = volumes, blobs
-        self.shape = _shape_of(volumes, blobs)
+        self.shape = _shape_of(volumes, blobs, truth)
         if 0 in self.shape:
             raise ParameterError.of("source", self.shape, "has no voxels to draw")
         self.size = np.asarray(blobs.voxel_size_um or drawn_voxel or (1.0,) * blobs.ndim)
@@ -180,7 +181,7 @@ class _Picture:
         self.stretch = self.sides / true_sides
         more = 0.0 if blobs.ndim == 2 else _GAP + self.sides[0]
         self.width, self.height = (float(each) + 2 * _MARGIN + more for each in self.sides[:-3:-1])
-        self.layers = layers_of(volumes or [0], blobs, self.size, truth, pairs)
+        self.layers = layers_of(volumes or [0], blobs, self.size, self.shape, truth, pairs)
         self.positions = np.concatenate([layer.positions for layer in self.layers])
         self.diameters = np.concatenate([layer.diameters for layer in self.layers])
         self.layer_numbers = np.repeat(np.arange(len(self.layers)), [len(layer.positions) for layer in self.layers])
@@ -300,8 +301,16 @@ def _projection(volume: ReadableArray, panel: _Panel) -> npt.NDArray[Any]:
     return image.T if axis == 2 else image
 
 
-def _shape_of(volumes: Mapping[int, Any], blobs: Points) -> tuple[int, ...]:
-    """Shape of the volume: as it is, or as the blobs tell, or up to the last blob [voxel]."""
+def _shape_of(volumes: Mapping[int, Any], blobs: Points, truth: Places | None) -> tuple[int, ...]:
+    """Shape of the volume: as it is, or as the blobs tell, or up to the last point [voxel]."""
     for volume in volumes.values():
-        return tuple(int(length) for length in volume.shape)
-    return blobs.shape or tuple((np.ceil(blobs.positions.max(axis=0, initial=0)).astype(int) + 1).tolist())
+        check_drawable(volume)
+        shape = tuple(int(length) for length in volume.shape)
+        if len(shape) != blobs.ndim or blobs.shape not in (None, shape):
+            told = blobs.shape or f"{blobs.ndim} axes"
+            raise ParameterError.of(
+                "source", shape, f"the points are of another volume, of {told}: draw them on theirs"
+            )
+        return shape
+    ends = [points.positions.max(axis=0, initial=0) for points in (blobs, truth) if points is not None]
+    return blobs.shape or tuple((np.ceil(np.max(ends, axis=0)).astype(int) + 1).tolist())

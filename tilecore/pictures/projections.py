@@ -11,11 +11,26 @@ import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
 from tilecore.engine.collecting import reduce_tiles
+from tilecore.errors import ParameterError
 
-__all__ = ["Planes", "brightest_of", "max_projection"]
+__all__ = ["Planes", "brightest_of", "check_drawable", "max_projection"]
 
 # Percentiles of an image's voxels that are shown as black and as white [percent].
 _BLACK, _WHITE = 1.0, 99.8
+
+
+def check_drawable(source: ReadableArray) -> None:
+    """Refuse numbers that have no order, so that none of them is the brightest.
+
+    Raises
+    ------
+    ParameterError
+        If they are complex.
+    """
+    if np.dtype(source.dtype).kind == "c":
+        raise ParameterError.of(
+            "source", str(source.dtype), "complex numbers cannot be drawn; numpy.abs makes magnitudes of them"
+        )
 
 
 def max_projection(source: ReadableArray, axis: int = 0) -> npt.NDArray[Any]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray
 from tilecore.errors import ParameterError
 from tilecore.pictures.points import canvas
+from tilecore.pictures.projections import check_drawable
 
 __all__ = ["draw_traces", "envelope"]
 
@@ -56,7 +57,7 @@ def draw_traces(
     MissingDependencyError
         If matplotlib is not installed.
     ParameterError
-        If no channel or no observation is left.
+        If no channel or no observation is left, or the numbers are complex.
 
     Notes
     -----
@@ -65,6 +66,7 @@ def draw_traces(
     """
     from matplotlib.figure import Figure
 
+    check_drawable(recording)
     if not channels or first >= stop:
         raise ParameterError(f"channels={list(channels)}, observations {first} to {stop}: there is nothing to draw")
     times, low, high = envelope(recording, channels, first, stop)
