@@ -145,20 +145,72 @@ def test_a_described_recording_is_a_recording(drawn: Drawn) -> None:
     ("arguments", "words"),
     [
         (["nowhere.tif"], ["nowhere.tif"]),
-        (["v.npy", "--points", "nowhere.csv"], ["nowhere.csv", "no such file"]),
+        (["v.npy", "--points", "nowhere.csv"], ["--points 'nowhere.csv'", "no such file"]),
         (["v.npy", "--points", "flat.csv"], ["points", "2 axes", "3"]),
         (["v.npy", "--rate", "3", "--level", "1"], ["level", "rate"]),
         (["v.npy", "--level", "1"], ["level"]),
         (["v.npy", "--channel", "1"], ["channel"]),
         (["empty.npy"], ["no voxels"]),
+        (["complex.npy"], ["complex128", "numpy.abs"]),
         (["v.npy", "-o", "v.npy"], ["v.npy"]),
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[Any], words: list[str]) -> None:
     np.save("v.npy", VOLUME)
     np.save("empty.npy", VOLUME[:0])
+    np.save("complex.npy", VOLUME.astype(complex))
     Path("flat.csv").write_text("y,x\n16,24\n")
     before = sorted(Path().iterdir())
     output = [] if "-o" in arguments else ["-o", "p.png"]
     one_line_of(capsys, run("view", *arguments, *output), *words)
     assert sorted(Path().iterdir()) == before
+
+
+def test_points_of_the_whole_image_over_a_part_of_it(drawn: Drawn, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are moved as far as the part begins, and those outside of it are left out."""
+    whole = {"z": [4.0, 4.0, 4.0], "y": [15.0, 15.0, 2.0], "x": [20.0, 47.0, 20.0], "sigma": [2.0, 2.0, 2.0]}
+    Blobs(whole, voxel_size_um=(2, 0.5, 0.5), origin_um=(0, 0, 0)).to_csv("points.csv")
+    with create_sink(
+        "part.h5", (8, 20, 30), "u2", axes="ZYX", voxel_size_um=(2, 0.5, 0.5), origin_um=(0, 5, 5)
+    ) as sink:
+        sink[...] = VOLUME[:, 10:30, 10:40]
+    assert run("view", "part.h5", "-o", "p.png", "--points", "points.csv") == 0
+    np.testing.assert_allclose(drawn.points.positions, [[4, 5, 10]])
+    np.testing.assert_allclose(drawn.points.sigmas, [[2, 2, 2]])
+    assert "1 of 3 points" in capsys.readouterr().err
+
+
+def test_points_of_a_coarser_level(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of level 1 is drawn over level 0 and over level 1, and over every n-th voxel of these."""
+    monkeypatch.setattr(pyramids, "_SMALLEST_LENGTH", 16)
+    pyramid(chunks=(4, 8, 8))
+    finest, coarse = open_source("v.ome.zarr"), open_source("v.ome.zarr", level=1)
+    factors = np.divide(coarse.voxel_size_um, finest.voxel_size_um)
+    assert factors.max() > 1
+    columns = {"z": [2.0, 3.0], "y": [5.0, 3.0], "x": [6.0, 4.0], "sigma": [1.0, 1.0]}
+    table = Blobs(columns, voxel_size_um=coarse.voxel_size_um, origin_um=coarse.origin_um)
+    table.to_csv("points.csv")
+    fine = (table.positions + 0.5) * factors - 0.5
+    for level, most, expected, scale in (
+        (1, 2**29, table.positions, np.ones(3)),
+        (0, 2**29, fine, factors),
+        (0, VOLUME.nbytes // 2, fine / [1, 1, 2], factors / [1, 1, 2]),
+    ):
+        monkeypatch.setattr(view, "_MOST_BYTES", most)
+        arguments = ["--level", level, "--points", "points.csv", "--overwrite"]
+        assert run("view", "v.ome.zarr", "-o", "p.png", *arguments) == 0
+        np.testing.assert_allclose(drawn.points.positions, expected)
+        np.testing.assert_allclose(drawn.points.sigmas, [scale, scale])
+
+
+def test_points_of_the_channel_that_is_shown(drawn: Drawn) -> None:
+    np.save("v.npy", np.stack([VOLUME, VOLUME]))
+    Path("points.csv").write_text("z,y,x,channel\n1,2,3,0\n4,16,24,1\n")
+    Path("single.csv").write_text("z,y,x\n1,2,3\n")
+    chosen = ["--axes", "CZYX", "--channel", 1, "-o", "p.png", "--overwrite"]
+    assert run("view", "v.npy", *chosen, "--points", "points.csv") == 0
+    np.testing.assert_array_equal(drawn.points.positions, [[4, 16, 24]])
+    assert run("view", "v.npy", *chosen, "--points", "single.csv") == 0
+    assert len(drawn.points) == 1
+    assert run("view", "v.npy", "--axes", "CZYX", "-o", "p.png", "--overwrite", "--points", "points.csv") == 0
+    assert len(drawn.points) == 2

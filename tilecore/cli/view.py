@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ def _draw_image(options: argparse.Namespace, path: Path) -> None:
     """Draw the brightest voxels along each axis, with points if there are any."""
     from tilecore.blobs.channels import channels_of
     from tilecore.pictures.coarsening import coarse_steps, every
+    from tilecore.pictures.layers import are_inside
     from tilecore.pictures.points import draw_blobs
 
     finest, source, notes = _opened(options)
@@ -118,9 +120,12 @@ def _draw_image(options: argparse.Namespace, path: Path) -> None:
         volumes = {number: every(volume, steps) for number, volume in volumes.items()}
         notes.append(f"one voxel of {' x '.join(map(str, steps))}")
     factors = [fine / coarse for fine, coarse in zip(_in_space(finest), _in_space(source), strict=True) if coarse]
-    points = _points(options, source, factors, steps)
+    points = _points(options, source, volumes, factors, steps)
+    inside = are_inside(points.positions, next(iter(volumes.values())).shape)
+    if not inside.all():
+        notes.append(f"{inside.sum()} of {len(inside)} points, as the others lie outside of the image")
     drawn = [factor * step for factor, step in zip(factors, steps, strict=False)]
-    draw_blobs(volumes, points, path, drawn_voxel=drawn)
+    draw_blobs(volumes, points[inside], path, drawn_voxel=drawn)
     if notes:
         print(f"tilecore view: drawn is {', '.join(notes)}", file=sys.stderr)
 
@@ -152,28 +157,35 @@ def _in_space(source: FileSource) -> tuple[int, ...]:
     return tuple([lengths[axis] for axis in in_usual_order("".join(lengths))])
 
 
-def _points(options: argparse.Namespace, source: FileSource, factors: list[float], steps: tuple[int, ...]) -> Blobs:
+def _points(
+    options: argparse.Namespace,
+    source: FileSource,
+    channels: Collection[int],
+    factors: list[float],
+    steps: tuple[int, ...],
+) -> Blobs:
     """The points to draw, in voxels of what is drawn; none if there is no table."""
     import numpy as np
 
-    from tilecore.blobs.parameters import voxel_size_of
-    from tilecore.blobs.reading import read_blobs
+    from tilecore.blobs.parameters import origin_of, voxel_size_of
+    from tilecore.blobs.placing import are_comparable, placed
     from tilecore.blobs.table import Blobs
-    from tilecore.errors import ParameterError
+    from tilecore.cli.tables import read_table
 
     ndim = len(steps)
-    size = voxel_size_of(source, None, "ZYX"[-ndim:])
+    letters = "".join([letter for letter in source.axes if letter not in "TC"])
+    size, origin = voxel_size_of(source, None, letters), origin_of(source, None, letters)
     drawn_size = None if size is None else [each * step for each, step in zip(size, steps, strict=True)]
     axes = "zyx"[-ndim:]
     if options.points is None:
         return Blobs({axis: [] for axis in axes}, voxel_size_um=drawn_size)
-    table = read_blobs(options.points)
-    if table.ndim != ndim:
-        raise ParameterError.of("points", str(options.points), f"has {table.ndim} axes, but the image has {ndim}")
-    # A voxel of a coarser level lies in the middle of those that it stands for.
-    places = ((table.positions + 0.5) / factors - 0.5) / steps
+    table = read_table("points", options.points, ndim, None if options.channel is None else channels)
+    points = placed(table, drawn_size, origin)
+    places, sigmas = points.positions, points.sigmas * np.ones(ndim if points.sigmas.shape[1] else 0)
+    if not are_comparable(table, drawn_size, origin):
+        # The points are in voxels of the finest level; one of a coarser level lies in the middle of these.
+        places = ((places + 0.5) / factors - 0.5) / steps
+        sigmas = sigmas / factors / steps if sigmas.shape[1] else sigmas
     columns = dict(zip(axes, places.T, strict=True)) | {"channel": table["channel"]}
-    if table.sigmas.shape[1]:
-        sigmas = table.sigmas * np.ones(ndim) / factors / steps
-        columns |= {f"sigma_{axis}": sigma for axis, sigma in zip(axes, sigmas.T, strict=True)}
+    columns |= {f"sigma_{axis}": sigma for axis, sigma in zip(axes, sigmas.T, strict=False)}
     return Blobs(columns, voxel_size_um=drawn_size)
