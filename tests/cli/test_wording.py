@@ -28,6 +28,12 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in ("max_memory", "resum
         ("halo=3 is of the library alone", "halo=3 is of the library alone"),
         ("'tile_shape' and /a/tile_shape/level=3.tif", "'tile_shape' and /a/tile_shape/level=3.tif"),
         ("tile_shape.tif, a-level=3, my_level=3", "tile_shape.tif, a-level=3, my_level=3"),
+        ("output='a level=2.npy': not found", "--output 'a level=2.npy': not found"),
+        ('output="it\'s level=2": not, so level=3', '--output "it\'s level=2": not, so --level 3'),
+        ("the file's level=2 isn't", "the file's --level 2 isn't"),
+        ("level, tile_shape: not given", "--level, --tile-shape: not given"),
+        ("level: files such as 'level=2' have none", "--level: files such as 'level=2' have none"),
+        ("halo, level: of the library", "halo, level: of the library"),
         ("channels=[12]: too many", "--level [12]: too many"),
     ],
 )
@@ -59,7 +65,12 @@ def test_every_other_name_is_an_option(subcommand: str) -> None:
         (["map", "v.npy", "--function", "numpy:abs", "-q", "-o", "there.npy"], "(--overwrite)"),
         (["convert", "v.npy", "o.zarr", "--chunks", "0,1,1"], "--chunks"),
         (["plan", "v.npy", "--bytes-per-voxel", "-1"], "--bytes-per-voxel -1.0"),
-        (["info", "v.npy", "--level", "2"], "level"),
+        (["info", "v.npy", "--level", "2"], "--level: npy files"),
+        (["info", "a level=2.npy", "--level", "2"], "'a level=2.npy'"),
+        (["info", "no level=2.npyx"], "'no level=2.npyx'"),
+        (["view", "v.bin", "-o", "v.png"], "--dtype, --channels, --order: not given"),
+        (["view", "v.npy", "--axes", "AEX", "-o", "v.png"], "AE: allowed are TCZYX and S"),
+        (["map", "v.npy", "--axes", "XYZ", "--function", "numpy:abs", "-q", "-o", "v.ome.zarr"], "tilecore convert"),
     ],
 )
 def test_errors_of_the_library(
@@ -71,5 +82,7 @@ def test_errors_of_the_library(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("v.npy", np.zeros((4, 5, 6)))
+    np.save("a level=2.npy", np.zeros((4, 5, 6)))
+    np.zeros(12).tofile("v.bin")
     np.save("there.npy", np.zeros((4, 5, 6)))
     one_line_of(capsys, run(*arguments), words)

@@ -110,9 +110,8 @@ class ImageInfo:
             return self._with_guess()
         letters = as_axes(axes, len(self.shape))
         if strange := set(letters) - set(AXES + "S" + self.axes + guessed_axes(self.shape)):
-            raise ParameterError.of(
-                "axes", axes, f"{''.join(sorted(strange))}: allowed are {AXES}, S, and those of the file, {self.axes}"
-            )
+            of_file = f", and those of the file, {self.axes}" if self.axes else ""
+            raise ParameterError.of("axes", axes, f"{''.join(sorted(strange))}: allowed are {AXES} and S{of_file}")
         return replace(self, axes=known_axes(letters), axes_are_guessed=False, guess="")
 
     def _with_guess(self) -> ImageInfo:

@@ -147,7 +147,7 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
             raise ParameterError.of("path", name, f"this suffix is unknown; known ones are {known}")
         unknown = plugins.not_taken(opener, sorted(asked))
     if unknown:
-        raise ParameterError(f"{', '.join(unknown)}: {kind} files such as {name} have no such option")
+        raise ParameterError(f"{', '.join(unknown)}: {kind} files such as {str(name)!r} have no such option")
     absolute = os.path.abspath(name)
     return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
 
