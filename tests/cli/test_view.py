@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,29 @@ def test_each_column_has_the_lowest_and_the_highest_value(
 def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[Any], words: list[str]) -> None:
     one_line_of(capsys, run("view", *arguments), *words)
     assert [path.name for path in Path().iterdir()] == ["raw.bin"]
+
+
+@pytest.mark.parametrize("name", ["o.npy", "o.h5", "o.zarr"])
+def test_what_a_batch_wrote_is_drawn_and_described(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Its file says that its axes are time and channels; that of .npy cannot, but the command can be told."""
+    recording = ["--rate", 1000, "--gain-uv", 0.5]
+    assert run("batch", *RAW, *recording, "--function", "numpy:copy", "-o", name, "-q", "--processes", 1) == 0
+    of_recordings = ["--select", 0] if name == "o.npy" else []
+    assert run("view", name, *of_recordings, "-o", "traces.png") == 0
+    assert Path("traces.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    if name == "o.npy":
+        return
+    assert run("info", name, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["axes"], facts["rate_hz"], facts["gains_uv"]) == ("TC", 1000, [0.5] * 12)
+    assert run("info", name) == 0
+    shown = capsys.readouterr().out
+    assert "rate hz" in shown and "0.5" in shown
+
+
+def test_complex_traces_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("complex.bin"), DATA.astype("complex64"))
+    arguments = ["complex.bin", "--dtype", "complex64", "--channels", 12, "--order", "samples"]
+    one_line_of(capsys, run("view", *arguments, "-o", "traces.png"), "complex64", "numpy.abs")
+    assert not Path("traces.png").exists()

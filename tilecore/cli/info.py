@@ -84,7 +84,7 @@ def _row(item: Item) -> tuple[str, ...]:
 
 def _facts(source: FileSource) -> dict[str, Any]:
     info = source.info
-    return {
+    facts = {
         "path": source.path,
         "kind": info.kind,
         "shape": info.shape,
@@ -98,7 +98,8 @@ def _facts(source: FileSource) -> dict[str, Any]:
         "levels": info.levels or (info.shape,),
         "size_bytes": info.n_bytes,
         "write_unit": info.write_units,
-    } | ({"guess": info.guess} if info.guess else {})
+    }
+    return facts | ({"guess": info.guess} if info.guess else {}) | info.recorded.attributes
 
 
 def _facts_of_recording(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -140,7 +141,7 @@ def _readable(name: str, value: Any) -> str:
     return str(value)
 
 
-def _in_short(values: tuple[object, ...]) -> str:
+def _in_short(values: Sequence[object]) -> str:
     """All values where they are the same, or few; otherwise the first ones and the last."""
     texts = ["none" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     if len(set(texts)) == 1:

@@ -79,7 +79,19 @@ def _is_recording(options: argparse.Namespace) -> bool:
     if of_recordings or of_images or len(options.input) > 1:
         return not of_images
     is_raw = kind_of_suffix(path) == "raw" and not yaml_path(path).is_file()
-    return is_raw or is_described(path)
+    return is_raw or is_described(path) or _has_no_space(path)
+
+
+def _has_no_space(path: str) -> bool:
+    """Whether a file says that its axes are time and channels, as `map_batches` writes them."""
+    from tilecore.errors import TilecoreError
+    from tilecore.formats.opening import open_source
+
+    try:
+        with open_source(path) as source:
+            return not source.info.axes_are_guessed and set(source.axes) <= set("TC")
+    except TilecoreError:
+        return False  # the same error is told where the image is opened
 
 
 def _draw_recording(options: argparse.Namespace, path: Path) -> None:
