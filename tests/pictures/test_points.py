@@ -294,6 +294,12 @@ def test_a_picture_of_axes_in_another_order_and_of_one_time() -> None:
         of_time.picture(np.stack([VOLUME[::-1], VOLUME]), axes="TZYX", time=0)
 
 
+def test_the_truth_of_other_times_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = Blobs({"z": [3, 5], "y": [3, 5], "x": [3, 5], "t": [1, 2]})
+    blobs = Blobs({**AT_THREE, "t": [1]})
+    assert legend_of(monkeypatch, lambda: blobs.picture(truth=truth)) == ["1 hits", "0 false", "0 missed"]
+
+
 def test_complex_numbers_are_refused() -> None:
     with pytest.raises(ParameterError, match=r"complex64.*numpy\.abs"):
         draw_blobs(VOLUME.astype(np.complex64), Blobs.of(np.empty((0, 4))), "picture.png")

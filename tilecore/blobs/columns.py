@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,9 @@ class Table(Protocol):
     @property
     def origin_um(self) -> tuple[float, ...] | None:
         """Position of the volume's first voxel along each axis [um]; None if unknown."""
+
+    def filter(self, **ranges: tuple[float | None, float | None]) -> Self:
+        """Keep the blobs whose columns lie in ranges."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, name: str) -> npt.NDArray[Any]: ...

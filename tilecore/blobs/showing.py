@@ -83,6 +83,7 @@ def picture_of(
     volumes = None if opened is None else channels_of(opened, None, time, axes).volumes
     pairs = shown = None
     if truth is not None:
+        truth = truth.filter(t=(time, time)) if "t" in truth.columns else truth
         pairs = match_blobs(blobs, truth, usual_tolerance(blobs, truth) if tolerance_um is None else tolerance_um).pairs
         shown = placed(truth, blobs.voxel_size_um, blobs.origin_um)
     figure = figure_of_blobs(volumes, blobs, truth=shown, pairs=pairs)

@@ -33,12 +33,12 @@ class OmeZarrSink(ZarrSink):
         super().__init__(spec)
         order = ["TCZYX".find(axis) for axis in spec.axes]
         if -1 in order or order != sorted(order) or not spec.axes.endswith("YX"):
-            one = ", and one channel can be taken alone, as a source that is opened with channel=0"
+            alone = ", and one channel can be taken alone, as a source that is opened with channel=0"
             raise ParameterError.of(
                 "axes",
                 spec.axes,
                 "OME-Zarr images have axes of TCZYX, in this order, with Y and X; .zarr and .h5 files keep others, and "
-                f"'tilecore convert' puts them in this order{one if 'C' in spec.axes else ''}",
+                f"'tilecore convert' puts them in this order{alone if 'C' in spec.axes else ''}",
             )
         if spec.ome_zarr_version == "0.4" and spec.shards is not None:
             raise ParameterError.of("shards", spec.shards, "OME-Zarr 0.4 has no shards; leave it out")
