@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import pickle
 import threading
 from typing import Any
@@ -164,12 +165,31 @@ def test_plain_exceptions_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*_: object) -> None:
         raise AssertionError("a thread was started")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     for error in (ValueError("x", 1), PlainError("x"), OSError(2, "gone", "here")):
         found = pickle.loads(pack_raised(error) or b"")
         assert (type(found), found.args, str(found)) == (type(error), error.args, str(error))
     with pytest.raises(AssertionError, match="a thread"):
         pack_raised(RaisingError("x"))
+
+
+def test_without_memory_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that has no memory to begin is waited for without an end."""
+
+    class TightError(MemoryError):
+        def __str__(self) -> str:
+            return "no room for that"
+
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
+    found = pickle.loads(pack_raised(TightError(3)) or b"")
+    assert isinstance(found, MemoryError)
+    assert (type(found).__name__, str(found)) == ("TightError", "no room for that")
+
+
+def test_a_thread_that_never_begins_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 0)
+    monkeypatch.setattr(raised, "_PATIENCE_SECONDS", 0.01)
+    assert pack_raised(RaisingError("x")) is None
 
 
 def test_an_exception_that_never_ends_packing_itself_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

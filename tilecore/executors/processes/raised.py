@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import pickle
 import re
 import threading
@@ -38,6 +39,8 @@ def pack_raised(error: BaseException) -> bytes | None:
         alone; if its class cannot be packed, of an exception with the same name, text and built-in base. None if
         nothing of this is possible.
     """
+    if isinstance(error, MemoryError):  # numpy's has code of its own, and nothing must be tried now
+        return _attempted(_likeness, error)
     attempt = _attempted if _is_plain(error) else _in_time
     for pack in (_whole, _without_init, _by_text, _likeness):
         packed = attempt(pack, error)
@@ -66,14 +69,18 @@ def _attempted(pack: Callable[[BaseException], bytes], error: BaseException) -> 
 def _in_time(pack: Callable[[BaseException], bytes], error: BaseException) -> bytes | None:
     """Pack in a thread, which is left alone if it takes too long; None also then."""
     packed: list[bytes | None] = []
-    thread = threading.Thread(
-        target=lambda: packed.append(_attempted(pack, error)), name="tilecore-packing", daemon=True
-    )
+    ended = threading.Event()
+
+    def work() -> None:
+        packed.append(_attempted(pack, error))
+        ended.set()
+
     try:
-        thread.start()
+        # `threading.Thread.start` would wait for ever for a thread that has no memory to begin.
+        _thread.start_new_thread(work, ())
     except RuntimeError:  # no more threads: the exception's text is sent all the same
         return None
-    thread.join(_PATIENCE_SECONDS)
+    ended.wait(_PATIENCE_SECONDS)
     return packed[0] if packed else None
 
 
