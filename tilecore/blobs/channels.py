@@ -96,7 +96,7 @@ def channels_of(
     return Channels(by_time, has_times, spatial, guess)
 
 
-def _in_order(array: ReadableArray, axes: str, place: dict[str, int]) -> Any:
+def _in_order(array: ReadableArray, axes: str, place: dict[str, int]) -> ReadableArray:
     """Arrange an array's axes as z, y, x; other axes of space, of an unknown name, stay as they are."""
     chosen = {axis: place[letter] for axis, letter in enumerate(axes) if letter in place}
     kept = [axis for axis in range(len(axes)) if axis not in chosen]
