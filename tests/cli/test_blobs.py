@@ -13,6 +13,7 @@ import pytest
 from tests.blobs.volumes import textured
 from tests.cli.commands import one_line_of
 from tilecore import Blobs, Box, TileGrid, detect_blobs, read_blobs
+from tilecore.blobs.channels import channels_of
 from tilecore.blobs.detectors import ScaleSpaceDetector
 from tilecore.blobs.journals import journals_of
 from tilecore.cli.main import main
@@ -155,7 +156,7 @@ def test_the_journals_of_all_channels_are_removed(folder: Path) -> None:
     np.save("volume.npy", np.stack([volume, volume], axis=-1))
     assert run("-o", "b.csv", "--threshold-rel", 0.01) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["b.csv", "volume.npy"]
-    assert [path.name for path in journals_of("b.csv.journal", [0, 1])] == [
+    assert [path.name for path in journals_of("b.csv.journal", channels_of(np.load("volume.npy"), None))] == [
         f"b.csv.journal.channel{channel}{extremes}" for channel in (0, 1) for extremes in ("", ".extremes")
     ]
 
