@@ -244,11 +244,15 @@ def _series(tif: TiffFile) -> list[TiffPageSeries]:
 
 def _dimensions(series: TiffPageSeries, noted: str) -> tuple[str, tuple[int, ...]]:
     """Axes and shape of a series: those that were noted when it was written, or those that are longer than 1."""
-    every = dict(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
+    axes, shape = series.axes, tuple(series.shape)
+    every = dict(zip(axes, shape, strict=True))
+    if hasattr(series, "get_axes"):  # of tifffile before 2026.11, which otherwise leaves out more
+        every = dict(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=True))
     others = [length for letter, length in every.items() if letter not in noted]
-    if noted and [letter for letter in every if letter in noted] == list(noted) and math.prod(others) == 1:
-        return noted, tuple([every[letter] for letter in noted])
-    return series.axes, tuple(series.shape)
+    in_order = [letter for letter in every if letter in noted] == [letter for letter in noted if letter in every]
+    if noted and in_order and math.prod(others) == 1:
+        return noted, tuple([every.get(letter, 1) for letter in noted])
+    return axes, shape
 
 
 def _n_leading(path: str, series: TiffPageSeries, shape: tuple[int, ...]) -> int:
