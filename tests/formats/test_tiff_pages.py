@@ -23,9 +23,17 @@ def same(block: np.ndarray) -> np.ndarray:
     return block
 
 
+class Pages(AppendingTiffWriter):
+    """Writer of pages one by one, whose second closing, when it is deleted, does no harm in any version of Pillow."""
+
+    def close(self) -> None:
+        if not self.f.closed:
+            super().close()
+
+
 def write_jpegs(path: Path) -> np.ndarray:
     """Write pages of JPEG with tables of their own, as libtiff does; returns what libtiff reads."""
-    with AppendingTiffWriter(str(path), True) as file:
+    with Pages(str(path), True) as file:
         for number, quality in enumerate((95, 20, 60)):
             tags = {270: tiffs.IMAGEJ.decode()} if number == 0 else {}
             image = Image.fromarray((SMOOTH[number] + GREY[number] // 16).astype("u1"))
@@ -175,6 +183,11 @@ def test_a_page_in_the_middle_of_a_long_stack_that_differs(tmp_path: Path, other
     with tifffile.TiffWriter(tmp_path / "v.tif") as writer:
         for plane, own in zip(planes, options, strict=True):
             writer.write(plane, photometric="minisblack", metadata=None, **own)
+    if other == "sign" and not hasattr(tifffile.TiffPageSeries, "get_axes"):
+        # tifffile from 2026.11 on takes both for one image: then it is refused.
+        with pytest.raises(UnreadableFileError, match="plane 4.*int16"):
+            open_source(tmp_path / "v.tif")
+        return
     with open_source(tmp_path / "v.tif") as source:
         if other == "compression":
             np.testing.assert_array_equal(source[...], planes)

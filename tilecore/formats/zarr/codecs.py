@@ -168,7 +168,7 @@ def refuse_unknown(codecs: Sequence[Mapping[str, Any]], name: str) -> None:
             continue
         try:
             get_codec_class(identity)
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             raise _unknown(name, identity) from error
         refuse_unknown([*options.get("codecs", ()), *options.get("index_codecs", ())], name)
 
