@@ -183,11 +183,6 @@ def test_a_page_in_the_middle_of_a_long_stack_that_differs(tmp_path: Path, other
     with tifffile.TiffWriter(tmp_path / "v.tif") as writer:
         for plane, own in zip(planes, options, strict=True):
             writer.write(plane, photometric="minisblack", metadata=None, **own)
-    if other == "sign" and not hasattr(tifffile.TiffPageSeries, "get_axes"):
-        # tifffile from 2026.11 on takes both for one image: then it is refused.
-        with pytest.raises(UnreadableFileError, match="plane 4.*int16"):
-            open_source(tmp_path / "v.tif")
-        return
     with open_source(tmp_path / "v.tif") as source:
         if other == "compression":
             np.testing.assert_array_equal(source[...], planes)

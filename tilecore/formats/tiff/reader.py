@@ -237,6 +237,8 @@ def _series(tif: TiffFile) -> list[TiffPageSeries]:
     except RuntimeError:  # its pages cannot be of one image
         is_wrong = True
     if is_wrong:
+        if callable(found := tif.series):  # from tifffile 2026.11 on
+            return list(found(kind="generic"))
         tif.is_uniform = False
         tif.__dict__.pop("series", None)  # it is found again, by the layout of every page
     return tif.series
