@@ -231,13 +231,16 @@ def _series(tif: TiffFile) -> list[TiffPageSeries]:
 
     tifffile looks at a few pages only to find out whether all belong to one image.
     """
+    found: Any = None
     try:
         found = tif.series
         is_wrong = len(found) == 1 and found[0].kind == "uniform" and not is_one_stack(found[0])
     except RuntimeError:  # its pages cannot be of one image
+        if callable(found) and (tif.is_imagej or tif.is_ome or tif.is_shaped):
+            raise
         is_wrong = True
     if is_wrong:
-        if callable(found := tif.series):  # from tifffile 2026.11 on
+        if callable(found):  # from tifffile 2026.11 on
             return list(found(kind="generic"))
         tif.is_uniform = False
         tif.__dict__.pop("series", None)  # it is found again, by the layout of every page
