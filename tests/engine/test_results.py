@@ -247,7 +247,6 @@ def test_a_mask_of_any_number_is_true_where_it_is_not_zero() -> None:
         (-1, "u1"),
         (0.5, "i4"),
         (float("nan"), "i2"),
-        (2, bool),
         (1e300, "f4"),
         (2**200, "f4"),
         (10**400, "f4"),
@@ -315,3 +314,12 @@ def test_it_is_asked_once_in_a_run(message: str, error: type[Exception]) -> None
 def test_another_error_of_a_compiled_function_stays_its_own() -> None:
     with pytest.raises(TileError, match="ValueError: Buffer has wrong number of dimensions"):
         map_tiles(Compiled("Buffer has wrong number of dimensions"), VOLUME, tile_shape=4, executor="serial")
+
+
+def test_a_mask_beyond_the_edges_is_true_for_any_number_but_zero() -> None:
+    """The same value is beyond the edges of an image and of its mask."""
+    sources = [np.zeros((3, 3)), np.zeros((3, 3), bool)]
+    for boundary, expected in ((7, True), (0.5, True), (0, False)):
+        ((_, mask),) = collect_tiles(lambda *blocks: blocks, sources, halo=1, boundary=boundary, executor="serial")
+        assert mask[0, 0] == expected
+        assert not mask[1:-1, 1:-1].any()

@@ -35,14 +35,14 @@ def as_boundary(boundary: Any) -> Boundary:
 
 
 def check_boundary(boundary: Boundary, dtype: np.dtype[Any]) -> None:
-    """Refuse a value beyond the volume's edges that voxels cannot have; floats may be rounded.
+    """Refuse a value beyond the volume's edges that voxels cannot have; floats may be rounded, all but 0 is True.
 
     Raises
     ------
     ParameterError
         If a volume of this dtype would have another value there.
     """
-    if boundary is None or isinstance(boundary, str) or dtype.kind not in "biufc":
+    if boundary is None or isinstance(boundary, str) or dtype.kind not in "iufc":
         return
     with np.errstate(all="ignore"):
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.axes import in_usual_order
+from tilecore.formats.axes import AXES, in_usual_order
 from tilecore.formats.chunk_shapes import default_shards
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, level_factors
@@ -30,6 +31,8 @@ class OmeZarrSink(ZarrSink):
     kind: ClassVar[str] = "OME-Zarr"
 
     def __init__(self, spec: SinkSpec) -> None:
+        if spec.axes_are_guessed:  # there is no other order
+            spec = replace(spec, axes=AXES[-len(spec.shape) :] if spec.shape else "")
         super().__init__(spec)
         order = ["TCZYX".find(axis) for axis in spec.axes]
         if -1 in order or order != sorted(order) or not spec.axes.endswith("YX"):
