@@ -17,14 +17,14 @@ N_SEEDS = {
     "engine": (40, 600),
     "collecting": (20, 400),
     "chunks": (20, 200),
-    "tiffs": (60, 600),
+    "tiffs": (60, 300),
     "blobs": (10, 200),
-    "axes": (20, 300),
+    "axes": (20, 150),
     "resume": (5, 200),
     "kills": (1, 20),
-    "zarrs": (40, 400),
-    "hdf5": (40, 400),
-    "sinks": (40, 400),
+    "zarrs": (40, 120),
+    "hdf5": (40, 120),
+    "sinks": (40, 200),
 }
 #: So many are one test.
 TOGETHER = 10
