@@ -344,17 +344,21 @@ def test_a_codec_of_another_package_names_the_extra(tmp_path: Path, monkeypatch:
         open_source(tmp_path / "v.zarr")
 
 
-def test_a_tiff_codec_of_another_package_names_the_extra(tmp_path: Path) -> None:
-    pytest.importorskip("imagecodecs", reason="it writes the file")
-    write_tiff(tmp_path / "v.tif", compression="lzw")
+def told_without_imagecodecs(path: Path, region: str = "") -> str:
+    """What is told of a missing package where a file is opened, or a region of it is read, without imagecodecs."""
     code = (
         "import sys; sys.modules['imagecodecs'] = None\n"
         "import tilecore\n"
-        f"try: tilecore.open_source({str(tmp_path / 'v.tif')!r})[0]\n"
+        f"try: tilecore.open_source({str(path)!r}){region}\n"
         "except tilecore.MissingDependencyError as error: print(error)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "tilecore[codecs]" in found.stdout
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_tiff_codec_of_another_package_names_the_extra(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs", reason="it writes the file")
+    write_tiff(tmp_path / "v.tif", compression="lzw")
+    assert "tilecore[codecs]" in told_without_imagecodecs(tmp_path / "v.tif", "[0]")
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc", "a/../../outside", "", ".", 7])
@@ -583,15 +587,9 @@ def test_a_missing_codec_is_told_when_the_file_is_opened(tmp_path: Path) -> None
     for z in range(2):
         tifffile.imwrite(tmp_path / "planes" / f"z{z}.tif", VOLUME[z], compression="lzw")
     for place in ("v.tif", "planes"):
-        code = (
-            "import sys; sys.modules['imagecodecs'] = None\n"
-            "import tilecore\n"
-            f"try: tilecore.open_source({str(tmp_path / place)!r})\n"
-            "except tilecore.MissingDependencyError as error: print(error)"
-        )
-        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert "compressed with LZW" in found.stdout
-        assert 'pip install "tilecore[codecs]"' in found.stdout
+        told = told_without_imagecodecs(tmp_path / place)
+        assert "compressed with LZW" in told
+        assert 'pip install "tilecore[codecs]"' in told
 
 
 @pytest.mark.parametrize(

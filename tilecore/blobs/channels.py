@@ -88,7 +88,7 @@ def channels_of(
     guess = letters if is_guess and spatial != letters else None
     lengths = dict(zip(letters, map(int, array.shape), strict=True))
     channels = _channels(lengths.get("C"), channel, source, [] if info is None else list(info.channel_names))
-    times, by_time = _times(lengths.get("T"), time, source), {}
+    times, by_time = _numbers("time", lengths.get("T"), time, source), {}
     for each in times:
         places = [{"T": each, "C": number} for number in channels]
         by_time[each] = {place["C"]: _in_order(array, letters, place) for place in places}
@@ -117,37 +117,27 @@ def _letters(source: object, shape: tuple[int, ...], channel: int | str | None, 
     return guess if isinstance(guess, str) else guessed_axes(shape), True
 
 
-def _times(n_times: int | None, time: int | None, source: object) -> Sequence[int]:
-    """Numbers of the time points; of a source without that axis, the one with which the file was opened, or 0."""
-    if n_times is None:
-        only = getattr(source, "time", None) or 0
-        if time not in (None, only):
-            raise ParameterError.of("time", time, f"the source has no times but {only}")
-        return [only]
-    if time is None:
-        return range(n_times)
-    number = as_integer(time, "time")
-    if not 0 <= number < n_times:
-        raise ParameterError.of("time", time, f"the source has {n_times} time points")
-    return [number]
-
-
 def _channels(n_channels: int | None, channel: int | str | None, source: object, names: list[str]) -> Sequence[int]:
-    """Numbers of the channels; of a source without that axis, the one with which the file was opened, or 0."""
-    if n_channels is None:
-        only = getattr(source, "channel", None) or 0
-        if channel not in (None, only):
-            raise ParameterError.of("channel", channel, f"the source has no channels but {only}")
-        return [only]
-    if channel is None:
-        return range(n_channels)
-    if isinstance(channel, str):
+    """Numbers of the channels, of which one may be given by its name."""
+    if isinstance(channel, str) and n_channels is not None:
         if channel not in names:
             raise ParameterError.of(
                 "channel", channel, f"the source has {names}" if names else "the source has no names"
             )
         return [names.index(channel)]
-    number = as_integer(channel, "channel")
-    if not 0 <= number < n_channels:
-        raise ParameterError.of("channel", channel, f"the source has {n_channels} channels, numbered from 0")
+    return _numbers("channel", n_channels, channel, source)
+
+
+def _numbers(name: str, length: int | None, chosen: int | str | None, source: object) -> Sequence[int]:
+    """Numbers along an axis, or the chosen one; without that axis the one with which the file was opened, or 0."""
+    if length is None:
+        only = getattr(source, name, None) or 0
+        if chosen not in (None, only):
+            raise ParameterError.of(name, chosen, f"the source has no {name}s but {only}")
+        return [only]
+    if chosen is None:
+        return range(length)
+    number = as_integer(chosen, name)
+    if not 0 <= number < length:
+        raise ParameterError.of(name, chosen, f"the source has {length} {name}s, numbered from 0")
     return [number]

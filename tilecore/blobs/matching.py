@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tilecore.blobs.assignment import assigned
 from tilecore.blobs.columns import Table
+from tilecore.blobs.placing import are_comparable
 from tilecore.errors import ParameterError
 
 Floats = npt.NDArray[np.float64]
@@ -167,7 +168,7 @@ def _comparable(blobs: Table, other: Table) -> list[Floats]:
         raise ParameterError.of("blobs", (blobs, other), "positions must be numbers, not NaN or infinite")
     if blobs.ndim != other.ndim:
         raise ParameterError.of("blobs", (blobs.ndim, other.ndim), "both tables must have the same axes")
-    if all(each.voxel_size_um is not None and each.origin_um is not None for each in (blobs, other)):
+    if are_comparable(blobs, other.voxel_size_um, other.origin_um):
         return [blobs.positions_um, other.positions_um]
     sizes = [each.voxel_size_um for each in (blobs, other) if each.voxel_size_um is not None]
     if len(sizes) > 1 and not np.allclose(sizes[0], sizes[1], rtol=1e-6, atol=0):  # files have fewer digits
