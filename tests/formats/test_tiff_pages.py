@@ -13,6 +13,8 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from tests.formats import tiffs
 from tilecore import UnreadableFileError, map_tiles, open_source
+from tilecore.formats.tiff import directories
+from tilecore.formats.tiff.directories import is_one_block
 
 GENERATOR = np.random.default_rng(8)
 GREY = GENERATOR.integers(0, 255, (3, 48, 64)).astype(np.uint8)
@@ -215,3 +217,39 @@ def test_files_of_one_image_that_differ(tmp_path: Path) -> None:
         else:
             with pytest.raises(UnreadableFileError, match=r"z1\.ome\.tif, plane 1, has .* of uint16; the stack has"):
                 open_source(tmp_path / "z0.ome.tif")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}], ids=["shaped", "imagej", "big", "be"]
+)
+def test_many_pages_are_compared_together_as_one_by_one(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever byte of their directories changes, the pages that pass together are those that pass one by one."""
+    tifffile.imwrite(tmp_path / "v.tif", GREY[:1].repeat(12, axis=0).astype(np.uint16), **options)
+    with tifffile.TiffFile(tmp_path / "v.tif") as tif:
+        pages = [page.offset for page in tif.pages]
+        series = tif.series[0]
+        assert is_one_block(series)
+        with monkeypatch.context() as patched:
+            patched.setattr(directories, "_following", None)
+            assert is_one_block(series), "pages that were written together are not looked at one by one"
+    intact, differ = (tmp_path / "v.tif").read_bytes(), 0
+    for place in range(pages[6] - 4, pages[7] + 4):
+        changed = bytearray(intact)
+        changed[place] ^= 1 << place % 8
+        (tmp_path / "v.tif").write_bytes(changed)
+        together = _is_one_block(series)
+        with monkeypatch.context() as patched:
+            patched.setattr(directories, "_MANY", 100)
+            one_by_one = _is_one_block(series)
+        assert together == one_by_one, f"byte {place - pages[6]} of a directory"
+        differ += not together
+    assert differ > 20
+
+
+def _is_one_block(series: Any) -> bool:
+    try:
+        return is_one_block(series)
+    except Exception:
+        return False

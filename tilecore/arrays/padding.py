@@ -103,6 +103,8 @@ def _read(array: ReadableArray, box: Box) -> npt.NDArray[Any]:
     """Read a box; an array of another library must give what it says, or its voxels would be changed unnoticed."""
     found = array[box.slices]
     block = np.asarray(found)
+    if type(array) is np.ndarray:
+        return block
     if block.shape != box.shape:
         raise ParameterError.of("source", type(array), f"{box} of it has the shape {block.shape}, not {box.shape}")
     if isinstance(found, np.ma.MaskedArray) and np.ma.is_masked(found):

@@ -163,12 +163,13 @@ class TileJob:
 
     def read(self, source: ReadableArray, tile: Tile) -> npt.NDArray[Any]:
         """Read a tile's block from a source that this process can reach."""
-        ndim = tile.read.ndim
-        n_axes = min(len(source.shape), ndim)  # a source may lack the last axes
-        read, pad = Box.trusted(tile.read.start[:n_axes], tile.read.stop[:n_axes]), tile.pad[:n_axes]
-        if n_axes < len(source.shape):  # a source may have more axes: each block has them whole
-            read = Box(read.start + (0,) * (len(source.shape) - n_axes), read.stop + tuple(source.shape[n_axes:]))
-            pad += ((0, 0),) * (len(source.shape) - n_axes)
+        read, pad = tile.read, tile.pad
+        n_more = len(source.shape) - read.ndim
+        if n_more < 0:  # a source may lack the last axes
+            read, pad = Box.trusted(read.start[:n_more], read.stop[:n_more]), pad[:n_more]
+        elif n_more > 0:  # a source may have more axes: each block has them whole
+            read = Box(read.start + (0,) * n_more, read.stop + tuple(source.shape[-n_more:]))
+            pad += ((0, 0),) * n_more
         return read_padded(source, read, pad, self.boundary)
 
     def _measured(self, write: Box, setup: Setup) -> Measurement:

@@ -8,10 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CACHE_BYTES", "TileCosts", "guessed_bytes"]
-
-#: Size of the processor's caches, about [byte]: larger tiles are slower.
-CACHE_BYTES = 2**25
+__all__ = ["TileCosts", "guessed_bytes"]
 
 # Guess before anything is measured: input, output and two double-precision copies of each voxel.
 _GUESSED_COPIES = 2

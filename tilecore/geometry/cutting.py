@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.geometry.costs import CACHE_BYTES, TileCosts
+from tilecore.geometry.costs import TileCosts
 
 __all__ = ["CutAxis", "TileShapes"]
 
@@ -17,7 +17,8 @@ __all__ = ["CutAxis", "TileShapes"]
 # run, or for half a tile if that is less.
 _UNEVENNESS = 0.05
 
-# Tiles that are larger than the processor's caches are slower, by this part for each doubling.
+# Cache size of the processor [byte]: tiles that are larger are slower, by this part for each doubling.
+_CACHE_BYTES = 2**25
 _CACHE_PENALTY = 0.02
 
 # Longest fast column along the first axis, if each of its voxels lies in another page of memory: the processor
@@ -144,7 +145,7 @@ class TileShapes:
         """Time of the run with each tile shape [s]."""
         n_tiles, total_read = self.n_tiles, _product(self._reads)
         # The tables are large: every array that is not made anew is time that a short run has not.
-        seconds = _doublings(self.voxels * costs.bytes_per_voxel, CACHE_BYTES)
+        seconds = _doublings(self.voxels * costs.bytes_per_voxel, _CACHE_BYTES)
         seconds *= _CACHE_PENALTY
         seconds += 1
         seconds *= total_read * costs.seconds_per_voxel

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilecore.bytesize import format_bytes, parse_bytes
 from tilecore.configuration import settings
 from tilecore.errors import MemoryBudgetError
-from tilecore.geometry.costs import CACHE_BYTES, TileCosts, guessed_bytes
+from tilecore.geometry.costs import TileCosts, guessed_bytes
 from tilecore.geometry.cutting import CutAxis, TileShapes
 from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers, as_shape
 from tilecore.geometry.tiles import TileGrid
@@ -23,9 +23,10 @@ __all__ = ["TilePlan", "plan_tiles"]
 _TILES_PER_WORKER = 4
 # Largest factor by which a run may take longer in order to have so many tiles for each worker.
 _PATIENCE = 1.1
-# A run may take longer by this factor in order to use less memory, where tiles are larger than the processor's caches:
-# how much more a voxel costs in blocks far larger than those that were measured is not known, and fresh memory is slow.
+# A run may take longer by this factor in order to use less memory, where a tile needs more than so much [byte]: how
+# much more a voxel costs in blocks far larger than those that were measured is not known, and fresh memory is slow.
 _FRUGALITY = 1.04
+_AMPLE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def plan_tiles(
     Of all tile shapes that fit into memory, the function takes the one with which the run should
     end first. It counts voxels that are computed twice because of halos, rows that have to be
     read, the fixed time of each tile, and workers that have nothing to do at the end. If fewer
-    workers with larger tiles end first, it plans fewer workers. Memory with which the run would
-    end hardly sooner is not used.
+    workers with larger tiles end first, it plans fewer workers. Of large tiles with which the run
+    takes about as long, it takes the smallest.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def plan_tiles(
     --------
     >>> plan = plan_tiles((256, 512, 512), "float32", max_memory="2GB", workers=2, halo=8)
     >>> plan.grid.tile_shape
-    (128, 171, 256)
+    (128, 256, 256)
     """
     lengths = as_shape(shape)
     pairs = as_halo(halo, len(lengths))
@@ -194,7 +195,7 @@ def _best(axes: list[CutAxis], costs: TileCosts, workers: int, budget: int) -> t
 
 def _frugal(seconds: npt.NDArray[np.float64], tile_bytes: npt.NDArray[np.float64]) -> int:
     """Flat position of the shape that uses the least memory of those that take hardly longer than the fastest."""
-    memory = np.where(seconds <= _FRUGALITY * seconds.min(), np.maximum(tile_bytes, CACHE_BYTES), np.inf)
+    memory = np.where(seconds <= _FRUGALITY * seconds.min(), np.maximum(tile_bytes, _AMPLE_BYTES), np.inf)
     return int(np.where(memory == memory.min(), seconds, np.inf).argmin())
 
 

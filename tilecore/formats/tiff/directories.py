@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+import numpy.typing as npt
+
 from tilecore.errors import UnreadableFileError
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ _JPEG = (6, 7, 33007, 34892)
 # Size of a value of each type [byte].
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+# As many directories are looked at together rather than one by one.
+_MANY = 8
 # Read at once: most directories, with the values behind them [byte].
 _AT_ONCE = 1024
 
@@ -97,6 +102,8 @@ def is_one_block(series: TiffPageSeries) -> bool:
         return False
     with open(path_of(keyframe), "rb") as file:
         first = _read(file, keyframe.offset, keyframe.parent.tiff)
+        if _is_chain(series) and _is_regular(file, first, len(series), size, keyframe.parent.tiff):
+            return True
         for number, (position, directory) in enumerate(_following(series, file, first), 1):
             if not _is_contiguous(directory, first.offsets[0] + number * size, size):
                 return False
@@ -105,6 +112,52 @@ def is_one_block(series: TiffPageSeries) -> bool:
             if layout(_page_at(keyframe.parent, position, keyframe.index + number)) != layout(keyframe):
                 return False
     return True
+
+
+def _is_chain(series: TiffPageSeries) -> bool:
+    """Whether the directories of a series follow each other, and those after the first are known to no one yet."""
+    return series.kind in ("shaped", "imagej") and not series.is_truncated and not series.keyframe.is_subifd
+
+
+def _is_regular(file: BinaryIO, first: _Directory, n_pages: int, size: int, tiff: TiffFormat) -> bool:
+    """Whether directories after the first lie at equal distances, and differ only in where their pages lie.
+
+    Most programs write many pages so, and then they can be looked at together. If not, each needs a closer look.
+    """
+    start = first.following
+    if n_pages < _MANY or not start or len(first.offsets) != 1:
+        return False
+    second = _read(file, start, tiff)
+    step, order = second.following - start, np.arange(1, n_pages)
+    directories = _at_equal_distances(file, start, step, n_pages - 1, tiff)
+    if directories is None or second.decisive != first.decisive:
+        return False
+    tags, values = directories["tags"], directories["tags"]["value"].astype(np.int64)
+    is_decisive, is_offset = (np.isin(tags["code"][0], sorted(codes)) for codes in (_DECISIVE, _OFFSETS))
+    held = [np.dtype(_INTEGERS.get(kind, "B")).itemsize for kind in tags["kind"][0, is_offset]]
+    return bool(
+        held == [tiff.offsetsize]
+        and all((part == part[0]).all() for part in (directories["n_tags"], tags["code"], tags["kind"], tags["count"]))
+        and (values[:, is_decisive] == values[0, is_decisive]).all()
+        and (values[:, is_offset] == first.offsets[0] + order[:, np.newaxis] * size).all()
+        and (directories["following"][:-1].astype(np.int64) == start + order[:-1] * step).all()
+    )
+
+
+def _at_equal_distances(
+    file: BinaryIO, start: int, step: int, n_directories: int, tiff: TiffFormat
+) -> npt.NDArray[np.void] | None:
+    """Directories with as many tags as the first of them, of which each lies `step` bytes behind the one before."""
+    memory = np.memmap(file, np.uint8, "r")
+    (n_tags,) = struct.unpack_from(tiff.tagnoformat, memory.data, start)
+    word, integer = f"{tiff.byteorder}u2", f"{tiff.byteorder}u{tiff.offsetsize}"
+    tag = np.dtype([("code", word), ("kind", word), ("count", integer), ("value", integer)])
+    number = f"{tiff.byteorder}u{tiff.tagnosize}"
+    directory = np.dtype([("n_tags", number), ("tags", tag, (n_tags,)), ("following", integer)])
+    stop = start + (n_directories - 1) * step + directory.itemsize
+    if tag.itemsize != tiff.tagsize or step < directory.itemsize or stop > len(memory):
+        return None
+    return np.ndarray(n_directories, directory, memory, start, (step,))
 
 
 def _following(series: TiffPageSeries, file: _File, first: _Directory) -> Iterator[tuple[int, _Directory]]:
