@@ -185,3 +185,24 @@ def test_loaded_libraries_are_looked_for_after_imports_only(openmp: OpenMP, monk
     held.hold()
     assert (n_searches, openmp.num_threads) == (2, 1)
     held.let_go()
+
+
+def test_a_run_that_is_deleted_while_another_thread_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may delete a crew at any place, also where a thread makes what it holds."""
+    deleted = LibraryThreads(1)
+    make, failures = library_threads._Held.__init__, []
+
+    def collected(held: Any) -> None:
+        make(held)
+        try:
+            deleted.let_go()
+        except Exception as error:
+            failures.append(error)
+
+    monkeypatch.setattr(library_threads._Held, "__init__", collected)
+    begun = LibraryThreads(2)
+    thread = threading.Thread(target=begun.hold)
+    thread.start()
+    thread.join()
+    begun.let_go()
+    assert not failures

@@ -125,4 +125,6 @@ class LibraryThreads:
                 held.remove(id(self))
             self._holders.clear()
             _state.process.settle()
-            _state.thread.held.settle()
+            own = getattr(_state.thread, "held", None)
+            if own is not None:  # the garbage collector may come while this thread's is made
+                own.settle()
