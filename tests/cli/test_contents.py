@@ -56,6 +56,25 @@ def test_arrays_of_a_zarr_group(capsys: pytest.CaptureFixture[str], zarr_format:
     one_line_of(capsys, run("info", "a group.zarr", "--level", 1), "neither an array nor")
 
 
+def test_datasets_of_n5(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pyramid is one image; groups may have no attributes."""
+    about = {"dataType": "uint16", "blockSize": [40, 30, 2], "compression": {"type": "raw"}}
+    for folder, lengths in {"setup0/raw/s0": [40, 30, 2], "setup0/raw/s1": [20, 15, 1], "mask": [40, 30]}.items():
+        Path("group.n5", folder).mkdir(parents=True)
+        document = {**about, "dimensions": lengths, "blockSize": about["blockSize"][: len(lengths)]}
+        Path("group.n5", folder, "attributes.json").write_text(json.dumps(document))
+    Path("group.n5", "attributes.json").write_text('{"n5": "2.5.0"}')
+    Path("group.n5", "odd").mkdir()
+    odd = {**about, "dimensions": [4], "blockSize": [4], "compression": {"type": "lz4"}}
+    Path("group.n5", "odd", "attributes.json").write_text(json.dumps(odd))
+    found = contents(capsys, "group.n5")
+    assert [(each["path"], each["shape"], each["problem"] != "") for each in found] == [
+        ("group.n5/mask", [30, 40], False),
+        ("group.n5/odd", [], True),
+        ("group.n5/setup0/raw", [2, 30, 40], False),
+    ]
+
+
 def test_an_array_of_a_group_that_cannot_be_opened(capsys: pytest.CaptureFixture[str]) -> None:
     group = zarr.open_group("g.zarr", mode="w")
     group.create_array("raw", data=VOLUME)

@@ -99,6 +99,7 @@ def _facts(source: FileSource) -> dict[str, Any]:
         "size_bytes": info.n_bytes,
         "write_unit": info.write_units,
     }
+    facts |= {"origin_um": info.origin_um} if any(info.origin_um) else {}
     return facts | ({"guess": info.guess} if info.guess else {}) | info.recorded.attributes
 
 
@@ -137,7 +138,7 @@ def _readable(name: str, value: Any) -> str:
     if name in ("names", "gains_uv"):
         return _in_short(value)
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) if name in ("channels", "voxel_size_um") else _times(value)
+        return ", ".join(map(str, value)) if name in ("channels", "voxel_size_um", "origin_um") else _times(value)
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""What a file holds: the arrays of a zarr group, the datasets of HDF5, the series of a TIFF file."""
+"""What a file holds: the arrays of a zarr group, the datasets of HDF5 and N5, the series of a TIFF file."""
 
 from __future__ import annotations
 
@@ -96,6 +96,14 @@ def _in_zarr(path: str) -> Iterator[Item]:
         yield _item(os.path.join(path, folder).rstrip("/"), series, info, inside if folder else "")
 
 
+def _in_n5(path: str) -> Iterator[Item]:
+    from tilecore.formats.zarr.n5 import datasets_in
+    from tilecore.formats.zarr.stores import FolderStore
+
+    for folder, info in datasets_in(FolderStore(path)):
+        yield _item(os.path.join(path, folder).rstrip("/"), None, info)
+
+
 def _item(place: str, series: int | None, info: ImageInfo | TilecoreError, problem: str = "") -> Item:
     if isinstance(info, TilecoreError):
         return Item(place, series, problem=str(info))
@@ -106,6 +114,7 @@ def _item(place: str, series: int | None, info: ImageInfo | TilecoreError, probl
 _FINDERS: dict[str, Callable[[str], Iterator[Item]]] = {
     "tiff": _in_tiff,
     "hdf5": _in_hdf5,
+    "n5": _in_n5,
     "zarr": _in_zarr,
     "ome-zarr": _in_zarr,
 }

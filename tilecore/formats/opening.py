@@ -197,7 +197,7 @@ def _kind_of_folder(path: Path) -> str:
     suffix = path.suffix.lower()
     if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         return "zarr"
-    if (path / "attributes.json").exists():
+    if any((path / folder / "attributes.json").exists() for folder in ("", "s0")):
         return "n5"
     if suffix in (".zarr", ".n5"):
         raise UnreadableFileError(f"{path} has no metadata: it is not a {suffix} file, or it is damaged")

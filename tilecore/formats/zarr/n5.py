@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.errors import ParameterError, TilecoreError, UnreadableFileError
 from tilecore.formats.image_info import MICROMETRES, ImageInfo, level_origin_um, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
@@ -19,8 +19,9 @@ from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 
-__all__ = ["N5Reader", "open_n5"]
+__all__ = ["N5Reader", "datasets_in", "open_n5"]
 
+_JSON = "attributes.json"
 _RESOLUTIONS = ("pixelResolution", "resolution")
 
 _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -30,17 +31,30 @@ def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Re
     """Open an N5 dataset, or one level of a group whose datasets are called ``s0``, ``s1``, ..."""
     with reading(path, "N5"):
         store = FolderStore(path)
-        attributes = read_json(store, "attributes.json") or {}
+        attributes = read_json(store, _JSON) or {}
         folder = ""
         if "dimensions" not in attributes:
             folder = f"s{level}/"
-            group, attributes = attributes, read_json(store, folder + "attributes.json") or {}
+            group, attributes = attributes, read_json(store, folder + _JSON) or {}
             if "dimensions" not in attributes:
                 raise UnreadableFileError(f"{path} holds no dataset {folder[:-1]}: add the dataset's name to the path")
             attributes = {**_of_level(group, level, attributes), **attributes}
         elif level:
             raise ParameterError.of("level", level, f"{path} is a single dataset")
         return N5Reader(store, folder, attributes, fill=missing_chunks == "fill")
+
+
+def datasets_in(store: FolderStore, folder: str = "") -> Iterator[tuple[str, ImageInfo | TilecoreError]]:
+    """Find the datasets in a folder and in the groups below it; the levels of a group's pyramid are not listed."""
+    try:
+        levels = [inner for inner in ("", "s0/") if "dimensions" in (read_json(store, f"{folder}{inner}{_JSON}") or {})]
+        if levels:
+            yield folder, open_n5(store.place(folder)).info
+    except TilecoreError as error:
+        yield folder, error
+        return
+    for name in () if levels else store.children(folder):
+        yield from datasets_in(store, f"{folder}{name}/")
 
 
 class N5Reader:
@@ -190,7 +204,7 @@ def _coarser(
 def _levels(store: FolderStore, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     shapes = []
     for level in range(64):
-        document = read_json(store, f"s{level}/attributes.json")
+        document = read_json(store, f"s{level}/{_JSON}")
         if document is None or "dimensions" not in document:
             break
         shapes.append(_lengths(document["dimensions"]))
