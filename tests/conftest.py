@@ -7,10 +7,12 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.runs import EVERY_RUN, RUNS
 from tilecore.testing import nothing_left, start_what_stays
 
 # Workers are started in hypothesis's examples too: how long one takes says nothing. The examples are the
@@ -59,6 +61,12 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a process, an open file, or a name in /dev/shm."""
     with nothing_left():
         yield
+
+
+@pytest.fixture(params=EVERY_RUN)
+def run(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options of a run, by each executor."""
+    return RUNS[request.param]
 
 
 @pytest.fixture(autouse=True)

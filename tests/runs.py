@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 RUNS: dict[str, dict[str, Any]] = {
     "serial": {"executor": "serial"},
     "threads": {"executor": "threads", "workers": 2},
@@ -11,6 +13,11 @@ RUNS: dict[str, dict[str, Any]] = {
     "forkserver": {"start_method": "forkserver", "workers": 2},
     "spawn": {"start_method": "spawn", "workers": 2},
 }
+
+#: Parameters of tests by every run, and by every start method: a worker that is spawned takes a second to start.
+_SPAWN = pytest.param("spawn", marks=pytest.mark.slow)
+EVERY_RUN = [_SPAWN if name == "spawn" else name for name in RUNS]
+EVERY_METHOD = ["fork", "forkserver", _SPAWN]
 
 
 class CancelAfter:

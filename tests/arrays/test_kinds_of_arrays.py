@@ -33,11 +33,6 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         yield array
 
 
-@pytest.fixture(params=RUNS)
-def run(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return RUNS[request.param]
-
-
 def doubled(block: np.ndarray) -> np.ndarray:
     assert type(block) is np.ndarray
     return block.astype(np.int64) * 2

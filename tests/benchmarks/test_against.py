@@ -24,6 +24,8 @@ def SharedArr(volume):
         pass
 """
 
+pytestmark = pytest.mark.slow
+
 
 def _tree(folder: Path, code: str) -> Path:
     package = folder / "tilecore"

@@ -16,6 +16,7 @@ from benchmarks.measuring import Benchmark, measure, table
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", find())
 def test_benchmark_runs(name: str) -> None:
     missing = [module for module in find()[name].needs if not _is_installed(module)]
@@ -32,6 +33,7 @@ def test_benchmark_runs(name: str) -> None:
     assert name in table(result)
 
 
+@pytest.mark.slow
 def test_blobs_tells_memory_and_accuracy() -> None:
     pytest.importorskip("dask")
     remarks = "\n".join(measure(find()["blobs"](quick=True))["remarks"])
@@ -57,6 +59,7 @@ def test_contenders_take_turns_after_one_round_to_warm_up() -> None:
     assert "".join(benchmark.turns) == "ab" * 3
 
 
+@pytest.mark.slow
 def test_runner_writes_json(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "merge", "--quick", "--json", str(file)]
@@ -68,6 +71,7 @@ def test_runner_writes_json(tmp_path: Path) -> None:
     assert [result["benchmark"] for result in figures["results"]] == ["merge"]
 
 
+@pytest.mark.slow
 def test_runner_names_what_it_does_not_know() -> None:
     command = [sys.executable, "-m", "benchmarks", "nonsense"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -17,6 +17,8 @@ from benchmarks.measuring import Benchmark, measure
 
 EACH_S = 0.3
 
+pytestmark = pytest.mark.slow
+
 
 def burn(seconds: float) -> float:
     """Use CPU seconds, and return how many this process has used so far."""

@@ -66,6 +66,8 @@ BY_CHILD = """
     os.wait()
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:

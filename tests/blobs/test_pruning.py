@@ -152,7 +152,7 @@ def test_what_is_needed() -> None:
         prune_close(Blobs.of(np.ones((2, 4))), -1)
 
 
-@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("ndim", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_blobs_that_only_touch_share_nothing(ndim: int) -> None:
     """Blobs that touch share nothing at any position, although rounding differs there."""
     steps = {2: [(5, 5), (1, 7), (7, -1)], 3: [(5, 5, 5), (1, 5, 7), (-7, 1, 5)]}[ndim]

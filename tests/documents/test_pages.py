@@ -18,7 +18,13 @@ from tilecore.cli import main
 #: Pages that are read outside of the site, too, and so hold nothing that Sphinx alone knows.
 PLAIN = [*sorted(ROOT.glob("*.rst")), *sorted((ROOT / "examples").rglob("*.rst"))]
 SITE = sorted(path for path in (ROOT / "docs").rglob("*.rst") if not {"_build", "generated"} & set(path.parts))
-every_page = pytest.mark.parametrize("path", [*PLAIN, *SITE], ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+every_page = pytest.mark.parametrize("path", [*PLAIN, *SITE], ids=_name)
 
 
 @pytest.fixture
@@ -35,7 +41,11 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
             del sys.modules[name]
 
 
-@every_page
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.parent.name == "howto" else ()) for path in [*PLAIN, *SITE]],
+    ids=_name,
+)
 def test_everything_a_page_shows_is_so(path: Path, empty_folder: Path, tmp_path: Path) -> None:
     commands = tmp_path / "commands"
     commands.mkdir()

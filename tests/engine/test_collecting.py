@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.test_mapping import RUNS
 from tests.faults.harness import wait_until
+from tests.runs import RUNS
 from tilecore import ParameterError, Tile, TileError, TileGrid, collect_tiles, iter_tiles, map_tiles, reduce_tiles
 from tilecore.engine import collecting
 from tilecore.engine.events import Event, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
-
-
-@pytest.fixture(params=RUNS)
-def run(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return RUNS[request.param]
 
 
 @pytest.fixture

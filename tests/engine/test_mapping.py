@@ -36,11 +36,6 @@ from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
 
 
-@pytest.fixture(params=RUNS)
-def run(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return RUNS[request.param]
-
-
 @pytest.fixture
 def volume() -> np.ndarray:
     return np.random.default_rng(0).random((20, 31, 42)).astype(np.float32)

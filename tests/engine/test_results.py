@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from tests.runs import RUNS
 from tilecore import (
     ParameterError,
     ParameterTypeError,
@@ -22,11 +21,6 @@ from tilecore import (
 from tilecore.engine.casting import CastError, converted
 
 VOLUME = np.arange(1.0, 513).reshape(8, 8, 8)
-
-
-@pytest.fixture(params=RUNS)
-def run(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return RUNS[request.param]
 
 
 @pytest.fixture(params=[4, None], ids=["given", "planned"])

@@ -56,6 +56,7 @@ def test_every_example_is_tested() -> None:
     assert sorted(PACKAGES) == sorted(path.name for path in (ROOT / "examples").iterdir() if path.is_dir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_example_keeps_its_contract(package: str, installed: Installed) -> None:
     """Its own tests pass, which derive from `tilecore.testing`; without a setting of this repository."""

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.runs import RUNS
 from tilecore import ShippingError, TileError, map_tiles, pmap_chunks, settings
 from tilecore.executors.processes import raised
 from tilecore.executors.processes.raised import pack_raised
@@ -151,13 +150,12 @@ def test_a_class_whose_arguments_change_their_text_keeps_its_class() -> None:
     assert str(found) == str(error)
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_every_executor_raises_the_same_class(run: str) -> None:
+def test_every_executor_raises_the_same_class(run: dict[str, Any]) -> None:
     def fail(block: np.ndarray) -> np.ndarray:
         raise PlainError("bad", Thing())
 
     with pytest.raises(TileError) as caught:
-        map_tiles(fail, np.zeros((4, 4)), tile_shape=(2, 4), retries=0, progress=False, **RUNS[run])
+        map_tiles(fail, np.zeros((4, 4)), tile_shape=(2, 4), retries=0, progress=False, **run)
     assert type(caught.value.__cause__) is PlainError
 
 
@@ -213,13 +211,12 @@ def test_pmap_chunks_raises_what_the_function_raised(name: str, method: str) -> 
 
 
 @pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("run", RUNS)
-def test_every_executor_names_it(name: str, run: str) -> None:
+def test_every_executor_names_it(name: str, run: dict[str, Any]) -> None:
     def fail(block: np.ndarray) -> np.ndarray:
         raise MADE[name]()
 
     with pytest.raises(TileError) as caught:
-        map_tiles(fail, np.zeros((4, 4)), tile_shape=(2, 4), retries=0, progress=False, **RUNS[run])
+        map_tiles(fail, np.zeros((4, 4)), tile_shape=(2, 4), retries=0, progress=False, **run)
     assert caught.value.failures[0].attempts == 1
     assert name in caught.value.failures[0].reason
     assert "in fail" in caught.value.failures[0].traceback

@@ -19,8 +19,6 @@ import numpy as np
 from tilecore import Tile
 from tilecore.testing.patience import FOR_EVER, HANGS
 
-METHODS = ["fork", "forkserver", "spawn"]
-
 VOLUME = np.random.default_rng(0).random((8, 12, 12))
 TILES: dict[str, Any] = {"tile_shape": (2, 6, 6), "halo": 1, "workers": 2, "pass_tile": True, "progress": False}
 N_TILES = 16

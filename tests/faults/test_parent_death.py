@@ -18,7 +18,6 @@ import pytest
 from tests.faults.harness import (
     FOR_EVER,
     HANGS,
-    METHODS,
     N_TILES,
     TILES,
     VOLUME,
@@ -29,12 +28,13 @@ from tests.faults.harness import (
     tiles_in_journal,
     wait_until,
 )
+from tests.runs import EVERY_METHOD
 from tilecore import SharedArray, Tile, map_tiles
 from tilecore.executors.processes import worker as worker_module
 from tilecore.testing.leaks import names_in_shm
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=EVERY_METHOD)
 def method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

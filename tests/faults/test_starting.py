@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults.harness import HANGS, METHODS, TILES, VOLUME, Session, wait_until_removed
+from tests.faults.harness import HANGS, TILES, VOLUME, Session, wait_until_removed
+from tests.runs import EVERY_METHOD
 from tilecore import ShippingError, TilecoreError, map_tiles
 from tilecore.executors.processes import launcher
 
@@ -49,7 +50,7 @@ print("ends")
 """
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EVERY_METHOD)
 @pytest.mark.parametrize("way", ["file", "stdin", "-c", "-m"])
 def test_scripts_need_no_guard_and_run_once(method: str, way: str, tmp_path: Path) -> None:
     """Row 19: a script does not start itself again, and its own functions and classes work."""

@@ -21,7 +21,6 @@ import pytest
 
 from tests.faults.harness import (
     FOR_EVER,
-    METHODS,
     N_TILES,
     TILES,
     VOLUME,
@@ -31,6 +30,7 @@ from tests.faults.harness import (
     wait_until,
     wait_until_removed,
 )
+from tests.runs import EVERY_METHOD
 from tilecore import Tile, TileError, collect_tiles, iter_tiles, map_tiles
 from tilecore.engine.events import Event, TileRetried
 from tilecore.executors.processes import channel
@@ -38,7 +38,7 @@ from tilecore.executors.processes.results import Outbox
 from tilecore.executors.processes.worker_handle import SupervisedWorker
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=EVERY_METHOD)
 def method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

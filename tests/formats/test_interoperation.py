@@ -68,7 +68,7 @@ def test_yaozarrs_finds_nothing_wrong(tmp_path: Path, version: str) -> None:
     assert (source.axes, source.voxel_size_um) == ("ZYX", (2.0, 1.0, 1.0))
 
 
-@pytest.mark.parametrize("version", ["0.4", "0.5", "shards"])
+@pytest.mark.parametrize("version", ["0.4", "0.5", pytest.param("shards", marks=pytest.mark.slow)])
 def test_zarr_and_tensorstore_read_every_level(tmp_path: Path, version: str) -> None:
     tensorstore = pytest.importorskip("tensorstore", reason="tensorstore is not installed")
     is_sharded = version == "shards"

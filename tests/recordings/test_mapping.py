@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, signal
 
-from tests.runs import RUNS, CancelAfter
+from tests.runs import CancelAfter
 from tilecore import (
     AlignmentError,
     Event,
@@ -32,11 +32,6 @@ from tilecore import (
 )
 from tilecore.compat.yass import RecordingsReader
 from tilecore.recordings import Recording, map_batches, open_recording
-
-
-@pytest.fixture(params=RUNS)
-def run(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return RUNS[request.param]
 
 
 @pytest.fixture

@@ -54,10 +54,11 @@ def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):  # a pattern fails where a process goes meanwhile
         try:
-            fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:  # every test comes here twice
+                fields = file.read().rpartition(b")")[2].split(maxsplit=2)
         except OSError:  # it has ended
             continue
-        if fields[0] != "Z":
+        if fields[0] != b"Z":
             children.setdefault(int(fields[1]), []).append(int(name))
     found, todo = [], [pid]
     while todo:
