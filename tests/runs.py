@@ -14,8 +14,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "spawn": {"start_method": "spawn", "workers": 2},
 }
 
-#: Parameters of tests by every run, and by every start method: a worker that is spawned takes a second to start.
+# A worker that is spawned takes a second to start.
 _SPAWN = pytest.param("spawn", marks=pytest.mark.slow)
+#: Parameters of tests by every run, and by every start method.
 EVERY_RUN = [_SPAWN if name == "spawn" else name for name in RUNS]
 EVERY_METHOD = ["fork", "forkserver", _SPAWN]
 
