@@ -78,12 +78,14 @@ def test_truth(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--truth", "truth.csv", "--tolerance-um", "-3"], ["--tolerance-um -3.0"]),
         (["--truth", "truth.csv", "--tolerance-um", "nan"], ["--tolerance-um nan"]),
         (["--tolerance-um", "3"], ["--tolerance-um 3.0", "--truth"]),
+        (["--truth", "sized.csv", "--voxel-size-um", "1"], ["(2.0, 2.0, 2.0)", "(1.0, 1.0, 1.0)"]),
     ],
 )
 def test_a_comparison_that_cannot_be_made_is_refused_before_the_search(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
 ) -> None:
     Path("flat.csv").write_text("y,x\n16,24\n")
+    Blobs({"z": [4, 8], "y": [16, 9], "x": [24, 30]}, voxel_size_um=2).to_csv("sized.csv")
     Path("truth.csv").write_text("z,y,x\n4,16,24\n")
     one_line_of(capsys, run("-o", "blobs.csv", *arguments), *words)
     assert not Path("blobs.csv").exists()

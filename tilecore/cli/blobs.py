@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace) -> None:
     look_here()
     source = open_input(options)
     channels = channels_of(source, None)
-    truth = _truth(options, channels)
+    truth = _truth(options, source, channels, search.get("voxel_size_um"))
     _check_picture(options.picture, channels.volumes)
     journal = Path(f"{options.output}.journal")
     start = time.perf_counter()
@@ -180,8 +180,12 @@ def _refuse_unknown_size(options: argparse.Namespace) -> None:
         )
 
 
-def _truth(options: argparse.Namespace, channels: Channels) -> Blobs | None:
+def _truth(
+    options: argparse.Namespace, source: object, channels: Channels, voxel_size_um: float | list[float] | None
+) -> Blobs | None:
     """The table to compare with, checked before the search; None if there is none."""
+    from tilecore.blobs.parameters import origin_of, voxel_size_of
+    from tilecore.blobs.table import Blobs
     from tilecore.cli.tables import read_table
     from tilecore.errors import ParameterError
 
@@ -193,7 +197,11 @@ def _truth(options: argparse.Namespace, channels: Channels) -> Blobs | None:
     if options.truth is None:
         return None
     chosen = None if options.channel is None else channels.volumes
-    return read_table("truth", options.truth, len(channels.axes), chosen)
+    table = read_table("truth", options.truth, len(channels.axes), chosen)
+    size, origin = (each(source, voxel_size_um, channels.axes) for each in (voxel_size_of, origin_of))
+    nothing = Blobs({axis: [] for axis in "zyx"[-table.ndim :]}, voxel_size_um=size, origin_um=origin)
+    nothing.match(table, tolerance or 0)  # refuses what cannot be compared
+    return table
 
 
 def _parameter(text: str) -> tuple[str, Any]:
