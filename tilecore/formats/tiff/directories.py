@@ -133,7 +133,7 @@ def _is_regular(file: BinaryIO, first: _Directory, n_pages: int, size: int, tiff
     if directories is None or second.decisive != first.decisive:
         return False
     tags, values = directories["tags"], directories["tags"]["value"].astype(np.int64)
-    is_decisive, is_offset = (np.isin(tags["code"][0], sorted(codes)) for codes in (_DECISIVE, _OFFSETS))
+    is_decisive, is_offset = ([code in codes for code in tags["code"][0].tolist()] for codes in (_DECISIVE, _OFFSETS))
     held = [np.dtype(_INTEGERS.get(kind, "B")).itemsize for kind in tags["kind"][0, is_offset]]
     return bool(
         held == [tiff.offsetsize]
@@ -205,9 +205,10 @@ def _same_tags(page: TiffFrame | TiffPage, keyframe: TiffPage) -> bool:
 
 def _tags(page: TiffFrame | TiffPage) -> tuple[dict[int, bytes], bytes]:
     """Tags that matter, and the mark of a JPEG stream, which tells how its colours are stored."""
+    is_jpeg = page.keyframe is not None and page.keyframe.compression in _JPEG
     with _opened(page.parent.filehandle) as file:
-        directory = _read(file, page.offset, page.parent.tiff)
-        if page.keyframe is None or page.keyframe.compression not in _JPEG or not directory.offsets:
+        directory = _read(file, page.offset, page.parent.tiff, _READ if is_jpeg else _DECISIVE)
+        if not directory.offsets:
             return directory.decisive, b""
         file.seek(directory.offsets[0] + 6)
         return directory.decisive, file.read(4)
@@ -237,8 +238,8 @@ def _page_at(parent: TiffFile, position: int, index: int) -> TiffPage:
         return page
 
 
-def _read(file: _File, position: int, tiff: TiffFormat) -> _Directory:
-    """Read the directory of a page.
+def _read(file: _File, position: int, tiff: TiffFormat, codes: frozenset[int] = _READ) -> _Directory:
+    """Read the directory of a page, or those of its tags that have certain codes.
 
     Raises
     ------
@@ -255,7 +256,7 @@ def _read(file: _File, position: int, tiff: TiffFormat) -> _Directory:
     lists: dict[int, tuple[int, ...]] = {}
     entry = struct.Struct(f"{tiff.byteorder}HH{tiff.offsetformat[1:]}{tiff.offsetsize}s")
     for code, kind, count, value in entry.iter_unpack(start[tiff.tagnosize : end]):
-        if code not in _READ:
+        if code not in codes:
             continue
         size = count * _SIZES.get(kind, 0)
         content = value[:size] if size <= len(value) else _elsewhere(file, position, start, value, size, tiff)

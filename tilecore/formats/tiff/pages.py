@@ -73,13 +73,13 @@ class TiffSegments:
             return page.tiledepth, page.tilelength, page.tilewidth
         return 1, min(page.rowsperstrip, page.imagelength), page.imagewidth
 
-    def verify(self, name: str, size: int) -> None:
-        """Check that the file of `size` bytes holds all segments that the page needs.
+    def verify_keyframe(self, name: str) -> None:
+        """Check that segments of this page, and of all that are stored alike, can be decoded.
 
         Raises
         ------
         UnreadableFileError
-            If a segment is missing, empty or beyond the file's end, or nothing can decode it.
+            If they are too large, or nothing can decode them.
         MissingDependencyError
             If the codec is not built into tifffile.
         """
@@ -87,6 +87,15 @@ class TiffSegments:
             check_chunk_size(self.chunk_shape, self.keyframe.dtype, name)
             if self.keyframe.size:
                 self._decode(None, 0, "the strips or tiles")  # whatever they hold: is there a codec?
+
+    def verify(self, name: str, size: int) -> None:
+        """Check that the file of `size` bytes holds all segments that the page needs.
+
+        Raises
+        ------
+        UnreadableFileError
+            If a segment is missing, empty or beyond the file's end.
+        """
         needed = math.prod(self._counts)
         if min(len(self.offsets), len(self.counts)) < needed:
             raise UnreadableFileError(f"{name} has {len(self.offsets)} strips or tiles, but {needed} are needed")

@@ -72,6 +72,7 @@ class TiffPlanes:
                 )
             is_first = not self._keyframes  # the others are as it is; their texts are not parsed
             segments = TiffSegments.of(page, fill=self._fill)
+            segments.verify_keyframe(path)
             segments.verify(path, os.path.getsize(path))
             keyframe = self._keyframes.setdefault(layout(page), page)
             size = physical(tif, 0)[0] if is_first else None

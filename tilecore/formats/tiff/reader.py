@@ -167,10 +167,14 @@ class TiffReader:
     def verify(self) -> None:
         """Check that the files hold all pages and segments that the metadata declare."""
         sizes: dict[str, int] = {}
+        verified: set[int] = set()
         with _no_damage(self._path):
             for number in range(math.prod(self.info.shape[: self._n_leading])):
                 page = self._page(number)
                 if page is not None:
+                    if id(page.keyframe) not in verified:
+                        page.verify_keyframe(f"{self._path}, plane {number}")
+                        verified.add(id(page.keyframe))
                     size = sizes.setdefault(page.path, os.path.getsize(page.path))
                     page.verify(f"{self._path}, plane {number}", size)
 
