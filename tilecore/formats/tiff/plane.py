@@ -72,8 +72,9 @@ class TiffPlanes:
                 )
             is_first = not self._keyframes  # the others are as it is; their texts are not parsed
             segments = TiffSegments.of(page, fill=self._fill)
-            segments.verify_keyframe(path)
+            if (stored := layout(page)) not in self._keyframes:
+                segments.verify_keyframe(path)
             segments.verify(path, os.path.getsize(path))
-            keyframe = self._keyframes.setdefault(layout(page), page)
+            keyframe = self._keyframes.setdefault(stored, page)
             size = physical(tif, 0)[0] if is_first else None
             return _TiffPlane(replace(segments, keyframe=keyframe), page.shape, page.dtype, size)

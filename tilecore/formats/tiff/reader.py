@@ -261,7 +261,8 @@ def _dimensions(series: TiffPageSeries, noted: str) -> tuple[str, tuple[int, ...
     in_order = [letter for letter in every if letter in noted] == [letter for letter in noted if letter in every]
     if noted and in_order and math.prod(others) == 1:
         return noted, tuple([every.get(letter, 1) for letter in noted])
-    if series.kind == "shaped" and "Q" in axes.partition("Y")[2]:
+    last = list(zip(axes, shape, strict=True))[axes.find("Y") + 1 :]
+    if series.kind == "shaped" and ("Q", 1) in last:
         axes = ""  # nobody named them: tifffile takes others for Y and X where the last ones have one voxel
     return axes, shape
 
