@@ -38,11 +38,14 @@ demo: $(VENV)/installed
 		--min-sigma 10 --max-sigma 16 --num-sigma 4 --threshold 0.005
 	@echo "The table of blobs is demo/blobs.csv, the picture demo/blobs.png"
 
+# A process that has no tests left takes some of the other's.
+TESTS = $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
+	$(TESTS) -m "not slow" $(ARGS)
 
 test-all: $(VENV)/installed
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(TESTS) $(ARGS)
 
 fuzz: $(VENV)/installed
 	$(BIN)/python -m tests.fuzz $(NAME) --seconds $(or $(SECONDS),60)
