@@ -136,11 +136,12 @@ def test_svs(tmp_path: Path) -> None:
         assert source.shape == (20, 25, 3)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("shape", [(6, 11, 1), (4, 6, 11, 1), (6, 1, 11), (1, 6, 11), (6, 1, 1)])
-def test_axes_that_nobody_named_are_those_of_an_array(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_axes_that_nobody_named_are_those_of_an_array(shape: tuple[int, ...], compression: Any, tmp_path: Path) -> None:
     """tifffile names them by their lengths; an axis of one voxel at the end is no axis of another meaning."""
     volume = np.random.default_rng(0).random(shape)
-    tifffile.imwrite(tmp_path / "v.tif", volume, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "v.tif", volume, photometric="minisblack", compression=compression)
     np.save(tmp_path / "v.npy", volume)
     with open_source(tmp_path / "v.tif") as source, open_source(tmp_path / "v.npy") as array:
         assert (source.shape, source.axes) == (array.shape, array.axes)

@@ -152,7 +152,7 @@ class TiffReader:
         self._n_leading = _n_leading(path, series, info.shape)
         segments = TiffSegments.of(series.keyframe, fill=fill)
         chunk = dict(zip("ZYX", segments.chunk_shape, strict=True))
-        axes = enumerate(zip(info.axes, info.shape, strict=True))
+        axes = enumerate(zip(info.axes or series.axes, info.shape, strict=True))
         chunks = [1 if axis < self._n_leading else min(chunk.get(name, size), size) for axis, (name, size) in axes]
         self.info = replace(info, chunks=None if segments.is_contiguous else tuple(chunks), codec=segments.codec)
 
