@@ -115,7 +115,7 @@ def is_one_block(series: TiffPageSeries) -> bool:
 
 
 def _is_chain(series: TiffPageSeries) -> bool:
-    """Whether the directories of a series follow each other, and those after the first are known to no one yet."""
+    """Whether the directories of a series follow each other in the file, and only the first was read."""
     return series.kind in ("shaped", "imagej") and not series.is_truncated and not series.keyframe.is_subifd
 
 
@@ -162,10 +162,10 @@ def _at_equal_distances(
 
 def _following(series: TiffPageSeries, file: _File, first: _Directory) -> Iterator[tuple[int, _Directory]]:
     """Positions [byte] and directories of all pages but the first; stacks of ImageJ may have no others."""
-    keyframe, tiff = series.keyframe, series.keyframe.parent.tiff
+    tiff = series.keyframe.parent.tiff
     if series.is_truncated or series.kind == "stk":
         return
-    if series.kind in ("shaped", "imagej") and not keyframe.is_subifd:
+    if _is_chain(series):
         position = first.following
         for _ in range(len(series) - 1):
             if position == 0:
