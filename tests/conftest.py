@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shlex
@@ -34,6 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kind = "slow" if item.get_closest_marker("slow") else "usual"
         item.add_marker(pytest.mark.timeout(LONGEST_TEST[kind], func_only=True))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests are no garbage: the collector need not visit them, nor forked processes copy them
 
 
 @pytest.hookimpl(trylast=True)

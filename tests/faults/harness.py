@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import re
 import signal
@@ -49,6 +50,7 @@ class Session:
         self._far, near = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            gc.freeze()  # objects inherited are none of its garbage, and visiting them would copy them
             os.setsid()
             os.dup2(near, 1)
             os.dup2(near, 2)
