@@ -157,9 +157,11 @@ def _sort_order(table: npt.NDArray[Any], axes: Sequence[str]) -> list[str]:
 
 def groups_of(blobs: Table) -> npt.NDArray[np.intp]:
     """Number the groups of blobs that can be compared: those of one channel, at one time."""
-    names = [name for name in ("t", "channel") if name in blobs.columns]
-    rows = np.stack([blobs[name] for name in names], axis=1)
-    numbers: npt.NDArray[np.intp] = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+    numbers = np.zeros(len(blobs), dtype=np.intp)
+    for values in (blobs[name] for name in ("t", "channel") if name in blobs.columns):
+        if (values != values[:1]).any():  # most tables are of one time and one channel: nothing to sort
+            found, own = np.unique(values, return_inverse=True)
+            numbers = len(found) * numbers + own
     return numbers
 
 
