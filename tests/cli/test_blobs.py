@@ -288,7 +288,7 @@ def test_wrong_detectors_in_one_line(folder: Path, capsys: pytest.CaptureFixture
         (["-o", "blobs.csv", "--halo", 3], "halo"),
         (["-o", "blobs.csv", "--detector", "dog"], "--num-sigma"),
         (["-o", "blobs.csv", "--sigma-ratio", 2], "--sigma-ratio"),
-        (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "--max-sigma [3.5]: the sigmas follow"),
+        (["-o", "blobs.csv", "--diameter-um", 5, "--voxel-size-um", 1], "--max-sigma 3.5: the sigmas follow"),
         (["-o", "blobs.csv", "--detector", "numpy:argwhere", "--halo", 1], "detector 'numpy:argwhere' does not use"),
     ],
 )

@@ -170,7 +170,17 @@ def _compare_levels(path: Path, values: np.ndarray) -> None:
             factors = [
                 1 + (len_fine > len_coarse) for len_fine, len_coarse in zip(fine.shape, coarse.shape, strict=True)
             ]
-            assert_same(coarse, mean_of_voxels(fine, factors), "level")
+            assert_same(_with_one_nan(coarse), _with_one_nan(mean_of_voxels(fine, factors)), "level")
+
+
+def _with_one_nan(values: np.ndarray) -> np.ndarray:
+    """The same numbers with all NaN alike: nothing says which of them a sum of infinities is."""
+    if values.dtype.kind not in "fc":
+        return values
+    same = np.array(values, dtype=values.dtype.newbyteorder("="))
+    parts = same.reshape(-1).view(same.real.dtype)
+    parts[np.isnan(parts)] = np.nan
+    return same
 
 
 def _zarr(path: Path) -> np.ndarray:

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilecore.cli.parser import Numbers
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -23,10 +25,8 @@ __all__ = [
     "add_run_arguments",
     "as_dtype",
     "check_exists",
-    "halo_of",
     "kwargs_of",
     "add_source_arguments",
-    "numbers",
     "open_input",
     "run_options",
 ]
@@ -72,7 +72,7 @@ def add_image_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument("--level", type=int, default=0, metavar="N", help="level of a pyramid (default: 0, the finest)")
     group.add_argument("--channel", metavar="NAME", help="number or name of a channel (default: all)")
     group.add_argument("--time", type=int, metavar="N", help="time point (default: all)")
-    group.add_argument("--shape", type=numbers, metavar="Z,Y,X", help="voxels of raw numbers")
+    group.add_argument("--shape", action=Numbers, is_list=True, metavar="Z,Y,X", help="voxels of raw numbers")
 
 
 def open_input(options: argparse.Namespace) -> FileSource:
@@ -122,11 +122,6 @@ def as_dtype(name: str, text: str | None) -> np.dtype[Any] | None:
     return dtype
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """Convert text with whole numbers separated by commas to a tuple."""
-    return tuple(int(part) for part in text.split(","))
-
-
 def add_plan_arguments(parser: argparse._ActionsContainer) -> None:
     """Add the arguments ``--workers`` and ``--max-memory``, which the plan depends on."""
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="tiles worked on at once (default: every core)")
@@ -148,7 +143,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
     group.add_argument(
-        "--tile-shape", type=int, nargs="+", metavar="N", help="shape of a tile, per axis [voxel] (default: chosen)"
+        "--tile-shape", action=Numbers, metavar="Z,Y,X", help="shape of a tile [voxel] (default: chosen)"
     )
     group.add_argument("--retries", type=int, metavar="N", help="times a failed tile is tried again")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="seconds a tile may take")
@@ -159,9 +154,8 @@ def add_halo_argument(parser: argparse.ArgumentParser) -> None:
     """Add the argument ``--halo``."""
     parser.add_argument(
         "--halo",
-        type=int,
-        nargs="+",
-        metavar="N",
+        action=Numbers,
+        metavar="N,N,...",
         help="context around a tile, for all axes or each [voxel] (default: what the function declares)",
     )
 
@@ -176,12 +170,6 @@ def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool) -
         "as in ./my.py:smooth",
     )
     parser.add_argument("--kwargs", default="{}", metavar="JSON", help="further arguments, such as '{\"sigma\": 2}'")
-
-
-def halo_of(options: argparse.Namespace) -> int | list[int] | None:
-    """Return the halo from the arguments; None if it was not given."""
-    halo: list[int] | None = options.halo
-    return halo[0] if halo and len(halo) == 1 else halo
 
 
 def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -200,13 +188,12 @@ def kwargs_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a run that were given, as keyword arguments for `map_tiles` and the other verbs."""
-    shape = options.tile_shape
     given = {
         "workers": options.workers,
         "executor": options.executor,
         "start_method": options.start_method,
         "max_memory": options.max_memory,
-        "tile_shape": shape[0] if shape and len(shape) == 1 else shape,
+        "tile_shape": options.tile_shape,
         "retries": options.retries,
         "timeout": options.timeout,
         "progress": False if options.quiet else None,

@@ -21,6 +21,7 @@ from tilecore.cli.arguments import (
 )
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
+from tilecore.cli.parser import Numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,10 +79,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _add_search_arguments(group: argparse._ActionsContainer) -> None:
     """Add the arguments of the search, without defaults, so that options that were given can be recognized."""
     group.add_argument(
-        "--diameter-um", type=float, nargs="+", metavar="D", help="diameter, or smallest and largest [um], not sigmas"
+        "--diameter-um",
+        action=Numbers,
+        kind=float,
+        metavar="D,D",
+        help="diameter, or smallest and largest [um], not sigmas",
     )
-    group.add_argument("--min-sigma", type=float, nargs="+", metavar="S", help="smallest scale [voxel]")
-    group.add_argument("--max-sigma", type=float, nargs="+", metavar="S", help="largest scale [voxel]")
+    group.add_argument("--min-sigma", action=Numbers, kind=float, metavar="S,S,...", help="smallest scale [voxel]")
+    group.add_argument("--max-sigma", action=Numbers, kind=float, metavar="S,S,...", help="largest scale [voxel]")
     for name, metavar, kind, what in (
         ("num-sigma", "N", int, f"number of scales, of log and doh (default: {NUM_SIGMA})"),
         ("sigma-ratio", "R", float, f"from one scale to the next, of dog (default: {SIGMA_RATIO})"),
@@ -94,8 +99,8 @@ def _add_search_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument("--exclude-border", type=int, metavar="N", help="width of the border left out [voxel]")
     group.add_argument("--detector", default="log", metavar="NAME", help="log, dog, doh, module:name or an entry point")
     group.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="for other detectors")
-    group.add_argument("--halo", type=int, nargs="+", metavar="N", help="context that other detectors need [voxel]")
-    group.add_argument("--voxel-size-um", type=float, nargs="+", metavar="S", help="z, y, x (default: the file's)")
+    group.add_argument("--halo", action=Numbers, metavar="N,N,...", help="context that other detectors need [voxel]")
+    group.add_argument("--voxel-size-um", action=Numbers, kind=float, metavar="Z,Y,X", help="default: the file's")
     group.add_argument("--mask", type=Path, metavar="FILE", help="image file; blobs count where it is not zero")
 
 
@@ -152,8 +157,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     if options.mask is not None:
         check_exists("mask", str(options.mask))
     search = {name: value for name in _SOUGHT if (value := getattr(options, name)) is not None}
-    alone = {name: value[0] for name, value in search.items() if isinstance(value, list) and len(value) == 1}
-    return search | alone | {"params": dict(map(_parameter, options.param))}
+    return search | {"params": dict(map(_parameter, options.param))}
 
 
 def _refuse_what_is_not_read(options: argparse.Namespace) -> None:
@@ -181,7 +185,7 @@ def _refuse_unknown_size(options: argparse.Namespace) -> None:
 
 
 def _truth(
-    options: argparse.Namespace, source: object, channels: Channels, voxel_size_um: float | list[float] | None
+    options: argparse.Namespace, source: object, channels: Channels, voxel_size_um: float | tuple[float, ...] | None
 ) -> Blobs | None:
     """The table to compare with, checked before the search; None if there is none."""
     from tilecore.blobs.parameters import origin_of, voxel_size_of
@@ -239,7 +243,7 @@ def _summary(blobs: Blobs, channels: Channels, seconds: float) -> str:
         where = f"{' x '.join(f'{each:.4g}' for each in lengths * blobs.voxel_size_um)} um ({where})"
     for number, what in ((len(channels.volumes), "channels"), (len(channels.by_time), "time points")):
         where = where if number == 1 else f"{number} {what} of {where}"
-    text = f"{len(blobs)} blobs in {where}, {seconds:.1f} s"
+    text = f"{len(blobs)} blob{'s' * (len(blobs) != 1)} in {where}, {seconds:.1f} s"
     for name in ("radius_um", "radius"):
         if len(blobs) and name in blobs.columns:
             unit = "um" if name == "radius_um" else "voxels"

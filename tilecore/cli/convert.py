@@ -11,11 +11,11 @@ from tilecore.cli.arguments import (
     add_resume_argument,
     add_run_arguments,
     add_source_arguments,
-    numbers,
     open_input,
     run_options,
 )
 from tilecore.cli.outputs import check_outputs
+from tilecore.cli.parser import Numbers
 
 if TYPE_CHECKING:
     from tilecore.formats.source import FileSource
@@ -39,8 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--crop", metavar="Z0:Z1,Y0:Y1,X0:X1", help="part along z, y, x, or along all axes; empty bounds are edges"
     )
     group = parser.add_argument_group("output")
-    group.add_argument("--chunks", type=numbers, metavar="Z,Y,X", help="shape of a chunk (compressed as a whole)")
-    group.add_argument("--shards", type=numbers, metavar="Z,Y,X", help="shape of a shard, a file of several chunks")
+    for name, what in (("chunks", "a chunk (compressed as a whole)"), ("shards", "a shard, a file of several chunks")):
+        group.add_argument(f"--{name}", action=Numbers, is_list=True, metavar="Z,Y,X", help=f"shape of {what}")
     group.add_argument(
         "--codec", default="default", help="compression: zstd, blosc, gzip, lzf or none, if the file format has it"
     )
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ome-zarr-version", choices=["0.5", "0.4"], default="0.5")
     group.add_argument(
-        "--voxel-size", type=float, nargs=3, metavar=("Z", "Y", "X"), help="[um]; default: that of the input"
+        "--voxel-size-um", action=Numbers, kind=float, count=3, metavar="Z,Y,X", help="default: that of the input"
     )
     add_run_arguments(parser)
     parser.set_defaults(run=_run)
@@ -70,8 +70,8 @@ def _run(options: argparse.Namespace) -> None:
         options.output,
         [source.shape[info.axes.index(letter)] for letter in axes],
         axes=None if is_guess and axes == info.axes else axes,
-        voxel_size_um=options.voxel_size or info.voxel_size_um,
-        origin_um=(0, 0, 0) if options.voxel_size or info.voxel_size_um is None else info.origin_um,
+        voxel_size_um=options.voxel_size_um or info.voxel_size_um,
+        origin_um=(0, 0, 0) if options.voxel_size_um or info.voxel_size_um is None else info.origin_um,
         channel_names=info.channel_names if "C" in axes else (),
         recorded=info.recorded,
         chunks=_for_all(options.chunks, axes),

@@ -14,7 +14,6 @@ from tilecore.cli.arguments import (
     add_run_arguments,
     add_source_arguments,
     as_dtype,
-    halo_of,
     kwargs_of,
     open_input,
     run_options,
@@ -58,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
 
     may_exist = options.overwrite or options.resume
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
-    function, kwargs, halo = load_function(options.function), kwargs_of(options), halo_of(options)
+    function, kwargs, halo = load_function(options.function), kwargs_of(options), options.halo
     if halo is None and Declared.of(function, kwargs).halo is None and not options.quiet:
         print(_NO_HALO, file=sys.stderr)
     map_tiles(

@@ -1,4 +1,4 @@
-"""The parser of the command line: names of subcommands, options and choices that are mistyped are guessed."""
+"""The parser of the command line: it guesses mistyped names, and takes numbers with commas or spaces between them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,60 @@ import argparse
 import difflib
 import itertools
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["Parser"]
+__all__ = ["Numbers", "Parser"]
 
 # Arguments that are paths, though their type is text: such as file.h5:/path.
 _PATHS = ("input", "output")
+# One number, or several with commas between them.
+_NUMBERS = re.compile(r"[-+.,\deE]*\d[-+.,\deE]*")
+
+
+class Numbers(argparse.Action):
+    """An option of one or several numbers, as ``3,2,1`` or ``3 2 1``; its value is a tuple, or the one number.
+
+    Parameters
+    ----------
+    *names
+        Of `argparse.Action`.
+    kind : callable
+        int or float.
+    count : int, optional
+        How many there must be; default: any number.
+    is_list : bool
+        Whether the value is a tuple also of one number, which otherwise counts for all axes.
+    **options
+        Of `argparse.Action`.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        kind: Callable[[str], float] = int,
+        count: int | None = None,
+        is_list: bool = False,
+        **options: str | bool,
+    ) -> None:
+        super().__init__(*names, **options)  # type: ignore[arg-type]
+        self._kind, self._count, self._is_list = kind, count, is_list
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, text: object, option: str | None = None
+    ) -> None:
+        """Store the numbers."""
+        try:
+            numbers = tuple(map(self._kind, str(text).split(",")))
+        except ValueError:
+            what = "whole numbers" if self._kind is int else "numbers"
+            raise argparse.ArgumentError(self, f"{str(text)!r} must be {what}, such as 8 or 4,8,8") from None
+        if self._count not in (None, len(numbers)):
+            raise argparse.ArgumentError(self, f"{str(text)!r} must be {self._count} numbers")
+        setattr(namespace, self.dest, numbers if self._is_list or len(numbers) > 1 else numbers[0])
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +75,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse arguments; an unknown option is told before a missing one, as it may be the same."""
-        given = list(sys.argv[1:] if args is None else args)
+        given = self._joined(sys.argv[1:] if args is None else args)
         self._refuse_unknown(given)
         parsed, rest = super().parse_known_args(given, namespace)
         if not self._subcommands():
@@ -41,6 +86,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message and how to get help, and exit with 2; the usage alone is longer than a screen."""
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help tells more)\n")
+
+    def _joined(self, words: Sequence[str]) -> list[str]:
+        """Join the numbers that follow an option of several by commas; what follows them is not taken for one."""
+        joined: list[str] = []
+        is_open = has_some = False
+        for word in words:
+            if is_open and has_some and _NUMBERS.fullmatch(word):
+                joined[-1] += f",{word}"
+                continue
+            joined.append(word)
+            has_some = is_open and _NUMBERS.fullmatch(word) is not None
+            is_open = has_some or self._takes_numbers(word)
+        return joined
+
+    def _takes_numbers(self, word: str) -> bool:
+        """Whether a word is an option of several numbers, or the beginning of its name."""
+        known = [name for name in self._option_string_actions if word.startswith("--") and name.startswith(word)]
+        chosen = [word] if word in known else known
+        return len(chosen) == 1 and isinstance(self._option_string_actions[chosen[0]], Numbers)
 
     def _refuse_unknown(self, arguments: list[str]) -> None:
         """Refuse long options that this parser does not have, up to a subcommand or ``--``."""

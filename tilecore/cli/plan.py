@@ -10,11 +10,11 @@ from tilecore.cli.arguments import (
     add_halo_argument,
     add_plan_arguments,
     add_source_arguments,
-    halo_of,
     kwargs_of,
     open_input,
 )
 from tilecore.cli.functions import load_function
+from tilecore.cli.parser import Numbers
 
 __all__ = ["configure"]
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_halo_argument(parser)
     add_plan_arguments(parser)
     parser.add_argument(
-        "--write-units", type=int, nargs="+", metavar="N", help="chunks or shards of the output, per axis [voxel]"
+        "--write-units", action=Numbers, metavar="N,N,...", help="chunks or shards of the output, per axis [voxel]"
     )
     parser.add_argument(
         "--bytes-per-voxel",
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> None:
         source.dtype,
         max_memory=options.max_memory,
         workers=options.workers,
-        halo=for_all_axes(first_given(halo_of(options), declared.halo, 0), source.info, 0),
+        halo=for_all_axes(first_given(options.halo, declared.halo, 0), source.info, 0),
         chunks=chunk_lengths(source),
         write_units=for_all_axes(options.write_units, source.info, 1),
         single_axes=extra_axes(source.info),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from tilecore.cli.arguments import check_exists, numbers
+from tilecore.cli.arguments import check_exists
+from tilecore.cli.parser import Numbers
 
 if TYPE_CHECKING:
     from tilecore.recordings.recording import Recording
@@ -40,7 +41,9 @@ def add_recording_arguments(parser: argparse.ArgumentParser, also: str = "") -> 
 
 def add_selection_arguments(group: argparse._ActionsContainer) -> None:
     """Add arguments that choose channels and time."""
-    group.add_argument("--select", type=numbers, metavar="N,N,...", help="channels to take (default: all)")
+    group.add_argument(
+        "--select", action=Numbers, is_list=True, metavar="N,N,...", help="channels to take (default: all)"
+    )
     group.add_argument("--from-time", type=as_time, metavar="TIME", help="first observation to take, or its time: 1.5s")
     group.add_argument("--to-time", type=as_time, metavar="TIME", help="observation to end before, or its time")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tilecore.cli.arguments import add_output_arguments, add_resume_argument, add_run_arguments, run_options
 from tilecore.cli.outputs import check_outputs
+from tilecore.cli.parser import Numbers
 
 __all__ = ["configure"]
 
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     nuclei.set_defaults(run=_nuclei)
     synthetic = kinds.add_parser("synthetic", help="blurred ellipsoids of known place and size, any number of voxels")
     add_output_arguments(synthetic, ".npy, .tif, .zarr or .h5 file to write")
-    synthetic.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"), help="voxels")
+    synthetic.add_argument("--shape", action=Numbers, count=3, required=True, metavar="Z,Y,X", help="voxels")
     synthetic.add_argument("--seed", type=int, default=0)
     synthetic.add_argument("--truth", type=Path, metavar="FILE", help="CSV file to write, with centres and radii")
     add_resume_argument(synthetic)
@@ -45,7 +46,7 @@ def _synthetic(options: argparse.Namespace) -> None:
     from tilecore.samples.synthetic import SyntheticNuclei
 
     check_outputs({"output": options.output, "truth": options.truth}, overwrite=options.overwrite)
-    volume = SyntheticNuclei(tuple(options.shape), seed=options.seed)
+    volume = SyntheticNuclei(options.shape, seed=options.seed)
     map_tiles(
         sample,
         volume,
