@@ -54,6 +54,11 @@ class Case:
     place: str
     detail: int
 
+    @property
+    def leaves_out_empty(self) -> bool:
+        """Whether zarr-python leaves out chunks without any other value than the fill value, and shards of such."""
+        return self.kind == "zarr 3" and self.shards is not None and self.detail % 2 == 1
+
 
 COMPRESSORS_2: dict[str, Callable[[], Any]] = {
     "none": lambda: None,
@@ -143,13 +148,11 @@ def check(case: Case) -> None:
         source = open_source(path, missing_chunks="fill")
         assert source.dtype.isnative, f"dtype {source.dtype}"
         check_regions(source, expected, case.detail)
-        if not case.missing:
-            check_regions(open_source(path), expected, case.detail, n_regions=2)
-            return
         try:
-            check_regions(open_source(path), expected, case.detail)
+            check_regions(open_source(path), expected, case.detail, n_regions=2)
         except UnreadableFileError as error:
-            assert "missing" in str(error)
+            if not (case.missing or case.leaves_out_empty) or "missing" not in str(error):
+                raise
 
 
 def _fill(case: Case) -> Any:
@@ -212,7 +215,7 @@ def _zarr_3(case: Case, values: np.ndarray, folder: Path) -> np.ndarray:
         compressors=compressors or None,
         fill_value=_fill(case).newbyteorder("=") if hasattr(_fill(case), "newbyteorder") else _fill(case),
         chunk_key_encoding={"name": "default" if case.order == "C" else "v2", "separator": case.separator},
-        config={"write_empty_chunks": case.detail % 2 == 0 or case.shards is None},
+        config={"write_empty_chunks": not case.leaves_out_empty},
     )
     array[...] = values
     return _read_zarr(folder)
