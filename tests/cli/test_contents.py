@@ -13,7 +13,7 @@ import tifffile
 import zarr
 
 from tests.cli.commands import one_line_of, run
-from tilecore import create_sink
+from tilecore import create_sink, open_source
 from tilecore.formats.contents import contents_of
 
 VOLUME = np.arange(2 * 30 * 40, dtype=np.uint16).reshape(2, 30, 40)
@@ -107,8 +107,11 @@ def test_a_zip_file(capsys: pytest.CaptureFixture[str]) -> None:
     with zarr.storage.ZipStore("g.zip", mode="w") as store:
         zarr.open_group(store, mode="w").create_array("raw", data=VOLUME)
     (item,) = contents(capsys, "g.zip")
-    assert item["path"] == "g.zip/raw"
-    assert "unpack it" in item["problem"]
+    assert item["path"] == "g.zip:/raw"
+    assert item["problem"] == ""
+    np.testing.assert_array_equal(open_source(item["path"])[...], VOLUME)
+    one_line_of(capsys, run("info", "g.zip:/raws"), "g.zip:/raws", "raw")
+    one_line_of(capsys, run("convert", "g.zip:/raw", "other.zip:/raw"), "other.zip", ".zarr")
 
 
 def test_datasets_of_hdf5(capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,12 +88,12 @@ def _in_hdf5(path: str) -> Iterator[Item]:
 
 def _in_zarr(path: str) -> Iterator[Item]:
     from tilecore.formats.zarr.listing import images_in
-    from tilecore.formats.zarr.stores import FolderStore, open_store
+    from tilecore.formats.zarr.stores import ZipStore, open_store
 
     store = open_store(path)
-    inside = "" if isinstance(store, FolderStore) else "arrays inside a zip file cannot be opened: unpack it"
+    between = ":/" if isinstance(store, ZipStore) else os.sep
     for folder, series, info in images_in(store):
-        yield _item(os.path.join(path, folder).rstrip("/"), series, info, inside if folder else "")
+        yield _item(f"{path}{between}{folder.rstrip('/')}" if folder else path, series, info)
 
 
 def _in_n5(path: str) -> Iterator[Item]:
@@ -104,11 +104,11 @@ def _in_n5(path: str) -> Iterator[Item]:
         yield _item(os.path.join(path, folder).rstrip("/"), None, info)
 
 
-def _item(place: str, series: int | None, info: ImageInfo | TilecoreError, problem: str = "") -> Item:
+def _item(place: str, series: int | None, info: ImageInfo | TilecoreError) -> Item:
     if isinstance(info, TilecoreError):
         return Item(place, series, problem=str(info))
     axes = known_axes(info.axes) or guessed_axes(info.shape)
-    return Item(place, series, info.shape, str(info.dtype), axes, problem)
+    return Item(place, series, info.shape, str(info.dtype), axes)
 
 
 _FINDERS: dict[str, Callable[[str], Iterator[Item]]] = {

@@ -59,6 +59,7 @@ class Kind:
 
 _SEVERAL = ("series", "level", "missing_chunks")
 _ZARR = "tilecore.formats.zarr.reader:open_zarr"
+_ZIPPED = (".zip", ".ozx")
 
 #: Kinds of files by name. Other packages add kinds by `READERS` and `SINKS`; these suffixes stay tilecore's.
 KINDS = {
@@ -82,7 +83,12 @@ KINDS = {
     "planes": Kind((), "tilecore.formats.planes.reader:open_planes", ("missing_chunks",)),
     "ome-zarr": Kind((".ome.zarr",), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.ome_sink:OmeZarrSink"),
     "zarr": Kind(
-        (".zarr", ".zip", ".ozx"), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.sink:ZarrSink", (".zarr",)
+        (".zarr", *_ZIPPED),
+        _ZARR,
+        (*_SEVERAL, "dataset"),
+        (b"PK\3\4",),
+        "tilecore.formats.zarr.sink:ZarrSink",
+        (".zarr",),
     ),
     "hdf5": Kind(
         (".h5", ".hdf5", ".hdf"),
@@ -99,8 +105,9 @@ KINDS = {
     "n5": Kind((".n5",), "tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
 }
 
-_OF_HDF5 = "|".join(map(re.escape, KINDS["hdf5"].suffixes))
-_IN_HDF5 = re.compile(rf"(?P<file>.+(?:{_OF_HDF5})):/?(?P<dataset>.*)", re.IGNORECASE)
+# Suffixes of files that hold several arrays, each with a path of its own.
+_HOLDING = "|".join(map(re.escape, (*KINDS["hdf5"].suffixes, *_ZIPPED)))
+_IN_FILE = re.compile(rf"(?P<file>.+(?:{_HOLDING})):/?(?P<dataset>.*)", re.IGNORECASE)
 
 
 def known_suffixes() -> list[str]:
@@ -138,8 +145,8 @@ def kind_to_write(name: str) -> Kind | None:
 
 
 def split_place(path: str) -> tuple[str, str]:
-    """Split ``file.h5:/path/in/file`` into the file and the place in it; the place is empty for other names."""
-    match = _IN_HDF5.fullmatch(path)
+    """Split ``file.h5:/path/in/file`` into the file and the place in it, also of a zip; other names have no place."""
+    match = _IN_FILE.fullmatch(path)
     if match is None or os.path.exists(path):
         return path, ""
     return match["file"], "/".join([part for part in match["dataset"].split("/") if part not in ("", ".")])

@@ -46,10 +46,10 @@ def open_source(
     ----------
     path : path_like
         Path of a TIFF (also BigTIFF, OME-TIFF of one or several files, ImageJ hyperstack, LSM, SVS), a folder
-        or a glob of TIFF, PNG or JPEG planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5
-        (``file.h5`` or ``file.h5:/path/in/file``), Imaris (``.ims``), ``.npy``, or raw numbers (``.raw``,
-        ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a ``.yaml`` file of the same name may
-        tell them).
+        or a glob of TIFF, PNG or JPEG planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5, Imaris (``.ims``),
+        ``.npy``, or raw numbers (``.raw``, ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a
+        ``.yaml`` file of the same name may tell them). One of several arrays in a file: ``file.h5:/path/in/file``,
+        ``file.zip:/path/in/file``.
     axes : str, optional
         One letter per axis of the file, such as ``"ZCYX"``, if the file does not tell them or is wrong:
         letters of ``TCZYX``, ``S`` for samples of colour, or letters that the file has.

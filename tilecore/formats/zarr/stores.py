@@ -21,7 +21,13 @@ __all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
 
 
 class Store(Protocol):
-    """Mapping from keys to bytes."""
+    """Mapping from keys to bytes.
+
+    Attributes
+    ----------
+    root : str
+        Where it lies, for messages.
+    """
 
     root: str
 
@@ -83,21 +89,22 @@ class FolderStore:
 
 
 class ZipStore:
-    """Store of the members of a zip file.
+    """Store of the members of a zip file, or of those in one of its folders.
 
     Notes
     -----
     Process-safety: the position in the file belongs to one process; a forked process opens the file again.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self._zip = zipfile.ZipFile(root)
+    def __init__(self, path: str, folder: str = "") -> None:
+        self.root = f"{path}:/{folder}" if folder else path
+        self._path, self._zip = path, zipfile.ZipFile(path)
         self._finalizer = weakref.finalize(self, self._zip.close)
         names = self._zip.namelist()
         # Some programs put the folder itself into the zip file.
-        folder = names[0].partition("/")[0] + "/" if names else ""
-        self._prefix = folder if names and all(name.startswith(folder) for name in names) else ""
+        outer = names[0].partition("/")[0] + "/" if names else ""
+        self._prefix = outer if names and all(name.startswith(outer) for name in names) else ""
+        self._prefix += f"{folder}/" if folder else ""
 
     def get(self, key: str) -> bytes | None:
         """Return all bytes of a member; None if it does not exist."""
@@ -117,7 +124,7 @@ class ZipStore:
 
     def place(self, folder: str) -> str:
         """Path of the zip file itself."""
-        return self.root
+        return self._path
 
     def children(self, folder: str) -> list[str]:
         """Names of the folders in a folder, in natural order."""
@@ -130,18 +137,18 @@ class ZipStore:
         """Open the zip file for the zarr package; yield it, and the folder in it."""
         from zarr.storage import ZipStore as ZarrZipStore
 
-        store = ZarrZipStore(self.root, mode="r")
+        store = ZarrZipStore(self._path, mode="r")
         try:
             yield store, self._prefix
         finally:
             store.close()
 
 
-def open_store(path: str) -> Store:
-    """Open the store at a path: a folder or a zip file."""
+def open_store(path: str, folder: str = "") -> Store:
+    """Open the store at a path: a folder, or a zip file or one of the folders in it."""
     if os.path.isdir(path):
         return FolderStore(path)
     if not zipfile.is_zipfile(path):
         raise UnreadableFileError(f"{path} is neither a folder nor a zip file, or is cut off")
     with reading(path, "a zip file"):
-        return ZipStore(path)
+        return ZipStore(path, folder)
