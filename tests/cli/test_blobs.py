@@ -199,16 +199,16 @@ def test_nothing_found_says_what_was_sought(folder: Path, capsys: pytest.Capture
     assert run_plainly("-o", "none.csv", "--threshold", 0.7, *scales) == 0
     error = capsys.readouterr().err
     assert "0 blobs in 12 x 40 x 44 voxels" in error
-    assert "threshold=0.7; integers are scaled to 0..1 as skimage.util.img_as_float does" in error
+    assert "--threshold 0.7; integers are scaled to 0..1 as skimage.util.img_as_float does" in error
     largest = float(error.partition("the largest response is ")[2].partition(",")[0])
     assert run_plainly("-o", "some.csv", "--threshold", 0.99 * largest, *scales) == 0
     assert len(read_blobs("some.csv")) > 0
     capsys.readouterr()
     np.save("volume.npy", textured((4, 8, 8), np.float32))
     assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 1.5, *scales) == 0
-    assert "blobs have one above threshold_rel=1.5; float32 voxels are taken" in capsys.readouterr().err
+    assert "blobs have one above --threshold-rel 1.5; float32 voxels are taken" in capsys.readouterr().err
     assert run_plainly("-o", "none.csv", "--overwrite", "--threshold", 5, "--threshold-rel", 0.5, *scales) == 0
-    assert "one above threshold=5 and threshold_rel=0.5;" in capsys.readouterr().err
+    assert "one above --threshold 5 and --threshold-rel 0.5;" in capsys.readouterr().err
     np.save("volume.npy", np.zeros((4, 8, 8), dtype=np.float32))
     assert run_plainly("-o", "none.csv", "--overwrite", "--threshold-rel", 0.5, *scales) == 0
     assert "all voxels that were searched have the same value" in capsys.readouterr().err

@@ -230,7 +230,7 @@ def _hint(search: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any], 
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
     limits = {name: search[name] for name in ("threshold", "threshold_rel") if name in search}
     told = limits or {"threshold": THRESHOLD[search["detector"]]}
-    limit = " and ".join(f"{name}={value:g}" for name, value in told.items())
+    limit = " and ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in told.items())
     return f"the largest response is {largest:.4g}, and blobs have one above {limit}; {scaled}: try a lower one"
 
 
