@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.measuring import Benchmark
+from benchmarks.turns import MARK
 
 ROOT = Path(__file__).parents[1]
 MOST = 1.05
@@ -71,45 +72,60 @@ def tree_of(commit: str, root: Path = ROOT) -> Iterator[Path]:
 
 
 def compare(kind: type[Benchmark], old: Path, new: Path = ROOT, *, n_pairs: int = 7, quick: bool = False) -> Comparison:
-    """Measure tilecore's own contender in fresh processes, with the tilecore of each of two trees.
+    """Measure tilecore's own contender in two processes, each with the tilecore of one of two trees.
 
-    The code of the benchmark is that of this tree for both. The side that begins changes from
-    pair to pair, so that a machine that grows slower, or faster, favours neither.
+    The code of the benchmark is that of this tree for both. Each process prepares the benchmark once; then they
+    have turns. The side that begins changes from pair to pair, so that a machine that grows slower, or faster,
+    favours neither.
     """
     pairs = []
-    with tempfile.TemporaryDirectory() as folder:
-        sides = [_side(Path(folder, name), tree) for name, tree in (("old", old), ("new", new))]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as sides:
+        before, now = (
+            sides.enter_context(_Side(Path(folder, name), tree, kind, quick))
+            for name, tree in (("old", old), ("new", new))
+        )
         for number in range(n_pairs):
-            cpu_s = [0.0, 0.0]
-            for place in (0, 1) if number % 2 == 0 else (1, 0):
-                figures = _run(sides[place], kind, quick)
-                if "lacks" in figures and place == 0:
-                    return Comparison(kind.name, lacks=figures["lacks"])
-                if "lacks" in figures:
-                    raise RuntimeError(f"{kind.name} does not run with the tilecore of {new}: {figures['lacks']}")
-                cpu_s[place] = figures["cpu_s"]
-            pairs.append((cpu_s[0], cpu_s[1]))
+            figures = {side: side.turn() for side in ((before, now) if number % 2 == 0 else (now, before))}
+            if "lacks" in figures[now]:
+                raise RuntimeError(f"{kind.name} does not run with the tilecore of {new}: {figures[now]['lacks']}")
+            if "lacks" in figures[before]:
+                return Comparison(kind.name, lacks=figures[before]["lacks"])
+            pairs.append((figures[before]["cpu_s"], figures[now]["cpu_s"]))
     return Comparison(kind.name, tuple(pairs))
 
 
-def _side(folder: Path, tree: Path) -> Path:
-    """Create a folder to import from: tilecore of one tree, benchmarks of this one."""
-    folder.mkdir()
-    (folder / "tilecore").symlink_to(tree / "tilecore")
-    (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
-    return folder
+class _Side:
+    """A process that takes turns with the tilecore of one tree, and the benchmarks of this one."""
 
+    def __init__(self, folder: Path, tree: Path, kind: type[Benchmark], quick: bool) -> None:
+        folder.mkdir()
+        (folder / "tilecore").symlink_to(tree / "tilecore")
+        (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.turns", kind.__module__, kind.__qualname__, *["--quick"] * quick],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-def _run(side: Path, kind: type[Benchmark], quick: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.turns", kind.__module__, kind.__qualname__]
-    environment = {**os.environ, "PYTHONPATH": str(side)}
-    done = subprocess.run(
-        [*command, *(["--quick"] if quick else [])],
-        cwd=side,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    def turn(self) -> dict[str, Any]:
+        """Let it take a turn: what that took, or what the tilecore lacks."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it has ended; why, is told below
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith(MARK):
+                figures: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                return figures
+        raise subprocess.CalledProcessError(self._process.wait(), self._process.args)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(BrokenPipeError):
+            self._process.communicate()

@@ -1,6 +1,7 @@
-"""Measure tilecore's own contender, as JSON: ``python -m benchmarks.turns MODULE CLASS [--quick]``.
+"""Measure tilecore's own contender at each line of the input: ``python -m benchmarks.turns MODULE CLASS [--quick]``.
 
-The tilecore is the one in the current folder; `benchmarks.against` puts there what it compares.
+An answer is a line of JSON behind a mark. The tilecore is the one in the current folder; `benchmarks.against` puts
+there what it compares.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import importlib
 import json
 import os
 import statistics
+import sys
 import time
 import types
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Benchmark, Turn, timed
+from benchmarks.measuring import Benchmark, timed
 
+MARK = "turn: "
 ENOUGH_CPU_S = 0.5
 ENOUGH_WALL_S = 3.0
 
@@ -29,31 +33,41 @@ def main() -> None:
     options = parser.parse_args()
     _check_tilecore()
     try:
-        kind = getattr(importlib.import_module(options.module), options.kind)
-        figures = {"cpu_s": statistics.fmean(turn.cpu_s for turn in turns(kind(quick=options.quick)))}
+        benchmark = getattr(importlib.import_module(options.module), options.kind)(quick=options.quick)
+        for cpu_s in turns(benchmark, sys.stdin):
+            _answer({"cpu_s": cpu_s})
     except (ImportError, AttributeError, TypeError) as error:
         if not is_lack(error):
             raise
-        figures = {"lacks": str(error)}
-    print("\n" + json.dumps(figures))
+        _answer({"lacks": str(error)})
 
 
-def turns(benchmark: Benchmark) -> list[Turn]:
-    """Run turns of the first contender until they are long compared with a clock tick, or the time is up."""
-    taken: list[Turn] = []
+def turns(benchmark: Benchmark, calls: Iterable[object]) -> Iterator[float]:
+    """Run the first contender at each call, and tell the CPU seconds of a run."""
     benchmark.setup()
     try:
         name, contender = next(iter(benchmark.contenders().items()))
         if benchmark.warm_up:
             benchmark.prepare(name)
             timed(contender)
-        end = time.perf_counter() + ENOUGH_WALL_S
-        while not taken or (sum(turn.cpu_s for turn in taken) < ENOUGH_CPU_S and time.perf_counter() < end):
-            benchmark.prepare(name)
-            taken.append(timed(contender))
+        for _ in calls:
+            yield _cpu_seconds(benchmark, name, contender)
     finally:
         benchmark.teardown()
-    return taken
+
+
+def _cpu_seconds(benchmark: Benchmark, name: str, contender: Callable[[], Any]) -> float:
+    """Mean of runs that together are long compared with a clock tick, or have used up the time."""
+    taken: list[float] = []
+    end = time.perf_counter() + ENOUGH_WALL_S
+    while not taken or (sum(taken) < ENOUGH_CPU_S and time.perf_counter() < end):
+        benchmark.prepare(name)
+        taken.append(timed(contender).cpu_s)
+    return statistics.fmean(taken)
+
+
+def _answer(figures: dict[str, Any]) -> None:
+    print(f"\n{MARK}{json.dumps(figures)}", flush=True)
 
 
 def is_lack(error: BaseException) -> bool:
