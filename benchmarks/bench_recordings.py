@@ -143,6 +143,7 @@ class RecordingsCopy(Recordings):
 class RecordingsPlan(Recordings):
     name = "recordings-plan"
     goal = "tilecore's own plan for the band-pass: at most 1.05x the time of batches of one second, chosen by hand"
+    repeats = 6
 
     def contenders(self) -> dict[str, Callable[[], Any]]:
         return {"map_batches, own plan": self.by_plan, "map_batches, one second": partial(self.by_plan, "1 s")}

@@ -76,7 +76,10 @@ def timed(contender: Callable[[], Any]) -> Turn:
 
 
 def measure(benchmark: Benchmark) -> dict[str, Any]:
-    """Run a benchmark: a warm-up round if it needs one, then rounds in which each contender has a turn."""
+    """Run a benchmark: a warm-up round if it needs one, then rounds in which each contender has a turn.
+
+    Every other round goes backwards: what a turn leaves to the next one (memory, a file's old pages) favours nobody.
+    """
     benchmark.setup()
     try:
         contenders = benchmark.contenders()
@@ -84,9 +87,9 @@ def measure(benchmark: Benchmark) -> dict[str, Any]:
         repeats = 1 if benchmark.quick else benchmark.repeats
         n_warm = int(benchmark.warm_up and not benchmark.quick)
         for turn in range(n_warm + repeats):
-            for name, contender in contenders.items():
+            for name in list(contenders)[:: 1 if turn % 2 == 0 else -1]:
                 benchmark.prepare(name)
-                taken = timed(contender)
+                taken = timed(contenders[name])
                 if turn >= n_warm:
                     turns[name].append(taken)
         remarks = benchmark.remarks()
