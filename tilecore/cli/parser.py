@@ -25,8 +25,6 @@ class Numbers(argparse.Action):
 
     Parameters
     ----------
-    *names
-        Of `argparse.Action`.
     kind : callable
         int or float.
     count : int, optional
@@ -39,13 +37,13 @@ class Numbers(argparse.Action):
 
     def __init__(
         self,
-        *names: str,
+        *,
         kind: Callable[[str], float] = int,
         count: int | None = None,
         is_list: bool = False,
         **options: str | bool,
     ) -> None:
-        super().__init__(*names, **options)  # type: ignore[arg-type]
+        super().__init__(**options)  # type: ignore[arg-type]
         self._kind, self._count, self._is_list = kind, count, is_list
 
     def __call__(
