@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.faults.harness import wait_until
 from tilecore.executors.base import Outcome
 from tilecore.executors.serial import SerialCrew, SerialExecutor
 from tilecore.formats.npy import NpySink
@@ -77,6 +79,20 @@ def test_an_executor_that_leaves_something_open(tmp_path: Path, monkeypatch: pyt
         contract_of(Forgetful).test_runs_leave_nothing_behind(tmp_path)
     while Forgetful.kept:
         Forgetful.kept.pop().close()
+
+
+def test_a_process_is_the_same_before_and_after_its_command_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells the command of a process a moment after it has begun."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        with leaks.nothing_left():
+            wait_until(Path(f"/proc/{process.pid}/cmdline").read_text)
+        process.kill()
+    monkeypatch.setattr(leaks, "_PATIENCE", 0)
+    with pytest.raises(AssertionError, match=r"left behind: process \d+: sleep 600"), leaks.nothing_left():
+        process = subprocess.Popen(["sleep", "600"])
+        wait_until(Path(f"/proc/{process.pid}/cmdline").read_text)
+    process.kill()
+    process.wait()
 
 
 def test_a_timeout_that_is_neither_kept_nor_named() -> None:

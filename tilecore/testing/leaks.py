@@ -18,6 +18,8 @@ __all__ = ["CAN_LOOK", "descendants", "names_in_shm", "nothing_left", "start_wha
 #: Whether this system tells what a process has: Linux does.
 CAN_LOOK = os.path.isdir("/proc/self/fd")
 
+_PROCESS = "process "
+
 # How long what is ending may take to be gone, on a busy machine [s].
 _PATIENCE = 60
 
@@ -46,7 +48,7 @@ def nothing_left() -> Iterator[None]:
     while (left := _difference(before)) and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.02)
-    assert not left, f"left behind: {left}"
+    assert not left, f"left behind: {', '.join(map(_described, left))}"
 
 
 def descendants(pid: int) -> list[int]:
@@ -83,7 +85,7 @@ def _census() -> Counter[str]:
     for name in names_in_shm([os.getpid(), *children]):
         census[f"/dev/shm/{name}"] += 1
     for pid in children:
-        census[f"process {pid}: {_command(pid)}"] += 1
+        census[f"{_PROCESS}{pid}"] += 1  # its command may only be there a moment after it has begun
     for number in os.listdir("/proc/self/fd"):
         target = _link(f"/proc/self/fd/{number}")
         # A library's own files, such as matplotlib's fonts, stay open from their first use on.
@@ -103,11 +105,15 @@ def _zarrs_loop() -> Counter[str]:
     return Counter({"open anon_inode:[eventpoll]": 1, "open socket:[N]": 2}) if running else Counter()
 
 
-def _command(pid: int) -> str:
+def _described(name: str) -> str:
+    """What the census calls by a name; of a process, also its command."""
+    if not name.startswith(_PROCESS):
+        return name
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:120]
+        command = Path(f"/proc/{name.removeprefix(_PROCESS)}/cmdline").read_text()
     except OSError:
-        return "gone"
+        command = "gone"
+    return f"{name}: {command.replace(chr(0), ' ')[:120]}"
 
 
 def _link(path: str) -> str:
