@@ -103,15 +103,34 @@ def test_images_of_a_collection_and_their_labels(capsys: pytest.CaptureFixture[s
     assert contents(capsys, "c.zarr/0") == []  # it is that image alone
 
 
-def test_a_zip_file(capsys: pytest.CaptureFixture[str]) -> None:
-    with zarr.storage.ZipStore("g.zip", mode="w") as store:
+@pytest.mark.parametrize("name", ["g.zip", "g.zarr", "g.ome.zarr", "g.ozx"])
+def test_a_zip_file(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with zarr.storage.ZipStore(name, mode="w") as store:
         zarr.open_group(store, mode="w").create_array("raw", data=VOLUME)
-    (item,) = contents(capsys, "g.zip")
-    assert item["path"] == "g.zip:/raw"
+    (item,) = contents(capsys, name)
+    assert item["path"] == f"{name}:/raw"
     assert item["problem"] == ""
     np.testing.assert_array_equal(open_source(item["path"])[...], VOLUME)
-    one_line_of(capsys, run("info", "g.zip:/raws"), "g.zip:/raws", "raw")
-    one_line_of(capsys, run("convert", "g.zip:/raw", "other.zip:/raw"), "other.zip", ".zarr")
+    one_line_of(capsys, run("info", f"{name}:/raws"), f"{name}:/raws", "raw")
+    one_line_of(capsys, run("convert", f"{name}:/raw", "other.zip:/raw"), "other.zip", ".zarr")
+
+
+@pytest.mark.parametrize("name", ["g.zip", "g.zarr", "g.ome.zarr"])
+def test_the_path_in_a_folder_counts_whatever_its_suffix(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    group = zarr.open_group(name, mode="w")
+    group.create_array("a/raw", data=VOLUME)
+    group.create_array("b", data=VOLUME + 1)
+    np.testing.assert_array_equal(open_source(f"{name}:/a/raw")[...], VOLUME)
+    np.testing.assert_array_equal(open_source(f"{name}:/b")[...], VOLUME + 1)
+    zarr.create_array(f"whole-{name}", data=VOLUME)
+    one_line_of(capsys, run("info", f"whole-{name}:/raw"), f"whole-{name}/raw", "neither an array")
+
+
+@pytest.mark.parametrize("name", ["o.zarr", "o.ome.zarr"])
+def test_only_hdf5_is_written_by_a_path_in_it(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    np.save("v.npy", VOLUME)
+    one_line_of(capsys, run("convert", "v.npy", f"{name}:/raw", "--overwrite"), f"{name}:/raw", f"write {name}")
+    assert not Path(name).exists()
 
 
 def test_datasets_of_hdf5(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,6 @@ _OTHER_NAMES = {
     "n_channels": "channels",
     "out": "output",
     "params": "param",
-    "voxel_size_um": "voxel_size",
 }
 
 # A text in quotes, such as the name of a file: it stays as it is.

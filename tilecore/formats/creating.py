@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tilecore import plugins
 from tilecore.errors import MissingFileError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.kinds import SINKS, kind_to_write, last_suffix, split_place, written_suffixes
+from tilecore.formats.kinds import KINDS, SINKS, kind_to_write, last_suffix, split_place, written_suffixes
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 
@@ -139,6 +139,8 @@ def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: 
     """
     name, dataset = split_place(as_path(path))
     sink = _sink_class(name)
+    if dataset and not name.lower().endswith(KINDS["hdf5"].suffixes):
+        raise ParameterError.of("path", path, f"only HDF5 files are written by a path in them: write {name}")
     spec = SinkSpec.of(Path(os.path.abspath(name)), shape, dataset, **options)
     if not spec.path.parent.is_dir():
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")

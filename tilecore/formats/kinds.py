@@ -58,8 +58,8 @@ class Kind:
 
 
 _SEVERAL = ("series", "level", "missing_chunks")
+_OF_ZARR = (*_SEVERAL, "dataset")
 _ZARR = "tilecore.formats.zarr.reader:open_zarr"
-_ZIPPED = (".zip", ".ozx")
 
 #: Kinds of files by name. Other packages add kinds by `READERS` and `SINKS`; these suffixes stay tilecore's.
 KINDS = {
@@ -81,14 +81,9 @@ KINDS = {
         (".tif", ".tiff"),
     ),
     "planes": Kind((), "tilecore.formats.planes.reader:open_planes", ("missing_chunks",)),
-    "ome-zarr": Kind((".ome.zarr",), _ZARR, _SEVERAL, (b"PK\3\4",), "tilecore.formats.zarr.ome_sink:OmeZarrSink"),
+    "ome-zarr": Kind((".ome.zarr",), _ZARR, _OF_ZARR, (b"PK\3\4",), "tilecore.formats.zarr.ome_sink:OmeZarrSink"),
     "zarr": Kind(
-        (".zarr", *_ZIPPED),
-        _ZARR,
-        (*_SEVERAL, "dataset"),
-        (b"PK\3\4",),
-        "tilecore.formats.zarr.sink:ZarrSink",
-        (".zarr",),
+        (".zarr", ".zip", ".ozx"), _ZARR, _OF_ZARR, (b"PK\3\4",), "tilecore.formats.zarr.sink:ZarrSink", (".zarr",)
     ),
     "hdf5": Kind(
         (".h5", ".hdf5", ".hdf"),
@@ -105,8 +100,10 @@ KINDS = {
     "n5": Kind((".n5",), "tilecore.formats.zarr.n5:open_n5", ("level", "missing_chunks")),
 }
 
-# Suffixes of files that hold several arrays, each with a path of its own.
-_HOLDING = "|".join(map(re.escape, (*KINDS["hdf5"].suffixes, *_ZIPPED)))
+# Suffixes of files and folders that hold several arrays, each with a path of its own.
+_HOLDING = "|".join(
+    re.escape(suffix) for kind in KINDS.values() if "dataset" in kind.options for suffix in kind.suffixes
+)
 _IN_FILE = re.compile(rf"(?P<file>.+(?:{_HOLDING})):/?(?P<dataset>.*)", re.IGNORECASE)
 
 
@@ -145,7 +142,7 @@ def kind_to_write(name: str) -> Kind | None:
 
 
 def split_place(path: str) -> tuple[str, str]:
-    """Split ``file.h5:/path/in/file`` into the file and the place in it, also of a zip; other names have no place."""
+    """Split ``file.h5:/path/in/file`` into the file and the place in it, also of zarr; other names have no place."""
     match = _IN_FILE.fullmatch(path)
     if match is None or os.path.exists(path):
         return path, ""

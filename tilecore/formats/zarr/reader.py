@@ -29,7 +29,7 @@ __all__ = ["ZarrReader", "info_of_array", "open_zarr"]
 def open_zarr(
     path: str, *, series: int | None = None, level: int = 0, missing_chunks: str = "error", dataset: str = ""
 ) -> ZarrReader:
-    """Open a zarr array, or one level of an OME-Zarr image; `dataset` is its folder in a zip file."""
+    """Open a zarr array, or one level of an OME-Zarr image; `dataset` is its folder in the path."""
     with reading(path, "zarr"):
         store = open_store(path, dataset)
         array = parse_array(store, "")

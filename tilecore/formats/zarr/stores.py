@@ -145,9 +145,9 @@ class ZipStore:
 
 
 def open_store(path: str, folder: str = "") -> Store:
-    """Open the store at a path: a folder, or a zip file or one of the folders in it."""
+    """Open the store at a path, a folder or a zip file, or one of the folders in it."""
     if os.path.isdir(path):
-        return FolderStore(path)
+        return FolderStore(os.path.join(path, folder) if folder else path)
     if not zipfile.is_zipfile(path):
         raise UnreadableFileError(f"{path} is neither a folder nor a zip file, or is cut off")
     with reading(path, "a zip file"):
