@@ -22,6 +22,7 @@ from tilecore.cli.arguments import (
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
 from tilecore.cli.parser import Numbers
+from tilecore.cli.wording import in_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +139,8 @@ def _run(options: argparse.Namespace) -> None:
         left.unlink()
     print(_summary(blobs, channels, seconds), file=sys.stderr)
     if not len(blobs) and options.detector in _READ:
-        print(_hint(search, source.shape, source.dtype, blobs.largest_response), file=sys.stderr)
+        hint = _hint(search, source.shape, source.dtype, blobs.largest_response)
+        print(in_options(hint, options.option_of, {}), file=sys.stderr)
     print(options.output)
     tolerance = options.tolerance_um
     if tolerance is None and truth is not None:
@@ -230,7 +232,7 @@ def _hint(search: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any], 
     scaled = f"{dtype} voxels are taken as they are" if dtype.kind == "f" else integers
     limits = {name: search[name] for name in ("threshold", "threshold_rel") if name in search}
     told = limits or {"threshold": THRESHOLD[search["detector"]]}
-    limit = " and ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in told.items())
+    limit = " and ".join(f"{name}={value:g}" for name, value in told.items())
     return f"the largest response is {largest:.4g}, and blobs have one above {limit}; {scaled}: try a lower one"
 
 

@@ -88,14 +88,12 @@ class Parser(argparse.ArgumentParser):
     def _joined(self, words: Sequence[str]) -> list[str]:
         """Join the numbers that follow an option of several by commas; what follows them is not taken for one."""
         joined: list[str] = []
-        is_open = has_some = False
         for word in words:
-            if is_open and has_some and _NUMBERS.fullmatch(word):
+            are_numbers = all(map(_NUMBERS.fullmatch, [*joined[-1:], word]))
+            if are_numbers and len(joined) > 1 and self._takes_numbers(joined[-2]):
                 joined[-1] += f",{word}"
-                continue
-            joined.append(word)
-            has_some = is_open and _NUMBERS.fullmatch(word) is not None
-            is_open = has_some or self._takes_numbers(word)
+            else:
+                joined.append(word)
         return joined
 
     def _takes_numbers(self, word: str) -> bool:
