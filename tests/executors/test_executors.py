@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -281,3 +283,25 @@ def test_a_worker_that_finished_while_nobody_listened_is_not_late(
         while len(outcomes) < 2:
             outcomes += crew.wait(HANGS)
     assert sorted(outcome.value for outcome in outcomes) == [1, 2]
+
+
+def test_a_value_is_there_until_every_worker_that_was_sent_it_has_opened_it() -> None:
+    """A worker that was sent a value and stands still finds it later, though there is a newer one by then."""
+    with ProcessExecutor(workers=2, start_method="fork").start(lambda task, known: (task, known, os.getpid())) as crew:
+        for task in range(2):
+            crew.submit(task)
+        pids = {outcome.value[2] for _ in range(2) for outcome in crew.wait(timeout=HANGS)}
+        crew.submit(2)
+        pids |= {outcome.value[2] for outcome in crew.wait(timeout=HANGS)}
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        crew.tell("first")
+        crew.submit(3)
+        assert not crew.wait(timeout=0.1)
+        crew.tell("second")
+        gc.collect()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        (outcome,) = crew.wait(timeout=HANGS)
+        assert outcome.failure is None
+        assert outcome.value[:2] == (3, "first")

@@ -59,6 +59,7 @@ class SupervisedWorker:
         self._process, self._channel, self._line, self._crash_log = process, channel, line, crash_log
         self._inbox = Inbox()
         self._version = 0
+        self._unopened: list[Known | None] = []  # shared values that it may still have to open, though newer ones exist
         self._death = _open_process(self._pid)
 
     @property
@@ -73,8 +74,11 @@ class SupervisedWorker:
 
     def assign(self, tasks: list[Any], version: int, known: Known | None) -> None:
         """Send tasks, and the run's shared value if the worker has an older one; a dead worker is noticed later."""
+        if not self.tasks:
+            self._unopened.clear()
         self.tasks.extend(tasks)
         fresh, self._version = known if version > self._version else None, version
+        self._unopened.append(fresh)
         released, self._inbox.released[:] = self._inbox.released[:], []
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._channel.send(Assignment(tasks, fresh, released))
