@@ -30,8 +30,9 @@ from tilecore import (
     open_source,
 )
 from tilecore.arrays import access
-from tilecore.engine import outputs, slot_feeder
+from tilecore.engine import outputs
 from tilecore.engine.casting import CastError
+from tilecore.engine.supply import slot_feeder
 from tilecore.executors.processes.executor import ProcessExecutor
 from tilecore.executors.serial import SerialExecutor
 

@@ -220,7 +220,7 @@ def test_time_that_others_had_the_core_is_not_the_functions(
 
 
 def test_a_call_is_measured() -> None:
-    measurement = measured(lambda: (np.ones(2**22), np.zeros(3, "u1")), 7, MapJob(np.copy).dtypes)
+    measurement = measured(lambda: 0, lambda _: (np.ones(2**22), np.zeros(3, "u1")), 7, MapJob(np.copy).dtypes)
     assert measurement.n_voxels == 7
     assert measurement.dtypes == (np.float64, np.uint8)
     assert measurement.peak_bytes is None or 2**25 <= measurement.peak_bytes < 2**27

@@ -20,11 +20,21 @@ import pytest
 
 from tests.faults.harness import Session, alive, wait_until
 from tilecore import SharedArray, Tile, collect_tiles, create_sink, map_tiles
+from tilecore.geometry import sharing as sharing_module
 from tilecore.testing.leaks import descendants, start_what_stays
 
 VOLUME = np.arange(4.0 * 6).reshape(4, 6)
 N_TILES = 6  # each of two workers has a first tile, one in the middle, and a last one
 PACKAGE = str(Path(__file__).parents[2] / "tilecore")
+
+
+class Chunked:
+    """Source that is stored in chunks, which tiles share."""
+
+    shape, dtype, chunks = VOLUME.shape, VOLUME.dtype, (2, 3)
+
+    def __getitem__(self, slices: tuple[slice, ...]) -> np.ndarray:
+        return VOLUME[slices]
 
 
 class AtStep:
@@ -107,7 +117,7 @@ def _sweep(steps: range, run: Callable[[int], bool]) -> None:
     raise AssertionError(f"there are more than {steps.stop} steps")
 
 
-def die_in_worker(step: int, method: str, collect: bool) -> bool:
+def die_in_worker(step: int, method: str, collect: bool, source: Any = VOLUME) -> bool:
     once, log = SharedArray((1,), "i8"), SharedArray((N_TILES,), "i8")
     function = InWorker(OnceAtStep(step, once), log)
     options: dict[str, Any] = {
@@ -119,11 +129,11 @@ def die_in_worker(step: int, method: str, collect: bool) -> bool:
         "progress": False,
     }
     if collect:
-        results = collect_tiles(function, VOLUME, **options)
+        results = collect_tiles(function, source, **options)
         assert [result.shape for result in results] == 2 * [(3, 3), (3, 4), (3, 3)]
     else:
         out = SharedArray(VOLUME.shape, VOLUME.dtype)
-        map_tiles(function, VOLUME, out=out, **options)
+        map_tiles(function, source, out=out, **options)
         np.testing.assert_array_equal(out, 2 * VOLUME)
     assert (log.view() >= 1).all()
     assert log.view().sum() <= 2 * N_TILES  # what was not reported is done again, and no more
@@ -141,6 +151,21 @@ def test_death_at_some_steps_of_a_worker(collect: bool) -> None:
 def test_death_at_every_step_of_a_worker(method: str, collect: bool) -> None:
     stride = 1 if method == "forkserver" else 23
     sweep(range(1, 5000, stride), partial(die_in_worker, method=method, collect=collect))
+
+
+def sharing(run: Callable[..., bool], step: int, **options: Any) -> bool:
+    """Try a step with a source whose chunks tiles share, each alone though it is small."""
+    sharing_module._UNIT_BYTES = 1
+    return run(step, source=Chunked(), **options)
+
+
+def test_death_at_some_steps_of_a_worker_that_decodes_for_others() -> None:
+    sweep(range(1, 2000, 73), partial(sharing, die_in_worker, method="forkserver", collect=False))
+
+
+@pytest.mark.slow
+def test_death_at_every_step_of_a_worker_that_decodes_for_others() -> None:
+    sweep(range(1, 5000, 5), partial(sharing, die_in_worker, method="forkserver", collect=False))
 
 
 class Doubling:
@@ -198,7 +223,7 @@ def test_death_at_every_step_of_the_calling_process(tmp_path: Path) -> None:
     sweep(range(1, 9000, 3), partial(die_in_parent, parent=tmp_path))
 
 
-def interrupt(step: int, parent: Path) -> bool:
+def interrupt(step: int, parent: Path, source: Any = VOLUME) -> bool:
     """Send Ctrl-C at a step of the calling process: it reports this once, and leaves nothing."""
     (folder := parent / str(step)).mkdir()
     once = SharedArray((1,), "i8")
@@ -211,7 +236,7 @@ def interrupt(step: int, parent: Path) -> bool:
         sys.unraisablehook = lambda what: swallowed.append(f"{what.exc_type.__name__} in {what.object!r}")
         OnceAtStep(step, once, signal.SIGINT).install()
         try:
-            map_tiles(Doubling(folder), VOLUME, out=folder / "out.npy", **TILES)
+            map_tiles(Doubling(folder), source, out=folder / "out.npy", **TILES)
         except KeyboardInterrupt:
             traceback.print_exc()
         sys.settrace(None)
@@ -234,3 +259,12 @@ def test_ctrl_c_at_some_steps(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_at_every_step(tmp_path: Path) -> None:
     sweep(range(1, 9000), partial(interrupt, parent=tmp_path))
+
+
+def test_ctrl_c_at_some_steps_while_tiles_share_chunks(tmp_path: Path) -> None:
+    sweep(range(1, 9000, 197), partial(sharing, interrupt, parent=tmp_path))
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_every_step_while_tiles_share_chunks(tmp_path: Path) -> None:
+    sweep(range(1, 15000, 7), partial(sharing, interrupt, parent=tmp_path))

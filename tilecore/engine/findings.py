@@ -52,6 +52,11 @@ class Findings:
         peaks = [call.peak_bytes or 0 for call in self.calls]
         return len(peaks) == 2 and min(peaks) >= _CALL_BYTES
 
+    @property
+    def seconds_per_decoded_voxel(self) -> float | None:
+        """Time to read and decode a voxel of the source's chunks [s]; None if it is not stored in chunks."""
+        return min((call.read_seconds / call.n_decoded for call in self.calls if call.n_decoded), default=None)
+
     def seconds(self) -> tuple[float, float]:
         """Fixed time of a call, and time for each voxel [s]."""
         small, large = self._ends(self.calls[self.first_tells_nothing or len(self.calls) > 2 :])

@@ -18,18 +18,19 @@ from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.casting import converted
 from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
-from tilecore.engine.tile_tasks import TileTask
+from tilecore.engine.setup import Setup
+from tilecore.engine.supply.shared_units import SharedUnits
+from tilecore.engine.tile_tasks import DecodeTask, TileTask
 from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
 from tilecore.executors.attempts import not_sent
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
-from tilecore.geometry.tiles import Tile, TileGrid
+from tilecore.geometry.tiles import Tile
 
 __all__ = [
     "CollectJob",
     "MapJob",
     "ReadOnlyBlockError",
-    "Setup",
     "TileJob",
     "Written",
     "checksums_of",
@@ -52,35 +53,6 @@ def is_forbidden_write(error: BaseException) -> bool:
 
 class ReadOnlyBlockError(TilecoreError, ValueError):
     """A function wrote into its block, which is read-only."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Shared value of a run: everything that jobs need to know about it; it is replaced as a whole when it changes.
-
-    Attributes
-    ----------
-    grid : TileGrid
-        The tiles.
-    sources : tuple of array_like
-        Sources in the form in which the worker reads them.
-    sinks : tuple of array_like, or None
-        One array for each output, in the form in which the worker writes it; None: the parent writes the results.
-    dtypes : tuple of dtype, or None
-        Data types of the outputs; None if not known yet.
-    inferred : tuple of bool
-        For each output, whether its dtype is that of the first result. Then all other results must have it,
-        or the order of the tiles would decide which values are lost.
-    checks : bool
-        Whether the writer of results also computes their checksums.
-    """
-
-    grid: TileGrid
-    sources: tuple[Any, ...]
-    sinks: tuple[Any, ...] | None = None
-    dtypes: tuple[np.dtype[Any], ...] | None = None
-    inferred: tuple[bool, ...] = ()
-    checks: bool = False
 
 
 class Written(NamedTuple):
@@ -146,12 +118,14 @@ class TileJob:
         if not callable(self.function):
             raise ParameterTypeError.of("function", self.function, "must be a function")
 
-    def __call__(self, task: TileTask | PilotTask, setup: Setup) -> object:
+    def __call__(self, task: TileTask | DecodeTask | PilotTask, setup: Setup) -> object:
         """Run a task and return its result."""
         if isinstance(task, PilotTask):
             return task.run(lambda write: self._measured(write, setup))
+        if isinstance(task, DecodeTask):
+            return setup.sources[task.source].decode(task.units)
         tile = task.tile(setup.grid)
-        return self.keep(tile, self._apply(tile, task.slot, setup), setup)
+        return self.keep(tile, self._apply(self._read(tile, task, setup), tile), setup)
 
     def keep(self, tile: Tile, result: object, setup: Setup) -> object:
         """Use the function's result as this kind of job does; return what is sent to the parent."""
@@ -174,10 +148,13 @@ class TileJob:
 
     def _measured(self, write: Box, setup: Setup) -> Measurement:
         tile = setup.grid.around(write)
-        return measured(lambda: self._apply(tile, -1, setup), block_box(tile, self.boundary).size, self.dtypes)
+        read, apply = lambda: self._read(tile, TileTask(-1), setup), lambda blocks: self._apply(blocks, tile)
+        return measured(read, apply, block_box(tile, self.boundary).size, self.dtypes)
 
-    def _apply(self, tile: Tile, slot: int, setup: Setup) -> object:
-        blocks = [self._block(source, tile, slot) for source in setup.sources]
+    def _read(self, tile: Tile, task: TileTask, setup: Setup) -> list[npt.NDArray[Any]]:
+        return [self._block(source, tile, task, number) for number, source in enumerate(setup.sources)]
+
+    def _apply(self, blocks: list[npt.NDArray[Any]], tile: Tile) -> object:
         kwargs = {**self.kwargs, "tile": tile} if self.pass_tile else self.kwargs
         try:
             return self.function(*blocks, **kwargs)
@@ -192,10 +169,14 @@ class TileJob:
         self.learned.asks_for_writable = True
         return self.function(*[block.copy() for block in blocks], **kwargs)
 
-    def _block(self, source: ReadableArray | SlotArray, tile: Tile, slot: int) -> npt.NDArray[Any]:
+    def _block(
+        self, source: ReadableArray | SlotArray | SharedUnits, tile: Tile, task: TileTask, number: int
+    ) -> npt.NDArray[Any]:
         if isinstance(source, SlotArray):
             box = block_box(tile, self.boundary)
-            block = source.block(slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
+            block = source.block(task.slot, (*box.shape, *source.shape[box.ndim :])[: len(source.shape)])
+        elif isinstance(source, SharedUnits):
+            block = self.read(source.through(tile.read, task.shared[number] if task.shared else 0), tile)
         else:
             block = self.read(source, tile)
         if self.copy or self.learned.asks_for_writable:

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tilecore.machine import memory_status, return_freed_memory
 
 __all__ = ["Measurement", "measured", "undisturbed"]
+
+Blocks = TypeVar("Blocks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Measurement:
         Memory of the process before the call [byte].
     dtypes : tuple of dtype
         Data types of the arrays that the call returned.
+    read_seconds : float
+        Time in which blocks were read: part of `seconds` if `n_decoded` is 0, otherwise in addition [s].
+    n_decoded : int
+        Number of voxels in the chunks that were decoded for the blocks; 0 if the source is not stored in chunks.
     """
 
     n_voxels: int
@@ -39,21 +45,41 @@ class Measurement:
     peak_bytes: int | None
     before_bytes: int | None = None
     dtypes: tuple[np.dtype[Any], ...] = ()
+    read_seconds: float = 0.0
+    n_decoded: int = 0
 
 
 def measured(
-    call: Callable[[], object], n_voxels: int, dtypes: Callable[[object], tuple[np.dtype[Any], ...]]
+    read: Callable[[], Blocks],
+    call: Callable[[Blocks], object],
+    n_voxels: int,
+    dtypes: Callable[[object], tuple[np.dtype[Any], ...]],
 ) -> Measurement:
-    """Call a function and measure its time and memory; `dtypes` tells the data types of the arrays in its result."""
+    """Read blocks, call a function with them, and measure the time and memory of both.
+
+    `dtypes` tells the data types of the arrays in the function's result.
+    """
     return_freed_memory()  # so that its memory is newly allocated: reused memory would not be seen
     before = _reset_peak()
-    start, waited, processor = time.perf_counter(), _waited(), time.thread_time()
-    result = call()
-    elapsed, processor = time.perf_counter() - start, time.thread_time() - processor
-    seconds = undisturbed(elapsed, processor, None if waited is None else (_waited() or 0.0) - waited)
+    watch = _Stopwatch()
+    blocks = read()
+    read_seconds = watch.seconds()
+    result = call(blocks)
+    seconds = max(watch.seconds(), read_seconds)
     peak = memory_status("VmHWM")
     peak_bytes = None if before is None or peak is None else max(peak - before, 0)
-    return Measurement(n_voxels, seconds, peak_bytes, before, dtypes(result))
+    return Measurement(n_voxels, seconds, peak_bytes, before, dtypes(result), read_seconds)
+
+
+class _Stopwatch:
+    """Time of this thread since the object was made, as it would have been on an idle machine."""
+
+    def __init__(self) -> None:
+        self._start, self._waited, self._processor = time.perf_counter(), _waited(), time.thread_time()
+
+    def seconds(self) -> float:
+        elapsed, processor = time.perf_counter() - self._start, time.thread_time() - self._processor
+        return undisturbed(elapsed, processor, None if self._waited is None else (_waited() or 0.0) - self._waited)
 
 
 def undisturbed(elapsed: float, processor: float, waited: float | None) -> float:

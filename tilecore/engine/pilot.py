@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,9 @@ from tilecore.executors.base import Crew
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.costs import TileCosts, guessed_bytes
 from tilecore.geometry.planning import TilePlan, plan_tiles
+from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
+from tilecore.geometry.unit_grid import UnitGrid
 from tilecore.machine import available_memory
 
 __all__ = ["PilotTask", "Planner", "try_out"]
@@ -70,7 +72,7 @@ class PilotTask(NamedTuple):
             if box is None:
                 break
             try:
-                calls.append(measure(box))
+                calls.append(self.planner.without_reading(measure(box), box))
                 box = self.planner.next_box(calls)
             except Exception:
                 larger = self.planner.box(TELLING_VOXELS)
@@ -153,18 +155,39 @@ class Planner:
         """Choose the tiles; without findings, from guessed costs."""
         return self._plan_for(None if findings is None else self.costs(findings))
 
+    def sharing(
+        self, grid: TileGrid, sources: Iterable[ChunkedSource], findings: Findings | None, *, by_number: bool
+    ) -> Sharing | None:
+        """Plan what the tiles of a grid share of the sources' units; the parameters are those of `Sharing.of`."""
+        guess = TileCosts(guessed_bytes(self.dtype), bytes_per_tile=self._chunk_bytes)
+        costs = guess if findings is None else self.costs(findings)
+        lengths = [min(step, length) for step, length in zip(grid.tile_shape, grid.shape, strict=True)]
+        start = [(length - own) // 2 for length, own in zip(grid.shape, lengths, strict=True)]
+        stop = [first + own for first, own in zip(start, lengths, strict=True)]
+        tile_bytes = math.ceil(costs.needed_bytes(self._n_read(Box(start, stop))))
+        return Sharing.of(grid, list(sources), self.budget, tile_bytes, self.workers, by_number=by_number)
+
     def costs(self, findings: Findings) -> TileCosts:
         """Compute the costs of a tile from the measurements."""
         seconds, seconds_per_voxel = findings.seconds()
         # Voxels that were never written use no memory yet, so a block and a result are the least.
         least = float(sum(self.source_bytes) + sum(self.source_bytes[:1]))
         fixed_bytes, bytes_per_voxel = findings.bytes(least, guessed_bytes(self.dtype))
+        decoding = findings.seconds_per_decoded_voxel
         return TileCosts(
             bytes_per_voxel=bytes_per_voxel,
             seconds_per_voxel=max(seconds_per_voxel, _LEAST_SECONDS),
             seconds_per_tile=TileCosts.seconds_per_tile + seconds,
-            bytes_per_tile=fixed_bytes,
+            bytes_per_tile=max(fixed_bytes, self._chunk_bytes),
+            seconds_per_decoded_voxel=TileCosts.seconds_per_decoded_voxel if decoding is None else decoding,
         )
+
+    def without_reading(self, call: Measurement, write: Box) -> Measurement:
+        """Take reading out of a call's time, if it was that of whole chunks of the source, which is reckoned apart."""
+        if self.chunks is None:
+            return replace(call, read_seconds=0.0)
+        n_decoded = UnitGrid(self.shape, self.chunks, self._one_tile).decoded_voxels(self._read(write))
+        return replace(call, seconds=call.seconds - call.read_seconds, n_decoded=n_decoded)
 
     @property
     def first_voxels(self) -> int:
@@ -176,7 +199,7 @@ class Planner:
         findings, last = Findings(tuple(calls)), calls[-1]
         costs = self.costs(findings)
         room = (self.budget - costs.bytes_per_tile) / costs.bytes_per_voxel
-        quick = last.n_voxels * _QUICK_SECONDS / max(last.seconds, 1e-9)
+        quick = last.n_voxels * _QUICK_SECONDS / max(last.seconds + last.read_seconds, 1e-9)
         small = math.prod(self.shape) * _PART_OF_RUN / self.workers
         most = min(max(quick, small), last.n_voxels * _MOST_GROWTH, room)
         boxes = [self.box(2**power) for power in range(_LARGEST_VOXELS.bit_length())]
@@ -241,10 +264,21 @@ class Planner:
         MemoryBudgetError
             If it does not.
         """
-        least = TileCosts(bytes_per_voxel=float(sum(self.source_bytes)))
-        if self._n_read(self.box(1)) * least.bytes_per_voxel > self.budget:
+        least = TileCosts(bytes_per_voxel=float(sum(self.source_bytes)), bytes_per_tile=self._chunk_bytes)
+        if least.needed_bytes(self._n_read(self.box(1))) > self.budget:
             self._plan_for(least)
 
+    @property
+    def _chunk_bytes(self) -> int:
+        """Memory in which a worker decodes a chunk of the volume [byte]."""
+        return 0 if self.chunks is None else ChunkedSource(self.shape, self.chunks, self.dtype.itemsize).chunk_bytes
+
+    def _read(self, write: Box) -> Box:
+        return self._one_tile.around(write).read
+
+    @property
+    def _one_tile(self) -> TileGrid:
+        return TileGrid(self.shape, self.shape, self.halo)
+
     def _n_read(self, write: Box) -> int:
-        tile = TileGrid(self.shape, self.shape, self.halo).around(write)
-        return tile.read.grown(tile.pad).size if self.padded else tile.read.size
+        return write.grown(self.halo).size if self.padded else self._read(write).size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -15,25 +14,26 @@ from tilecore.engine.cancelling import check_cancel
 from tilecore.engine.casting import CastError
 from tilecore.engine.continuing import is_beside, open_record
 from tilecore.engine.events import announcer
-from tilecore.engine.jobs import Setup, TileJob, Written, checksums_of, fit
+from tilecore.engine.jobs import TileJob, Written, checksums_of, fit
 from tilecore.engine.journal import Journal
 from tilecore.engine.output_locks import locked
 from tilecore.engine.outputs import Outputs
-from tilecore.engine.pilot import Planner, try_out
 from tilecore.engine.progress import choose_progress
 from tilecore.engine.request import Request
-from tilecore.engine.slot_feeder import Feeder
-from tilecore.engine.task_loop import Result, TaskLoop, Tasks
+from tilecore.engine.run_planning import RunPlanning
+from tilecore.engine.setup import Setup
+from tilecore.engine.supply.supply import Supply
+from tilecore.engine.task_loop import TaskLoop
+from tilecore.engine.tasks import Result, Tasks
 from tilecore.engine.tile_tasks import TileTask, cut_in_two
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
 from tilecore.executors.base import Crew
 from tilecore.formats.pyramids import Level, make_here
+from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["Run"]
-
-_log = logging.getLogger(__name__)
 
 
 class Run:
@@ -73,15 +73,17 @@ class Run:
         whole_axes: Sequence[int] = (),
         may_start: Callable[[TileTask], bool] | None = None,
     ) -> None:
-        self._request, self._outputs, self._may_start, self._whole_axes = request, outputs, may_start, tuple(whole_axes)
+        self._request, self._outputs, self._whole_axes = request, outputs, tuple(whole_axes)
         self._executor = request.options.create_executor()
         self._job = replace(job, shares_memory=self._executor.reach == "same")
         self._open, self._locks = contextlib.ExitStack(), contextlib.ExitStack()
         self._crew: Crew | None = None
-        self._feeder: Feeder | None = None
+        self._supply = Supply(request.inputs, self._job, self._executor, may_start)
+        self._sharing: Sharing | None = None
         self._stamps: list[Any] = []
-        self._dtypes: tuple[np.dtype[Any], ...] = ()  # data types of the results, found by the pilot
-        self._most_workers = self._executor.workers
+        self._planning = RunPlanning(
+            request, self._supply, self._start, self._executor.workers, lambda: self._units, self._whole_axes
+        )
         self._record = open_record(job, request, outputs)
         self._journal = self._record.journal
         checks = self._journal is not None and outputs is not None and bool(outputs.given)
@@ -104,7 +106,9 @@ class Run:
         if self._journal is not None and self._journal.continues:
             self._know(grid=self._journal.begin(self.grid, request.asked))
         elif request.planned and self.grid.size:
-            self._know(grid=self._planned(request.planner(self._most_workers, self._units, self._whole_axes)))
+            self._know(grid=self._planning.tiles())
+            if self._crew is not None:
+                self._crew.restrict(self._planning.workers)
         return self.grid
 
     def begin(self) -> None:
@@ -114,7 +118,7 @@ class Run:
         if outputs is not None:
             outputs.prepare(resume=continues)
             self._know(**outputs.for_workers(self._executor.reach))
-            self._learn(self._dtypes)
+            self._learn(self._planning.dtypes)
         if journal is not None and not continues:
             journal.begin(self.grid)
         elif journal is not None and outputs is not None and self._setup.checks:
@@ -140,6 +144,7 @@ class Run:
             return
         check_cancel(self._request.options.cancel)
         self._start()
+        self._share()
         for result in self._loop().results():
             checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
             yield result.task, result.value
@@ -221,36 +226,28 @@ class Run:
     def _start(self) -> Crew:
         """Return the workers of the run; they are started at the first call."""
         if self._crew is None:
-            sources = self._reached
-            self._setup = replace(self._setup, sources=self._feed(sources) if self._is_stranded else sources)
+            self._setup = replace(self._setup, sources=self._supply.sources(self.grid))
             self._crew = self._open.enter_context(self._executor.start(self._job, self._setup))
-            self._crew.restrict(self._most_workers)
+            self._crew.restrict(self._planning.workers)
         return self._crew
 
-    @functools.cached_property
-    def _reached(self) -> tuple[Any, ...]:
-        """The sources in the form in which workers read them; None for those that they cannot reach."""
-        return self._request.inputs.for_workers(self._executor.reach)
+    def _share(self) -> None:
+        """Let tiles share the units of the sources that several of them read, in the order that suits this best."""
+        self._sharing = sharing = self._planning.sharing(self.grid)
+        if sharing is None:
+            return
+        self._start().restrict(sharing.workers)
+        was_done = None if self._journal is None or not self._journal.n_done else self._journal.is_done
+        retries = self._request.options.retries
+        self._know(sources=self._supply.share(sharing, retries, was_done, self._setup.sources))
 
     @property
     def _units(self) -> tuple[int, ...]:
         """Write units that tiles are made of; a file that is opened again may have others than a new one."""
         return (1,) * self.grid.ndim if self._outputs is None else self._outputs.units
 
-    @property
-    def _is_stranded(self) -> bool:
-        return any(source is None for source in self._reached)
-
-    def _feed(self, sources: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Create slots for arrays that workers cannot reach."""
-        arrays = self._request.inputs.arrays
-        stranded = {n: arrays[n] for n, each in enumerate(sources) if each is None}
-        n_slots = 2 * self._executor.workers + 2
-        self._feeder = Feeder(self._job, self.grid, stranded, self._prepare, n_slots)
-        return tuple([self._feeder.slots.get(n, each) for n, each in enumerate(sources)])
-
     def _end_workers(self) -> None:
-        self._crew = self._feeder = None
+        self._crew = None
         self._open.close()
 
     def _write(self, outputs: Outputs, task: TileTask, value: Any) -> tuple[int, ...] | None:
@@ -276,8 +273,8 @@ class Run:
             journal.record(result.task.number, checksums)
 
     def _loop(self) -> TaskLoop:
-        grid, options, journal, feeder = self.grid, self._request.options, self._journal, self._feeder
-        numbers: Iterable[int] = range(grid.size)
+        grid, options, journal, supply = self.grid, self._request.options, self._journal, self._supply
+        numbers: Iterable[int] = range(grid.size) if self._sharing is None else self._sharing.order
         if journal is not None and journal.n_done:
             numbers = (number for number in numbers if not journal.is_done(number))
         cut = functools.partial(cut_in_two, grid=grid, units=self._units, whole_axes=self._whole_axes)
@@ -286,8 +283,10 @@ class Run:
             tile_of=lambda task: task.tile(grid),
             grid=grid,
             n_done=0 if journal is None else journal.n_done,
-            prepare=self._prepare if feeder is None else feeder.prepare,
-            finish=(lambda task: task) if feeder is None else feeder.finish,
+            prepare=supply.prepare,
+            finish=supply.finish,
+            end=None if self._sharing is None else supply.end,
+            looks_ahead=self._sharing is not None,
             split=(lambda _: []) if self._job.yields_results else cut,
             bytes_of=self._bytes_of,
             name=self._request.declared.name,
@@ -304,17 +303,3 @@ class Run:
 
     def _bytes_of(self, tile: Tile) -> tuple[int, int]:
         return self._request.inputs.bytes_of(tile.read), 0 if self._outputs is None else self._outputs.bytes_of(tile)
-
-    def _prepare(self, task: TileTask) -> TileTask | None:
-        return task if self._may_start is None or self._may_start(task) else None
-
-    def _planned(self, planner: Planner) -> TileGrid:
-        # Slots need tiles of a known shape.
-        findings = None if self._is_stranded else try_out(self._start(), planner, self._request.options.cancel)
-        self._dtypes = () if findings is None else findings.dtypes
-        plan = planner.plan(findings)
-        self._most_workers = plan.workers
-        if self._crew is not None:
-            self._crew.restrict(plan.workers)
-        _log.info("plan:\n%s", plan)
-        return plan.grid

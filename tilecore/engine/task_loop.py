@@ -6,97 +6,27 @@ import secrets
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
 
 from tilecore.engine.cancelling import POLL_SECONDS, Cancel, last_outcomes
 from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, RunWaits, TileDone, TileFailed, TileRetried
+from tilecore.engine.tasks import Result, Tasks
 from tilecore.errors import RunCancelledError, TilecoreError, TileError, TileFailure
 from tilecore.executors.attempts import failure_of
 from tilecore.executors.base import Crew, Failure, Outcome, Task
-from tilecore.geometry.tiles import Tile, TileGrid
 from tilecore.machine import out_of_memory_kills
 
-__all__ = ["OnError", "Result", "TaskLoop", "Tasks"]
+__all__ = ["OnError", "TaskLoop"]
 
 #: How to go on after a tile has failed in all attempts: end the run, or finish the other tiles first.
 OnError: TypeAlias = Literal["raise", "finish"]
-
-Same = TypeVar("Same")
 
 # Longest time without an event for observers [s].
 _SILENCE_SECONDS = 10.0
 
 # Largest number of times that a tile is halved if it does not fit into memory; then it counts as failed.
 _MOST_CUTS = 8
-
-
-def _same(task: Same) -> Same:
-    return task
-
-
-def _indivisible(_: object) -> list[Any]:
-    return []
-
-
-def _no_bytes(_: Tile) -> tuple[int, int]:
-    return 0, 0
-
-
-@dataclass(frozen=True)
-class Tasks:
-    """Tasks of a loop, and the functions that handle them.
-
-    Attributes
-    ----------
-    tasks : iterable
-        The tasks, hashable; taken one by one when there is room for them.
-    tile_of : callable
-        Function that returns the tile of a task, for messages and events.
-    grid : TileGrid
-        Tiles of the run.
-    n_done : int
-        Number of tiles that an earlier run has finished.
-    prepare : callable
-        Function that returns the task as it is sent, or None if it must wait for another; its errors are failures.
-    finish : callable
-        Function that is called after each attempt with the task as sent, and returns the original task.
-    split : callable
-        Function that cuts a task that does not fit into memory into smaller ones; an empty list if it cannot be cut.
-    bytes_of : callable
-        Function that returns the number of bytes read, and written, for a tile.
-    name : str
-        Name of the run in messages.
-    """
-
-    tasks: Iterable[Any]
-    tile_of: Callable[[Any], Any]
-    grid: TileGrid
-    n_done: int = 0
-    prepare: Callable[[Any], Any] = _same
-    finish: Callable[[Any], Any] = _same
-    split: Callable[[Any], list[Any]] = _indivisible
-    bytes_of: Callable[[Tile], tuple[int, int]] = _no_bytes
-    name: str = "tiles"
-
-
-class Result(NamedTuple):
-    """Result of a task.
-
-    Attributes
-    ----------
-    task : object
-        The task.
-    value : object
-        Return value of the job.
-    finished : bool
-        Whether the task's tile is finished; False for all parts of a tile except the last.
-    """
-
-    task: Any
-    value: Any
-    finished: bool
 
 
 class TaskLoop:
@@ -210,7 +140,9 @@ class TaskLoop:
 
     def _result(self, outcome: Outcome) -> Iterator[Result]:
         """Yield the result of an attempt if it succeeded."""
-        task = self._tasks.finish(outcome.task)
+        task = self._tasks.finish(outcome.task, outcome.failure)
+        if task is None:
+            return
         if outcome.failure is not None:
             self._fail(task, outcome.failure, outcome)
             return
@@ -222,17 +154,21 @@ class TaskLoop:
     def _submit(self) -> int:
         """Submit as many tasks as there is room for; return their number."""
         n_submitted, room = 0, self._crew.room()
-        while n_submitted < room and (task := self._next()) is not None:
+        n_ahead = room + 2 * self._crew.workers if self._tasks.looks_ahead else 0
+        waiting: list[Any] = []
+        while n_submitted < room and len(waiting) <= n_ahead and (task := self._next()) is not None:
             try:
-                ready = self._tasks.prepare(task)
-            except Exception as error:  # its blocks, which are read here, cannot be read
+                preparation = self._tasks.prepare(task, is_due=not waiting)
+            except Exception as error:  # what it needs cannot be read
                 self._fail(task, failure_of(error), Outcome(task))
                 continue
-            if ready is None:
-                self._again.appendleft(task)
-                break
-            self._crew.submit(ready)
-            n_submitted += 1
+            ready = [*preparation.before, *([] if preparation.ready is None else [preparation.ready])]
+            for each in ready:
+                self._crew.submit(each)
+            n_submitted += len(ready)
+            if preparation.ready is None:
+                waiting.append(task)
+        self._again.extendleft(reversed(waiting))
         return n_submitted
 
     def _next(self) -> Task | None:
@@ -240,6 +176,8 @@ class TaskLoop:
 
     def _succeed(self, task: Task, outcome: Outcome) -> None:
         self._n_done += 1
+        if self._tasks.end is not None:
+            self._tasks.end(self._number(task))
         if self._announce is not None:
             tile = self._tasks.tile_of(task)
             if tile.number in self._n_cuts:  # the task was the last part of the tile
@@ -276,6 +214,8 @@ class TaskLoop:
             self._again.appendleft(task)  # before new tasks: others may wait for this one
         else:
             self._failures.append(record)
+            if self._tasks.end is not None:
+                self._tasks.end(tile.number)
             self._tell(TileFailed, tile, record, **attempt)
             if self._on_error == "raise":
                 raise TileError(self._failures) from failure.exception

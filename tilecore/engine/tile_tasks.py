@@ -9,7 +9,7 @@ from tilecore.engine.write_units import halves
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["TileTask", "cut_in_two"]
+__all__ = ["DecodeTask", "TileTask", "cut_in_two"]
 
 
 class TileTask(NamedTuple):
@@ -23,16 +23,35 @@ class TileTask(NamedTuple):
         Part of the tile's write box, if the whole did not fit into memory; otherwise None.
     slot : int
         Number of the slot that holds its blocks, if the worker cannot reach a source; otherwise -1.
+    shared : tuple of int
+        For each source, which of the units that the tile reads lie decoded in shared memory: a bit for each.
+        Empty if none do.
     """
 
     number: int
     part: Box | None = None
     slot: int = -1
+    shared: tuple[int, ...] = ()
 
     def tile(self, grid: TileGrid) -> Tile:
         """Return the tile, or the part of it as a tile."""
         whole = grid[self.number]
         return whole if self.part is None else grid.part(whole, self.part)
+
+
+class DecodeTask(NamedTuple):
+    """Units of a source to be decoded into shared memory.
+
+    Attributes
+    ----------
+    source : int
+        Number of the source.
+    units : tuple of int
+        Numbers of the units.
+    """
+
+    source: int
+    units: tuple[int, ...]
 
 
 def cut_in_two(task: TileTask, grid: TileGrid, units: Sequence[int], whole_axes: Sequence[int]) -> list[TileTask]:

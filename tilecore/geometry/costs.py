@@ -34,6 +34,8 @@ class TileCosts:
         and the fixed part of each call of the function.
     bytes_per_tile : float
         Memory that a worker needs whatever the tile's size [byte].
+    seconds_per_decoded_voxel : float
+        Time to read and decode one voxel of a source that is stored in chunks [s].
     """
 
     bytes_per_voxel: float
@@ -41,6 +43,7 @@ class TileCosts:
     seconds_per_row: float = 0.2e-6
     seconds_per_tile: float = 0.5e-3
     bytes_per_tile: float = 0.0
+    seconds_per_decoded_voxel: float = 4e-9
 
     def needed_bytes(self, n_voxels: Size) -> Size:
         """Memory that a worker needs for a read box of `n_voxels` voxels [byte]."""

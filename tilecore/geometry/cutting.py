@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.geometry.costs import TileCosts
+from tilecore.geometry.decoding import AxisUnits, Frontier
 
 __all__ = ["CutAxis", "TileShapes"]
 
@@ -36,8 +38,9 @@ _ALIASED_PENALTY = 0.2
 # processor's caches, and need not read the memory that they overwrite.
 _SCATTERED_SECONDS = 0.25e-9
 
-# Time to read and decompress one voxel of a chunked source [s].
-_DECODING_SECONDS = 4e-9
+
+# Time to pass chunks on from tile to tile, relative to that of decoding.
+_PASSING_ON = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,6 @@ class CutAxis:
         last = self.length - n_borders * step
         return self.length + _sum_clipped(before, step, step, n_borders) + _sum_clipped(after, last, step, n_borders)
 
-    def total_decoded(self, step: int) -> int:
-        """Total length that is decoded [voxel]: as `total_read`, but in whole chunks of the source."""
-        cut = 0 if step % self.chunk == 0 and not any(self.halo) else self.chunk - 1
-        return self.total_read(step) + 2 * cut * self.count(step)
-
 
 def _sum_clipped(limit: int, first: int, step: int, n_terms: int) -> int:
     """Sum of min(limit, first + k * step) for k = 0 .. n_terms - 1."""
@@ -127,6 +125,14 @@ class TileShapes:
         self._lengths = self._table("largest_read")
         self.n_tiles, self.voxels = _product(self._counts), _product(self._lengths)
 
+    @cached_property
+    def _units(self) -> list[AxisUnits]:
+        """Chunks of the source along each axis, as tiles of each shape read them."""
+        return [
+            AxisUnits.table(axis.length, axis.chunk, steps, axis.halo).along(number, len(self._axes))
+            for number, (axis, steps) in enumerate(zip(self._axes, self._steps, strict=True))
+        ]
+
     def _table(self, value: str) -> list[npt.NDArray[np.float64]]:
         """Arrays, one per axis, shaped so that their product is a table over all tile shapes."""
         columns = [
@@ -141,8 +147,20 @@ class TileShapes:
         places = np.unravel_index(position, self.n_tiles.shape)
         return tuple(each[place] for each, place in zip(self._steps, places, strict=True))
 
-    def seconds(self, costs: TileCosts, n_workers: int) -> npt.NDArray[np.float64]:
-        """Time of the run with each tile shape [s]."""
+    def decodes(self, kept_voxels: npt.NDArray[np.float64], n_at_once: int) -> npt.NDArray[np.float64]:
+        """How often a chunk is decoded with each tile shape, where so many voxels can be kept for other tiles.
+
+        The longest axis is the outermost, so that least has to be kept. What it takes to pass chunks on is added.
+        """
+        longest_first = sorted(self._units, key=lambda units: -units.length)
+        frontier = Frontier.of(longest_first, n_at_once)
+        decodes = frontier.decodes_within(kept_voxels) + _PASSING_ON * (np.asarray(frontier.voxels[0]) > 0)
+        return np.broadcast_to(decodes, self.n_tiles.shape)
+
+    def seconds(
+        self, costs: TileCosts, n_workers: int, decodes: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Time of the run with each tile shape [s]; `decodes` tells how often a chunk of the source is decoded."""
         n_tiles, total_read = self.n_tiles, _product(self._reads)
         # The tables are large: every array that is not made anew is time that a short run has not.
         seconds = _doublings(self.voxels * costs.bytes_per_voxel, _CACHE_BYTES)
@@ -158,8 +176,8 @@ class TileShapes:
         total_read *= _SCATTERED_SECONDS
         total_read *= _product(self._counts[1:]) > 1
         seconds += total_read
-        if any(axis.chunk > 1 for axis in self._axes):
-            seconds += _product(self._table("total_decoded")) * _DECODING_SECONDS
+        if decodes is not None:
+            seconds += decodes * (math.prod([axis.length for axis in self._axes]) * costs.seconds_per_decoded_voxel)
         seconds += n_tiles * costs.seconds_per_tile
         rounds = n_tiles / n_workers
         seconds *= np.ceil(rounds) / n_tiles  # the last round may not use every worker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from tilecore.errors import MemoryBudgetError
 from tilecore.geometry.costs import TileCosts, guessed_bytes
 from tilecore.geometry.cutting import CutAxis, TileShapes
 from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers, as_shape
+from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import available_memory
 
@@ -26,6 +28,8 @@ _PATIENCE = 1.1
 # A run may take longer by this factor in order to use less memory, where a tile needs more than so much [byte]: how
 # much more a voxel costs in blocks far larger than those that were measured is not known, and fresh memory is slow.
 _FRUGALITY = 1.04
+# Decodes of a chunk for which it is worth trying whether fewer workers could share more.
+_SEVERAL_DECODES = 1.2
 _AMPLE_BYTES = 2**28
 
 
@@ -47,6 +51,10 @@ class TilePlan:
         Voxels that are read more than once, as a fraction of the volume.
     units : tuple of int
         Write units that the tiles are multiples of, per axis [voxel].
+    budget : int
+        Memory limit for all workers together, and for decoded chunks that they share [byte].
+    source : ChunkedSource or None
+        The source, if it is decoded chunk by chunk.
     """
 
     grid: TileGrid
@@ -55,6 +63,15 @@ class TilePlan:
     seconds: float
     halo_overhead: float
     units: tuple[int, ...]
+    budget: int = 0
+    source: ChunkedSource | None = None
+
+    @cached_property
+    def sharing(self) -> Sharing | None:
+        """What tiles share of the source's decoded chunks; None if no two tiles read the same chunk."""
+        if self.source is None:
+            return None
+        return Sharing.of(self.grid, [self.source], self.budget, self.tile_bytes, self.workers)
 
     @property
     def total_bytes(self) -> int:
@@ -63,16 +80,26 @@ class TilePlan:
 
     def __str__(self) -> str:
         grid = self.grid
+        workers = self.workers if self.sharing is None else self.sharing.workers
         aligned = "none needed" if set(self.units) <= {1} else f"to {_times(self.units)} voxels"
         return "\n".join(
             [
                 f"tiles      {grid.size} ({_times(grid.counts)}) of {_times(grid.tile_shape)} voxels",
                 f"halo       {100 * self.halo_overhead:.1f} % more voxels read than written",
-                f"memory     {format_bytes(self.tile_bytes)} per worker, {format_bytes(self.total_bytes)} "
-                f"for {self.workers} worker{'s' * (self.workers != 1)}",
+                f"memory     {format_bytes(self.tile_bytes)} per worker, "
+                f"{format_bytes(self.tile_bytes * workers)} for {workers} worker{'s' * (workers != 1)}",
                 f"alignment  {aligned}",
+                *self._decoding(),
             ]
         )
+
+    def _decoding(self) -> list[str]:
+        """Lines about the chunks of the source."""
+        if self.source is None:
+            return []
+        if self.sharing is None:
+            return ["decoding   each chunk once, by the tile that reads it"]
+        return str(self.sharing).splitlines()
 
 
 def _times(lengths: Iterable[int]) -> str:
@@ -146,12 +173,13 @@ def plan_tiles(
     n_workers = settings.resolve_workers(workers)
     budget = available_memory() // 2 if max_memory is None else parse_bytes(max_memory, "max_memory")
     units = (1,) * len(lengths) if write_units is None else as_integers(write_units, "write_units", len(lengths), 1)
-    costs = costs or TileCosts(guessed_bytes(dtype))
+    read_chunks = None if chunks is None else as_integers(chunks, "chunks", len(lengths), 1)
+    source = None if read_chunks is None else ChunkedSource(lengths, read_chunks, np.dtype(dtype).itemsize)
+    costs = costs or TileCosts(guessed_bytes(dtype), bytes_per_tile=0 if source is None else source.chunk_bytes)
     if 0 in lengths:
         return TilePlan(
             TileGrid(lengths, tuple(max(length, 1) for length in lengths), pairs), n_workers, 0, 0.0, 0.0, units
         )
-    read_chunks = None if chunks is None else as_integers(chunks, "chunks", len(lengths), 1)
     axes = [
         CutAxis(
             length,
@@ -164,15 +192,18 @@ def plan_tiles(
         )
         for number, (length, pair, unit) in enumerate(zip(lengths, pairs, units, strict=True))
     ]
-    tile_shape, n_fitting, seconds = _best(axes, costs, n_workers, budget)
+    tile_shape, n_fitting, seconds = _best(axes, costs, n_workers, budget, source)
     grid = TileGrid(lengths, tile_shape, pairs)
     read_voxels = math.prod(axis.largest_read(step) for axis, step in zip(axes, tile_shape, strict=True))
     total_read = math.prod(axis.total_read(step) for axis, step in zip(axes, tile_shape, strict=True))
     overhead = total_read / math.prod(lengths) - 1
-    return TilePlan(grid, n_fitting, math.ceil(costs.needed_bytes(read_voxels)), seconds, overhead, units)
+    tile_bytes = math.ceil(costs.needed_bytes(read_voxels))
+    return TilePlan(grid, n_fitting, tile_bytes, seconds, overhead, units, budget, source)
 
 
-def _best(axes: list[CutAxis], costs: TileCosts, workers: int, budget: int) -> tuple[tuple[int, ...], int, float]:
+def _best(
+    axes: list[CutAxis], costs: TileCosts, workers: int, budget: int, source: ChunkedSource | None
+) -> tuple[tuple[int, ...], int, float]:
     """Tile shape and number of workers with which the run ends first, and its time [s]."""
     shapes = TileShapes(axes)
     tile_bytes = costs.needed_bytes(shapes.voxels)
@@ -182,13 +213,19 @@ def _best(axes: list[CutAxis], costs: TileCosts, workers: int, budget: int) -> t
     best: tuple[float, int, int] | None = None
     while n_workers:
         fits = tile_bytes * n_workers <= budget
-        seconds = np.where(fits, shapes.seconds(costs, n_workers), np.inf)
+        decodes = None
+        if source is not None:
+            decodes = shapes.decodes(np.maximum(budget - tile_bytes * n_workers, 0) / source.itemsize, n_workers)
+        seconds = np.where(fits, shapes.seconds(costs, n_workers, decodes), np.inf)
         enough = np.where(shapes.n_tiles >= _TILES_PER_WORKER * n_workers, seconds, np.inf)
         choice = enough if enough.min() <= _PATIENCE * seconds.min() else seconds
         position = _frugal(choice, tile_bytes)
         if best is None or choice.flat[position] < best[0]:
             best = float(choice.flat[position]), position, n_workers
-        n_workers = 0 if fits.all() else n_workers // 2  # with fewer workers there is room for larger tiles
+        is_best = fits.all() and (decodes is None or decodes.flat[position] < _SEVERAL_DECODES)
+        n_workers = (
+            0 if is_best else n_workers // 2
+        )  # with fewer workers there is room for larger tiles, and for chunks
     assert best is not None
     return shapes.tile_shape(best[1]), best[2], best[0]
 

@@ -20,7 +20,8 @@ from tilecore.engine.events import Observer
 from tilecore.engine.jobs import is_forbidden_write
 from tilecore.engine.options import DEFAULT_RETRIES
 from tilecore.engine.progress import ProgressBar
-from tilecore.engine.task_loop import Result, TaskLoop, Tasks
+from tilecore.engine.task_loop import TaskLoop
+from tilecore.engine.tasks import Result, Tasks
 from tilecore.errors import TileError
 from tilecore.executors.base import Executor, create_executor
 from tilecore.executors.processes.start_method import familiar_start_method

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.slot_ring import SlotArray
@@ -26,8 +25,6 @@ class Feeder:
         Tiles of the run.
     stranded : dict of array_like
         Sources that workers cannot reach, by their numbers.
-    prepare : callable
-        Function that returns the task if it may start, otherwise None.
     n_slots : int
         Number of slots.
 
@@ -42,10 +39,9 @@ class Feeder:
         job: TileJob,
         grid: TileGrid,
         stranded: dict[int, ReadableArray],
-        prepare: Callable[[TileTask], TileTask | None],
         n_slots: int,
     ) -> None:
-        self._job, self._grid, self._prepare, self._arrays = job, grid, prepare, stranded
+        self._job, self._grid, self._arrays = job, grid, stranded
         largest = _largest_block(grid, clipped=job.boundary is None)
         self.slots = {
             number: SlotArray(array, n_slots, largest * extra_voxels(array, grid.ndim))
@@ -53,16 +49,19 @@ class Feeder:
         }
         self._free = list(range(n_slots))
 
-    def prepare(self, task: TileTask) -> TileTask | None:
-        """Copy a task's blocks into a free slot, and return the task with its slot; None if no slot is free yet."""
-        if not self._free or self._prepare(task) is None:
-            return None
+    @property
+    def has_room(self) -> bool:
+        """Whether a slot is free."""
+        return bool(self._free)
+
+    def fill(self, task: TileTask) -> TileTask:
+        """Copy a task's blocks into a free slot, and return the task with its slot."""
         tile = task.tile(self._grid)
         for number, array in self._arrays.items():
             self.slots[number].fill(self._free[-1], self._job.read(array, tile))
         return task._replace(slot=self._free.pop())
 
-    def finish(self, task: TileTask) -> TileTask:
+    def empty(self, task: TileTask) -> TileTask:
         """Free the slot of a task that has ended, successfully or not."""
         self._free.append(task.slot)
         return task._replace(slot=-1)

@@ -1,0 +1,102 @@
+"""Decisions before the tiles of a run: which tiles, how many at once, and what they share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tilecore.engine.findings import Findings
+from tilecore.engine.pilot import Planner, try_out
+from tilecore.engine.request import Request
+from tilecore.engine.supply.supply import Supply
+from tilecore.executors.base import Crew
+from tilecore.geometry.sharing import Sharing
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["RunPlanning"]
+
+_log = logging.getLogger(__name__)
+
+# Number of tiles from which on one is a small part of the run.
+_MANY_TILES = 16
+
+
+class RunPlanning:
+    """Plans a run, with calls of the function by a worker where it must be known what one costs.
+
+    Parameters
+    ----------
+    request : Request
+        The request.
+    supply : Supply
+        Supply of the sources.
+    start : callable
+        Function that starts the workers, or returns those that have started.
+    workers : int
+        Largest number of tiles to work on at once.
+    units : callable
+        Function that returns the write units that tiles are made of.
+    whole_axes : sequence of int
+        Axes that tiles must span.
+
+    Attributes
+    ----------
+    workers : int
+        Number of tiles to work on at once.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        supply: Supply,
+        start: Callable[[], Crew],
+        workers: int,
+        units: Callable[[], tuple[int, ...]],
+        whole_axes: Sequence[int],
+    ) -> None:
+        self.workers = workers
+        self._request, self._supply, self._start = request, supply, start
+        self._units, self._whole_axes = units, tuple(whole_axes)
+        self._findings: Findings | None = None
+
+    @property
+    def dtypes(self) -> tuple[np.dtype[np.generic], ...]:
+        """Data types of the results, as far as calls have shown them."""
+        return () if self._findings is None else self._findings.dtypes
+
+    def tiles(self) -> TileGrid:
+        """Choose the tiles, by calls on small blocks."""
+        planner = self._planner()
+        if not self._supply.is_stranded:  # slots need tiles of a known shape
+            self._findings = self._try_out(planner)
+        plan = planner.plan(self._findings)
+        self.workers = plan.workers
+        _log.info("plan:\n%s", plan)
+        return plan.grid
+
+    def sharing(self, grid: TileGrid) -> Sharing | None:
+        """Plan what the tiles share of the sources; None if no two of them read the same chunk.
+
+        If it was guessed how much memory a call needs, and there is little, a call is made.
+        """
+        chunked = self._supply.chunked
+        if not chunked:
+            return None
+        planner, order = self._planner(), {"by_number": self._supply.is_ordered}
+        sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
+        is_worth_a_call = self._findings is None and not self._supply.is_stranded and grid.size >= _MANY_TILES
+        if sharing is not None and not sharing.is_ample(self.workers) and is_worth_a_call:
+            self._findings = self._try_out(planner)
+            sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
+        if sharing is not None:
+            self.workers = sharing.workers
+            _log.info("%s", sharing)
+        return sharing
+
+    def _planner(self) -> Planner:
+        return self._request.planner(self.workers, self._units(), self._whole_axes)
+
+    def _try_out(self, planner: Planner) -> Findings | None:
+        return try_out(self._start(), planner, self._request.options.cancel)

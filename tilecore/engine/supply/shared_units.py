@@ -1,0 +1,116 @@
+"""Decoded units of a source in memory that all workers share: how a worker fills it, and reads blocks from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.array_types import ReadableArray
+from tilecore.arrays.padding import read_padded
+from tilecore.arrays.shared import SharedArray
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import touched
+from tilecore.geometry.retention import Place
+from tilecore.geometry.unit_grid import UnitGrid
+
+__all__ = ["SharedUnits"]
+
+
+class SharedUnits:
+    """A source, and shared memory in which some of its units lie decoded.
+
+    Parameters
+    ----------
+    source : array_like
+        The source in the form in which workers read it.
+    units : UnitGrid
+        Its units.
+    axis : int
+        Axis along which only a part of a unit may be there.
+    memory : SharedArray
+        Bytes in which units lie.
+
+    Notes
+    -----
+    Process-safety: pickles as descriptors. Only the process that made it decides what lies where, and writes that down
+    in a table that all processes see. It changes no line of the table, and uses no memory again, as long as a task
+    that it has given out may read them. So no lock is needed, and none can be left locked.
+    """
+
+    def __init__(self, source: ReadableArray, units: UnitGrid, axis: int, memory: SharedArray) -> None:
+        self.shape, self.dtype = tuple(source.shape), np.dtype(source.dtype)
+        self._source, self._units, self._axis, self._memory = source, units, axis, memory
+        # A line for each unit: offset [byte], first voxel and the voxel after the last one along the axis.
+        self._table = SharedArray((units.size, 3), np.int64, reserve=False)
+
+    def place(self, number: int, place: Place) -> None:
+        """Write down where a unit lies."""
+        self._table[number] = (place.offset, place.box.start[self._axis], place.box.stop[self._axis])
+
+    def move(self, old: Place, new: Place) -> None:
+        """Copy a part of a unit from one place to another."""
+        self._voxels(new)[...] = self._voxels(old)[new.box.relative_to(old.box.start).slices]
+
+    def decode(self, numbers: Iterable[int]) -> None:
+        """Decode units into their places."""
+        for number in numbers:
+            place = self._placed(number)
+            self._voxels(place)[...] = read_padded(self._source, place.box, (), None)
+
+    def through(self, read: Box, mask: int) -> _Sharer | ReadableArray:
+        """The source for one task, which takes some of the units that it reads from memory.
+
+        Parameters
+        ----------
+        read : Box
+            Read box of the task's tile.
+        mask : int
+            A bit for each unit that the tile reads, from the lowest on: whether it is taken from memory.
+        """
+        if not mask:
+            return self._source
+        numbers = self._units.touched(read)
+        return _Sharer(self, {number for bit, number in enumerate(numbers) if mask >> bit & 1})
+
+    def read(self, box: Box, there: set[int]) -> npt.NDArray[Any]:
+        """Read a box; units that are `there` come from memory."""
+        block = np.empty(box.shape, self.dtype)
+        counts, unit = self._units.counts, self._units.unit
+        for index, in_block, in_unit in touched(box, unit):
+            number = 0
+            for count, position in zip(counts, index, strict=True):
+                number = number * count + position
+            origin = [position * step for position, step in zip(index, unit, strict=True)]
+            wanted = Box.from_slices(in_unit).translated(origin)
+            place = self._placed(number) if number in there else None
+            if place is not None and place.box.contains(wanted):
+                block[in_block] = self._voxels(place)[wanted.relative_to(place.box.start).slices]
+            else:
+                block[in_block] = read_padded(self._source, wanted, (), None)
+        return block
+
+    def _placed(self, number: int) -> Place:
+        offset, first, stop = self._table[number].tolist()
+        whole = self._units.box(self._units.index(number))
+        start, end = list(whole.start), list(whole.stop)
+        start[self._axis], end[self._axis] = first, stop
+        box = Box.trusted(tuple(start), tuple(end))
+        return Place(offset, box, math.prod(box.shape) * self.dtype.itemsize)
+
+    def _voxels(self, place: Place) -> npt.NDArray[Any]:
+        return np.ndarray(place.box.shape, self.dtype, self._memory.view(), place.offset)
+
+
+class _Sharer:
+    """A source of which a task takes some units from memory."""
+
+    def __init__(self, units: SharedUnits, there: set[int]) -> None:
+        self.shape, self.dtype = units.shape, units.dtype
+        self._units, self._there = units, there
+
+    def __getitem__(self, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+        return self._units.read(Box.from_slices(slices), self._there)

@@ -1,0 +1,117 @@
+"""Supply of a run: its sources in the form in which workers read them, and what each task needs of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tilecore.arrays.access import chunk_lengths
+from tilecore.engine.inputs import Inputs
+from tilecore.engine.jobs import TileJob
+from tilecore.engine.supply.slot_feeder import Feeder
+from tilecore.engine.supply.unit_supply import UnitSupply
+from tilecore.engine.tasks import WAIT, Preparation
+from tilecore.engine.tile_tasks import DecodeTask, TileTask
+from tilecore.executors.base import Executor, Failure
+from tilecore.geometry.sharing import ChunkedSource, Sharing
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["Supply"]
+
+
+class Supply:
+    """Brings the sources of a run to its workers.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The sources.
+    job : TileJob
+        Job that reads blocks.
+    executor : Executor
+        Executor of the run.
+    may_start : callable, optional
+        Tells whether a task may start, or must wait for another to end.
+    """
+
+    def __init__(
+        self, inputs: Inputs, job: TileJob, executor: Executor, may_start: Callable[[TileTask], bool] | None
+    ) -> None:
+        self._inputs, self._job, self._executor, self._may_start = inputs, job, executor, may_start
+        self._feeder: Feeder | None = None
+        self._units: UnitSupply | None = None
+
+    @functools.cached_property
+    def _reached(self) -> tuple[Any, ...]:
+        """The sources in the form in which workers read them; None for those that they cannot reach."""
+        return self._inputs.for_workers(self._executor.reach)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether workers cannot reach one of the sources."""
+        return any(source is None for source in self._reached)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether tasks must start in the order of their tiles' numbers."""
+        return self._may_start is not None
+
+    @property
+    def chunked(self) -> dict[int, ChunkedSource]:
+        """Sources that workers reach, and decode chunk by chunk, by their numbers."""
+        found = {}
+        for number, array in enumerate(self._inputs.arrays):
+            chunks = chunk_lengths(array)
+            if chunks is not None and self._reached[number] is not None:
+                shape = tuple([int(length) for length in array.shape])
+                found[number] = ChunkedSource(shape, chunks, np.dtype(array.dtype).itemsize)
+        return found
+
+    def sources(self, grid: TileGrid) -> tuple[Any, ...]:
+        """What workers read: the sources, or slots for those that they cannot reach."""
+        if not self.is_stranded:
+            return self._reached
+        stranded = {n: self._inputs.arrays[n] for n, each in enumerate(self._reached) if each is None}
+        self._feeder = Feeder(self._job, grid, stranded, 2 * self._executor.workers + 2)
+        return tuple([self._feeder.slots.get(n, each) for n, each in enumerate(self._reached)])
+
+    def share(
+        self, sharing: Sharing, retries: int, was_done: Callable[[int], bool] | None, sources: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Replace the sources that are decoded by ones whose units workers share."""
+        chunked = {number: sources[number] for number in self.chunked}
+        self._units = UnitSupply(sharing, chunked, retries, was_done)
+        return tuple([self._units.shared.get(number, each) for number, each in enumerate(sources)])
+
+    def prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
+        """Bring what a task needs to where workers can read it."""
+        if self._may_start is not None and not self._may_start(task):
+            return WAIT
+        if self._feeder is not None and not self._feeder.has_room:
+            return WAIT
+        preparation = Preparation(task) if self._units is None else self._units.prepare(task, is_due=is_due)
+        if self._feeder is None or preparation.ready is None:
+            return preparation
+        try:
+            return Preparation(self._feeder.fill(preparation.ready))
+        except BaseException:
+            if self._units is not None:
+                self._units.finish(preparation.ready, None)
+            raise
+
+    def finish(self, task: TileTask | DecodeTask, failure: Failure | None) -> TileTask | None:
+        """Take back what a task was given; return the task without it, None if it was none of a tile."""
+        if self._feeder is not None and isinstance(task, TileTask):
+            task = self._feeder.empty(task)
+        if self._units is not None:
+            return self._units.finish(task, failure)
+        assert isinstance(task, TileTask)
+        return task
+
+    def end(self, number: int) -> None:
+        """Take note that a tile is finished, or has failed for good."""
+        if self._units is not None:
+            self._units.end(number)

@@ -1,0 +1,191 @@
+"""Supply of decoded units: each is decoded by one worker, for all tiles that read it."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tilecore.array_types import ReadableArray
+from tilecore.arrays.shared import SharedArray
+from tilecore.engine.supply.shared_units import SharedUnits
+from tilecore.engine.tasks import WAIT, Preparation
+from tilecore.engine.tile_tasks import DecodeTask, TileTask
+from tilecore.errors import TilecoreError, WorkerError
+from tilecore.executors.base import Failure
+from tilecore.geometry.retention import Place, Retention, UnitKey
+from tilecore.geometry.sharing import Sharing
+from tilecore.geometry.tiles import Tile
+
+__all__ = ["UnitSupply"]
+
+_log = logging.getLogger(__name__)
+
+# Size of the units of one task together [byte]: a message costs 0.1 ms, and tiles wait for the last of these units.
+_TASK_BYTES = 2**22
+
+
+class _Verdict(enum.Enum):
+    """What becomes of a unit that is not in memory."""
+
+    DECODE = enum.auto()  # a task of its own decodes it for all tiles
+    ALONE = enum.auto()  # the tile decodes it for itself
+    WAIT = enum.auto()  # there is no room yet
+
+
+class UnitSupply:
+    """Hands out the decoding of units, and holds tiles back until what they read is there.
+
+    Parameters
+    ----------
+    sharing : Sharing
+        What is shared, in which order of tiles, and in how many bytes.
+    sources : mapping of int to array_like
+        Sources that are shared, in the form in which workers read them, by their numbers.
+    retries : int
+        Number of further attempts at a unit after a failure.
+    was_done : callable, optional
+        Tells whether an earlier run has finished the tile of a number.
+
+    Attributes
+    ----------
+    shared : dict of SharedUnits
+        What replaces the sources, by the same numbers.
+    n_decoded : int
+        Number of times that a unit was decoded so far, also by tiles for themselves.
+
+    Notes
+    -----
+    All decisions are made in the calling process, which hears of each task's end. A worker that dies leaves nothing
+    that others wait for: its task has failed, and its units are decoded again.
+    """
+
+    def __init__(
+        self,
+        sharing: Sharing,
+        sources: Mapping[int, ReadableArray],
+        retries: int,
+        was_done: Callable[[int], bool] | None = None,
+    ) -> None:
+        self._sharing, self._numbers, self._retries = sharing, tuple(sources), retries
+        memory = SharedArray((sharing.capacity,), "u1", reserve=False)
+        self.shared = {
+            number: SharedUnits(source, units, min(sharing.order.axes[0], len(units.shape) - 1), memory)
+            for (number, source), units in zip(sources.items(), sharing.units, strict=True)
+        }
+        self._retention = Retention(
+            sharing.units, sharing.itemsizes, sharing.order, sharing.capacity, was_done, self._move
+        )
+        self._reading: dict[TileTask, list[UnitKey]] = {}
+        self._failures: Counter[UnitKey] = Counter()
+        self._damaged: dict[UnitKey, BaseException] = {}
+        self._alone: set[UnitKey] = set()
+        self.n_decoded = 0
+
+    def prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
+        """Find out what a task reads from memory, and what has to be decoded before it.
+
+        Parameters
+        ----------
+        task : TileTask
+            The task.
+        is_due : bool
+            Whether it comes next. For a later one nothing else is let go.
+
+        Raises
+        ------
+        TilecoreError
+            If a unit that it reads is damaged, as another task has found.
+        """
+        tile = task.tile(self._sharing.grid)
+        there: list[UnitKey] = []
+        missing: list[UnitKey] = []
+        masks = [0] * (max(self._numbers) + 1)
+        n_read, must_wait = 0, False
+        for source, units in enumerate(self._sharing.units):
+            for bit, number in enumerate(units.touched(tile.read)):
+                key, n_read = (source, number), n_read + 1
+                held = self._retention.held(key)
+                if held is None:
+                    verdict = self._admit(key, tile, is_due=is_due)
+                    missing += [key] * (verdict is _Verdict.DECODE)
+                    must_wait = must_wait or verdict is _Verdict.WAIT
+                elif held.is_decoded:
+                    there.append(key)
+                    masks[self._numbers[source]] |= 1 << bit
+                else:
+                    must_wait = True
+        if missing or must_wait:
+            return Preparation(None, list(self._tasks(missing))) if missing else WAIT
+        self._retention.begin(there)
+        self._reading[task] = there
+        self.n_decoded += n_read - len(there)
+        return Preparation(task._replace(shared=tuple(masks)))
+
+    def finish(self, task: TileTask | DecodeTask, failure: Failure | None) -> TileTask | None:
+        """Take note of the end of a task; return the tile's task as it was given, None for a task that decodes."""
+        if isinstance(task, TileTask):
+            given = task._replace(shared=())
+            self._retention.end(self._reading.pop(given))
+            return given
+        keys = [(self._numbers.index(task.source), number) for number in task.units]
+        for key in keys:
+            if failure is None:
+                self._retention.decoded(key)
+            else:
+                self._retention.forget(key)
+        self.n_decoded += len(keys)
+        if failure is not None:
+            self._fail(keys, failure)
+        return None
+
+    def end(self, number: int) -> None:
+        """Take note that a tile is finished, or has failed for good."""
+        tile = self._sharing.grid[number]
+        self._retention.finish(self._sharing.order.position(tile.index), tile.read)
+
+    def _admit(self, key: UnitKey, tile: Tile, *, is_due: bool) -> _Verdict:
+        """Decide what becomes of a unit that is not in memory."""
+        if key in self._damaged:
+            raise self._damaged[key].with_traceback(None)
+        position = self._sharing.order.position(tile.index)
+        uses = self._retention.open_uses(key)
+        if not uses or uses[-1] <= position or key in self._alone:
+            return _Verdict.ALONE
+        held = self._retention.admit(key, uses, position, is_due=is_due)
+        if held is None:
+            return _Verdict.ALONE if is_due else _Verdict.WAIT
+        self.shared[self._numbers[key[0]]].place(key[1], held.place)
+        return _Verdict.DECODE
+
+    def _tasks(self, keys: Sequence[UnitKey]) -> Iterator[DecodeTask]:
+        """Tasks that decode some units; those that have failed before are alone in theirs."""
+        for source, number in enumerate(self._numbers):
+            units = [unit for each, unit in keys if each == source]
+            single = [unit for unit in units if self._failures[source, unit]]
+            others = [unit for unit in units if not self._failures[source, unit]]
+            unit_bytes = math.prod(self._sharing.units[source].unit) * self._sharing.itemsizes[source]
+            n_together = max(_TASK_BYTES // unit_bytes, 1)
+            yield from (DecodeTask(number, (unit,)) for unit in single)
+            for first in range(0, len(others), n_together):
+                yield DecodeTask(number, tuple(others[first : first + n_together]))
+
+    def _fail(self, keys: Sequence[UnitKey], failure: Failure) -> None:
+        """Decide what becomes of units whose decoding has failed."""
+        _log.warning("decoding of %d units failed: %s", len(keys), failure.reason)
+        error = failure.exception
+        if isinstance(error, MemoryError) or failure.exitcode == -signal.SIGKILL:
+            self._alone.update(keys)  # tiles that run out of memory are cut
+            return
+        self._failures.update(keys)
+        for key in keys if len(keys) == 1 else ():  # of several it is not known which one it was
+            if isinstance(error, TilecoreError) or self._failures[key] > self._retries:
+                self._damaged[key] = error or WorkerError(failure.reason)
+
+    def _move(self, source: int, number: int, old: Place, new: Place) -> None:
+        shared = self.shared[self._numbers[source]]
+        shared.move(old, new)
+        shared.place(number, new)

@@ -1,0 +1,120 @@
+"""Storage units of a source, and which tiles of a run read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.tiles import TileGrid
+
+__all__ = ["UnitGrid", "merged_units"]
+
+
+@dataclass(frozen=True)
+class UnitGrid:
+    """The units in which a source is decoded, as the tiles of a run see them.
+
+    The source may have more axes than the grid of tiles, which every tile reads whole, or lack its last axes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the source [voxel].
+    unit : tuple of int
+        Shape of a unit [voxel].
+    grid : TileGrid
+        Tiles of the run.
+    """
+
+    shape: tuple[int, ...]
+    unit: tuple[int, ...]
+    grid: TileGrid
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Number of units along each axis of the source."""
+        return tuple([-(-length // step) for length, step in zip(self.shape, self.unit, strict=True)])
+
+    @cached_property
+    def size(self) -> int:
+        """Number of units."""
+        return math.prod(self.counts)
+
+    def spans(self, read: Box) -> list[range]:
+        """Units, along each axis of the source, that a tile reads."""
+        n_axes = min(read.ndim, len(self.shape))
+        bounds = zip(read.start[:n_axes], read.stop[:n_axes], self.unit[:n_axes], strict=True)
+        spans = [range(first // step, -(-last // step)) for first, last, step in bounds]
+        return spans + [range(count) for count in self.counts[n_axes:]]
+
+    def touched(self, read: Box) -> list[int]:
+        """Numbers of the units that a tile reads, ascending."""
+        numbers = [0]
+        for count, span in zip(self.counts, self.spans(read), strict=True):
+            numbers = [outer * count + place for outer in numbers for place in span]
+        return numbers
+
+    def decoded_voxels(self, read: Box) -> int:
+        """Number of voxels in the units that a tile reads."""
+        axes = zip(self.spans(read), self.unit, self.shape, strict=True)
+        return math.prod([min(span.stop * step, length) - span.start * step for span, step, length in axes])
+
+    def index(self, number: int) -> tuple[int, ...]:
+        """Index of a unit, per axis."""
+        index = []
+        for count in reversed(self.counts):
+            number, place = divmod(number, count)
+            index.append(place)
+        return tuple(reversed(index))
+
+    def box(self, index: Sequence[int]) -> Box:
+        """Voxels of a unit; the last units of an axis end with it."""
+        start = tuple([place * step for place, step in zip(index, self.unit, strict=True)])
+        stop = [min(first + step, length) for first, step, length in zip(start, self.unit, self.shape, strict=True)]
+        return Box.trusted(start, tuple(stop))
+
+    def readers(self, box: Box) -> list[range]:
+        """Tiles, along each axis of the grid, that read a part of a box of the source."""
+        grid = self.grid
+        spans = []
+        for axis, (count, step, (before, after)) in enumerate(
+            zip(grid.counts, grid.tile_shape, grid.halo, strict=True)
+        ):
+            if axis >= box.ndim:
+                spans.append(range(count))
+                continue
+            first = max((box.start[axis] - after) // step, 0)
+            spans.append(range(first, min((box.stop[axis] + before - 1) // step, count - 1) + 1))
+        return spans
+
+    def read_along(self, axis: int, first: int, last: int) -> tuple[int, int]:
+        """First voxel, and the voxel after the last one, that tiles from place `first` to `last` of an axis read."""
+        step, (before, after) = self.grid.tile_shape[axis], self.grid.halo[axis]
+        return max(first * step - before, 0), min((last + 1) * step + after, self.grid.shape[axis])
+
+
+def merged_units(unit: Sequence[int], limits: Sequence[int], n_voxels: int) -> tuple[int, ...]:
+    """Join units that are small, along the last axes first, until they have about `n_voxels` voxels.
+
+    Parameters
+    ----------
+    unit : sequence of int
+        Shape of a unit [voxel].
+    limits : sequence of int
+        Lengths up to which units may grow along each axis, such as those of a tile [voxel].
+    n_voxels : int
+        Number of voxels of a unit that needs no other.
+
+    Examples
+    --------
+    >>> merged_units((1, 8, 1024), (64, 256, 512), 2**18)
+    (1, 256, 1024)
+    """
+    lengths = list(unit)
+    for axis in reversed(range(len(lengths))):
+        while math.prod(lengths) < n_voxels and lengths[axis] < limits[axis]:
+            lengths[axis] *= 2
+    return tuple(lengths)
