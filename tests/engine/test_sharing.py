@@ -29,6 +29,7 @@ from tilecore import (
     open_source,
     reduce_tiles,
 )
+from tilecore.engine.events import TileDone
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
 
@@ -297,3 +298,18 @@ def test_any_tiles_of_any_chunks_give_the_same(data: st.DataObject) -> None:
 def test_memory_that_holds_no_block_is_refused_with_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(MemoryBudgetError, match=r"max_memory=1000 B: .* needs 13\.4 KiB"):
         map_tiles(smooth, Counted(tmp_path), tile_shape=CHUNKS, halo=2, max_memory=1000, executor="serial")
+
+
+@pytest.mark.parametrize("run", ["serial", "threads", "forkserver"])
+def test_the_last_event_tells_what_was_decoded_and_where_the_time_went(run: str, tmp_path: Path) -> None:
+    events: list[Any] = []
+    map_tiles(smooth, Counted(tmp_path), tile_shape=CHUNKS, halo=2, callbacks=[events.append], **RUNS[run])
+    ended = events[-1]
+    assert (ended.chunks, ended.decodes) == (N_CHUNKS, 1.0)
+    done = [event for event in events if isinstance(event, TileDone)]
+    assert ended.bytes_read == sum(event.bytes_read for event in done) > VOLUME.nbytes
+    assert ended.bytes_written == 2 * VOLUME.nbytes
+    assert set(ended.shares) == {"reading", "decoding", "computing", "writing", "waiting"}
+    assert all(share >= 0 for share in ended.shares.values())
+    assert sum(ended.shares.values()) == pytest.approx(1)
+    assert ended.shares["decoding"] > 0 < ended.shares["computing"]

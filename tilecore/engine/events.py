@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -153,6 +153,15 @@ class RunEnded(RunEvent):
         Whether every tile is finished.
     cancelled : bool
         Whether the run ended because its ``cancel`` event was set.
+    bytes_read, bytes_written : int
+        Sums of those of all tiles, see `TileDone` [byte].
+    chunks : int
+        Number of chunks that tiles shared, small ones several together; 0 if no two tiles read the same.
+    decodes : float
+        How often each of them was decoded, on average.
+    shares : mapping of str to float
+        Part of the workers' time that went into each of ``"decoding"`` (of chunks that tiles share), ``"reading"`` (of
+        blocks, decoding of chunks that are not shared included), ``"computing"``, ``"writing"`` and ``"waiting"``.
     """
 
     seconds: float
@@ -160,6 +169,11 @@ class RunEnded(RunEvent):
     n_failed: int
     complete: bool
     cancelled: bool = field(default=False, kw_only=True)
+    bytes_read: int = field(default=0, kw_only=True)
+    bytes_written: int = field(default=0, kw_only=True)
+    chunks: int = field(default=0, kw_only=True)
+    decodes: float = field(default=0.0, kw_only=True)
+    shares: Mapping[str, float] = field(default_factory=dict, kw_only=True)
 
 
 Event: TypeAlias = RunStarted | TileDone | TileRetried | TileFailed | RunWaits | RunEnded

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from tilecore.bytesize import format_bytes
 from tilecore.engine.events import Event, Observer, RunEnded, RunStarted, TileDone, TileFailed, TileRetried
 
 __all__ = ["LogProgress", "ProgressBar", "choose_progress"]
@@ -103,7 +104,9 @@ class LogProgress:
             self._write(event, f"{event.n_tiles - event.n_done} to do, {event.workers} workers")
         elif isinstance(event, RunEnded):
             cancelled = ", cancelled" if event.cancelled else ""
-            self._write(event, f"{event.n_done} done, {event.n_failed} failed, {event.seconds:.1f} s{cancelled}")
+            self._write(
+                event, f"{event.n_done} done, {event.n_failed} failed, {event.seconds:.1f} s{cancelled}{_told(event)}"
+            )
         else:
             self._done += isinstance(event, TileDone)
             self._failed += isinstance(event, TileFailed)
@@ -116,6 +119,17 @@ class LogProgress:
             _log.info("%s: %s", self._description, text)
         elif event.time >= self._start + self._seconds:
             print(f"{self._description}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _told(event: RunEnded) -> str:
+    """What was read, decoded and written, and where the time went."""
+    if not event.shares:
+        return ""
+    parts = [f"{format_bytes(event.bytes_read)} read, {format_bytes(event.bytes_written)} written"]
+    if event.chunks:
+        parts.append(f"{event.chunks} chunks decoded {event.decodes:.2f} times each")
+    parts.append(", ".join(f"{name} {100 * share:.0f} %" for name, share in event.shares.items()))
+    return "; " + "; ".join(parts)
 
 
 def _in_notebook() -> bool:

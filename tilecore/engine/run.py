@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -261,7 +262,9 @@ class Run:
                 fitting = fit(tile, value, self._setup)  # possibly sent before the worker knew the dtypes
             except CastError as error:
                 raise TileError([TileFailure(tile, describe(error), 1)]) from error
+            begun = time.perf_counter()
             outputs.write(tile, fitting)
+            self._supply.tally.seconds["writing"] += time.perf_counter() - begun
             checksums = checksums_of(fitting) if self._setup.checks else None
         outputs.flush()
         return checksums if task.part is None else None
@@ -287,6 +290,7 @@ class Run:
             finish=supply.finish,
             end=None if self._sharing is None else supply.end,
             looks_ahead=self._sharing is not None,
+            summary=lambda seconds: supply.summary(seconds * self._start().workers),
             split=(lambda _: []) if self._job.yields_results else cut,
             bytes_of=self._bytes_of,
             name=self._request.declared.name,

@@ -67,6 +67,7 @@ class TaskLoop:
         self._n_cuts: Counter[int] = Counter()
         self._failures: list[TileFailure] = []
         self._n_done = 0
+        self._n_bytes = (0, 0)  # read and written
         self._kills_before = out_of_memory_kills()
         self._run = secrets.token_hex(8)
         self._told = 0.0  # time of the last event, by the monotonic clock
@@ -92,8 +93,10 @@ class TaskLoop:
             cancelled = True
             raise
         finally:
-            ended = (time.monotonic() - start, self._n_done, len(self._failures), self._n_finished == grid.size)
-            self._tell(RunEnded, *ended, cancelled=cancelled)
+            seconds = time.monotonic() - start
+            ended = (seconds, self._n_done, len(self._failures), self._n_finished == grid.size)
+            n_bytes = {"bytes_read": self._n_bytes[0], "bytes_written": self._n_bytes[1]}
+            self._tell(RunEnded, *ended, cancelled=cancelled, **n_bytes, **tasks.summary(seconds))
         if self._failures:
             raise TileError(self._failures)
 
@@ -140,14 +143,17 @@ class TaskLoop:
 
     def _result(self, outcome: Outcome) -> Iterator[Result]:
         """Yield the result of an attempt if it succeeded."""
-        task = self._tasks.finish(outcome.task, outcome.failure)
-        if task is None:
+        found = self._tasks.finish(outcome)
+        if found is None:
             return
+        task, value = found
+        del found
         if outcome.failure is not None:
             self._fail(task, outcome.failure, outcome)
             return
         finished = self._finishes_tile(task)
-        yield Result(task, outcome.value, finished)
+        yield Result(task, value, finished)
+        del value
         if finished:
             self._succeed(task, outcome)
 
@@ -183,6 +189,7 @@ class TaskLoop:
             if tile.number in self._n_cuts:  # the task was the last part of the tile
                 tile = self._tasks.grid[tile.number]
             n_read, n_written = self._tasks.bytes_of(tile)
+            self._n_bytes = self._n_bytes[0] + n_read, self._n_bytes[1] + n_written
             self._tell(
                 TileDone,
                 tile,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from tilecore.executors.base import Failure
+from tilecore.executors.base import Outcome
 from tilecore.geometry.tiles import Tile, TileGrid
 
 __all__ = ["WAIT", "Preparation", "Result", "Tasks"]
-
-Same = TypeVar("Same")
 
 
 class Preparation(NamedTuple):
@@ -37,8 +35,12 @@ def _at_once(task: object, **_: bool) -> Preparation:
     return Preparation(task)
 
 
-def _itself(task: Same, _: Failure | None) -> Same:
-    return task
+def _itself(outcome: Outcome) -> tuple[Any, Any]:
+    return outcome.task, outcome.value
+
+
+def _nothing(_: float) -> dict[str, Any]:
+    return {}
 
 
 def _indivisible(_: object) -> list[Any]:
@@ -67,12 +69,14 @@ class Tasks:
         Function ``prepare(task, is_due=)`` that tells whether a task can be sent; its errors are failures. `is_due`:
         whether no task before it waits.
     finish : callable
-        Function that is called after each attempt with the task as sent and the failure, if any. It returns the
-        original task, or None for one that `prepare` has sent before others.
+        Function that is called with the outcome of each attempt. It returns the task as it was given to `prepare`, and
+        the result; None for a task that was sent before others.
     end : callable, optional
         Function that is called with the number of each tile that is finished, or has failed for good.
     looks_ahead : bool
         Whether later tasks may be sent while one waits.
+    summary : callable
+        Function that is called with the time of the run [s], and returns further attributes of its last event.
     split : callable
         Function that cuts a task that does not fit into memory into smaller ones; an empty list if it cannot be cut.
     bytes_of : callable
@@ -86,9 +90,10 @@ class Tasks:
     grid: TileGrid
     n_done: int = 0
     prepare: Callable[..., Preparation] = _at_once
-    finish: Callable[[Any, Failure | None], Any] = _itself
+    finish: Callable[[Outcome], tuple[Any, Any] | None] = _itself
     end: Callable[[int], object] | None = None
     looks_ahead: bool = False
+    summary: Callable[[float], dict[str, Any]] = _nothing
     split: Callable[[Any], list[Any]] = _indivisible
     bytes_of: Callable[[Tile], tuple[int, int]] = _no_bytes
     name: str = "tiles"

@@ -223,9 +223,7 @@ def _best(
         if best is None or choice.flat[position] < best[0]:
             best = float(choice.flat[position]), position, n_workers
         is_best = fits.all() and (decodes is None or decodes.flat[position] < _SEVERAL_DECODES)
-        n_workers = (
-            0 if is_best else n_workers // 2
-        )  # with fewer workers there is room for larger tiles, and for chunks
+        n_workers = 0 if is_best else n_workers // 2  # fewer workers leave room for larger tiles, and for chunks
     assert best is not None
     return shapes.tile_shape(best[1]), best[2], best[0]
 

@@ -76,6 +76,8 @@ class Sharing:
         Number of tiles worked on at once.
     expected : Rehearsed
         How often a unit is decoded, and how many bytes are kept at once.
+    once_bytes : int
+        Memory, of all tiles and units together, with which each unit would be decoded once [byte].
     """
 
     grid: TileGrid
@@ -85,6 +87,7 @@ class Sharing:
     capacity: int
     workers: int
     expected: Rehearsed
+    once_bytes: int
 
     @classmethod
     def of(
@@ -135,14 +138,17 @@ class Sharing:
             fitting = most
         capacity = room(fitting)
         order, expected = choose_order(units, itemsizes, capacity, fitting, orders)
-        return cls(grid, units, itemsizes, order, capacity, fitting, expected)
+        ample = min(reckoned(units, itemsizes, everything, fitting, orders).values())
+        once_bytes = fitting * tile_bytes + ample.most_bytes
+        return cls(grid, units, itemsizes, order, capacity, fitting, expected, once_bytes)
 
     def __str__(self) -> str:
         decodes, most_bytes = self.expected
-        return (
+        text = (
             f"decoding   {decodes:.2f} times for each of {self.n_units} units of {_times(self.units[0].unit)} voxels; "
             f"{format_bytes(most_bytes)} are kept for later tiles"
         )
+        return text if decodes <= _ONCE else f"{text}\n           once with max_memory={_megabytes(self.once_bytes)}"
 
     def is_ample(self, workers: int) -> bool:
         """Whether every unit is decoded once, and so many tiles can be worked on at once."""
@@ -152,6 +158,11 @@ class Sharing:
     def n_units(self) -> int:
         """Number of units of all sources."""
         return sum(each.size for each in self.units)
+
+
+def _megabytes(n_bytes: int) -> str:
+    """Size as `max_memory` takes it, rounded up."""
+    return f"{-(-n_bytes // 10**6)}MB"
 
 
 def _times(lengths: Sequence[int]) -> str:

@@ -13,9 +13,10 @@ from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import TileJob
 from tilecore.engine.supply.slot_feeder import Feeder
 from tilecore.engine.supply.unit_supply import UnitSupply
+from tilecore.engine.tally import Tally, Worked
 from tilecore.engine.tasks import WAIT, Preparation
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
-from tilecore.executors.base import Executor, Failure
+from tilecore.executors.base import Executor, Outcome
 from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
 
@@ -35,6 +36,11 @@ class Supply:
         Executor of the run.
     may_start : callable, optional
         Tells whether a task may start, or must wait for another to end.
+
+    Attributes
+    ----------
+    tally : Tally
+        Times of what the workers did.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Supply:
         self._inputs, self._job, self._executor, self._may_start = inputs, job, executor, may_start
         self._feeder: Feeder | None = None
         self._units: UnitSupply | None = None
+        self.tally = Tally()
 
     @functools.cached_property
     def _reached(self) -> tuple[Any, ...]:
@@ -99,17 +106,33 @@ class Supply:
             return Preparation(self._feeder.fill(preparation.ready))
         except BaseException:
             if self._units is not None:
-                self._units.finish(preparation.ready, None)
+                self._units.take_back(preparation.ready)
             raise
 
-    def finish(self, task: TileTask | DecodeTask, failure: Failure | None) -> TileTask | None:
-        """Take back what a task was given; return the task without it, None if it was none of a tile."""
-        if self._feeder is not None and isinstance(task, TileTask):
+    def finish(self, outcome: Outcome) -> tuple[TileTask, object] | None:
+        """Take back what a task was given; return the task without it and its result, None if it was none of a tile."""
+        task: TileTask | DecodeTask = outcome.task
+        if isinstance(task, DecodeTask):
+            assert self._units is not None
+            self._units.decoded(task, outcome.failure)
+            self.tally.seconds["decoding"] += outcome.seconds
+            return None
+        if self._feeder is not None:
             task = self._feeder.empty(task)
         if self._units is not None:
-            return self._units.finish(task, failure)
-        assert isinstance(task, TileTask)
-        return task
+            task = self._units.take_back(task)
+        if not isinstance(outcome.value, Worked):
+            return task, None
+        self.tally.add(outcome.value)
+        return task, outcome.value.value
+
+    def summary(self, total: float) -> dict[str, Any]:
+        """What the run's last event tells of `total` seconds of all workers."""
+        facts: dict[str, Any] = {"shares": self.tally.shares(total)}
+        if self._units is not None:
+            n_units = self._units.sharing.n_units
+            facts |= {"chunks": n_units, "decodes": self._units.n_decoded / n_units}
+        return facts
 
     def end(self, number: int) -> None:
         """Take note that a tile is finished, or has failed for good."""

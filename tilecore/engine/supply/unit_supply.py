@@ -52,6 +52,8 @@ class UnitSupply:
 
     Attributes
     ----------
+    sharing : Sharing
+        What is shared.
     shared : dict of SharedUnits
         What replaces the sources, by the same numbers.
     n_decoded : int
@@ -70,7 +72,7 @@ class UnitSupply:
         retries: int,
         was_done: Callable[[int], bool] | None = None,
     ) -> None:
-        self._sharing, self._numbers, self._retries = sharing, tuple(sources), retries
+        self.sharing, self._numbers, self._retries = sharing, tuple(sources), retries
         memory = SharedArray((sharing.capacity,), "u1", reserve=False)
         self.shared = {
             number: SharedUnits(source, units, min(sharing.order.axes[0], len(units.shape) - 1), memory)
@@ -100,12 +102,12 @@ class UnitSupply:
         TilecoreError
             If a unit that it reads is damaged, as another task has found.
         """
-        tile = task.tile(self._sharing.grid)
+        tile = task.tile(self.sharing.grid)
         there: list[UnitKey] = []
         missing: list[UnitKey] = []
         masks = [0] * (max(self._numbers) + 1)
         n_read, must_wait = 0, False
-        for source, units in enumerate(self._sharing.units):
+        for source, units in enumerate(self.sharing.units):
             for bit, number in enumerate(units.touched(tile.read)):
                 key, n_read = (source, number), n_read + 1
                 held = self._retention.held(key)
@@ -125,12 +127,14 @@ class UnitSupply:
         self.n_decoded += n_read - len(there)
         return Preparation(task._replace(shared=tuple(masks)))
 
-    def finish(self, task: TileTask | DecodeTask, failure: Failure | None) -> TileTask | None:
-        """Take note of the end of a task; return the tile's task as it was given, None for a task that decodes."""
-        if isinstance(task, TileTask):
-            given = task._replace(shared=())
-            self._retention.end(self._reading.pop(given))
-            return given
+    def take_back(self, task: TileTask) -> TileTask:
+        """Take note of the end of a tile's task; return it as it was given."""
+        given = task._replace(shared=())
+        self._retention.end(self._reading.pop(given))
+        return given
+
+    def decoded(self, task: DecodeTask, failure: Failure | None) -> None:
+        """Take note of the end of a task that decodes."""
         keys = [(self._numbers.index(task.source), number) for number in task.units]
         for key in keys:
             if failure is None:
@@ -140,18 +144,17 @@ class UnitSupply:
         self.n_decoded += len(keys)
         if failure is not None:
             self._fail(keys, failure)
-        return None
 
     def end(self, number: int) -> None:
         """Take note that a tile is finished, or has failed for good."""
-        tile = self._sharing.grid[number]
-        self._retention.finish(self._sharing.order.position(tile.index), tile.read)
+        tile = self.sharing.grid[number]
+        self._retention.finish(self.sharing.order.position(tile.index), tile.read)
 
     def _admit(self, key: UnitKey, tile: Tile, *, is_due: bool) -> _Verdict:
         """Decide what becomes of a unit that is not in memory."""
         if key in self._damaged:
             raise self._damaged[key].with_traceback(None)
-        position = self._sharing.order.position(tile.index)
+        position = self.sharing.order.position(tile.index)
         uses = self._retention.open_uses(key)
         if not uses or uses[-1] <= position or key in self._alone:
             return _Verdict.ALONE
@@ -167,7 +170,7 @@ class UnitSupply:
             units = [unit for each, unit in keys if each == source]
             single = [unit for unit in units if self._failures[source, unit]]
             others = [unit for unit in units if not self._failures[source, unit]]
-            unit_bytes = math.prod(self._sharing.units[source].unit) * self._sharing.itemsizes[source]
+            unit_bytes = math.prod(self.sharing.units[source].unit) * self.sharing.itemsizes[source]
             n_together = max(_TASK_BYTES // unit_bytes, 1)
             yield from (DecodeTask(number, (unit,)) for unit in single)
             for first in range(0, len(others), n_together):
