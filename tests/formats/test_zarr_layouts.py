@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
-from tilecore import ParameterError, TilecoreError, UnreadableFileError, create_sink, map_tiles, open_source
+from tilecore import Box, ParameterError, TilecoreError, UnreadableFileError, create_sink, map_tiles, open_source
 
 VOLUME = np.arange(10 * 12 * 14).reshape(10, 12, 14)
 
@@ -171,3 +172,22 @@ def test_raw_numbers_may_be_none(tmp_path: Path) -> None:
     assert open_source(tmp_path / "v.bin", shape=(0, 4), dtype="u2").shape == (0, 4)
     with pytest.raises(TilecoreError, match="need 8"):
         open_source(tmp_path / "v.bin", shape=(1, 4), dtype="u2")
+
+
+@pytest.mark.parametrize("shards", [None, (64, 128, 64)], ids=["chunks", "shards"])
+@pytest.mark.parametrize("codec", ["zstd", "blosc"])
+def test_a_whole_chunk_is_decoded_in_its_place(tmp_path: Path, codec: str, shards: tuple[int, ...] | None) -> None:
+    """Nothing as large as a chunk is allocated on the way into a given array."""
+    shape, box = (64, 128, 128), Box((0, 64, 64), (64, 128, 128))
+    volume = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape) // 5000
+    with create_sink(tmp_path / "v.zarr", shape, np.uint16, chunks=(64, 64, 64), shards=shards, codec=codec) as sink:
+        sink[...] = volume
+    out = np.empty(box.shape, np.uint16)
+    with open_source(tmp_path / "v.zarr") as source:
+        source.read_into(box, out)
+        tracemalloc.start()
+        source.read_into(box, out)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    np.testing.assert_array_equal(out, volume[box.slices])
+    assert peak < out.nbytes / 2

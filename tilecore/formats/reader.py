@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from tilecore.errors import UnreadableFileError
 from tilecore.formats.image_info import ImageInfo
 from tilecore.geometry.boxes import Box
 
-__all__ = ["MappedReader", "Reader"]
+__all__ = ["MappedReader", "Reader", "read_into"]
 
 
 class Reader(Protocol):
@@ -30,6 +31,12 @@ class Reader(Protocol):
         The whole image as a memory map, if its voxels are stored as plain bytes; otherwise None.
     files : sequence of str, optional
         Files and folders that hold the voxels, if these are not the whole path.
+
+    Notes
+    -----
+    A reader may also have a method ``read_into(box, out)``, which reads a box that lies inside the image into an
+    array of its shape and of the image's dtype, without a copy where it can; the array's voxels need not be
+    contiguous. Without this method, what `read` returns is copied.
     """
 
     @property
@@ -45,6 +52,15 @@ class Reader(Protocol):
 
     def verify(self) -> None:
         """Compare the properties that the file declares with its real content, before the first read."""
+
+
+def read_into(reader: Reader, box: Box, out: npt.NDArray[Any]) -> None:
+    """Read a box into an array of its shape and of the image's dtype."""
+    own: Callable[[Box, npt.NDArray[Any]], None] | None = getattr(reader, "read_into", None)
+    if own is None:
+        out[...] = reader.read(box)
+    else:
+        own(box, out)
 
 
 class MappedReader:

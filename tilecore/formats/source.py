@@ -16,9 +16,9 @@ from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, Para
 from tilecore.formats.access import FileAccess
 from tilecore.formats.descriptor import Descriptor, reader_of
 from tilecore.formats.image_info import ImageInfo
-from tilecore.formats.reader import Reader
+from tilecore.formats.reader import Reader, read_into
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.indexing import expanded, within_block
+from tilecore.geometry.indexing import box_around, expanded, within_block
 from tilecore.machine import available_memory
 
 __all__ = ["FileSource", "Source"]
@@ -191,16 +191,46 @@ class FileSource:
         UnreadableFileError
             If the file is damaged in this region.
         """
-        slices, steps = self._as_slices(index)
+        steps = expanded(index, self.shape)
         if (whole := self.mapped) is not None:
             return whole[tuple(steps)]
-        box = Box([each.start for each in slices], [each.stop for each in slices])
+        box = box_around(steps)
         self._check_memory(box.shape, self.dtype)
-        reader = self._open()
-        block = reader.read(box) if box.size else np.empty(box.shape, self.dtype)
-        inner = [0 if isinstance(each, int) else slice(None) for each in self._window]
-        selected: npt.NDArray[Any] = block[tuple(inner)][tuple(within_block(step) for step in steps)]
+        block = np.empty(box.shape, self.dtype)
+        if box.size:
+            inner = tuple([0 if isinstance(each, int) else slice(None) for each in self._window])
+            block = self._open().read(self._in_file(box))[inner]
+        selected: npt.NDArray[Any] = block[tuple(within_block(step) for step in steps)]
         return selected
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array that is given, where possible without another copy.
+
+        Parameters
+        ----------
+        box : Box
+            Box to read, in voxels of this source.
+        out : ndarray
+            Array of the box's shape, whose dtype can hold every value of this source.
+
+        Raises
+        ------
+        BoundsError
+            If the box does not lie inside the image.
+        ParameterError
+            If `out` has another shape, cannot hold the values, or is read-only.
+        UnreadableFileError
+            If the file is damaged in this box; `out` may then be filled in part.
+        """
+        within = self._in_file(box)
+        self._check_out(out, box.shape)
+        if box.size == 0:
+            return
+        whole = out[tuple([np.newaxis if isinstance(part, int) else slice(None) for part in self._window])]
+        if out.dtype == self._file_info.dtype:
+            read_into(self._open(), within, whole)
+        else:
+            whole[...] = self._open().read(within)
 
     def __len__(self) -> int:
         if not self.info.shape:
@@ -234,16 +264,8 @@ class FileSource:
         BoundsError
             If the box does not lie inside the image.
         """
-        if not Box.of_shape(self.shape).contains(box):
-            raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
-        spans = iter(zip(box.start, box.stop, strict=True))
-        window: list[int | slice] = []
-        for part in self._window:
-            if isinstance(part, int):
-                window.append(part)
-            else:
-                first, stop = next(spans)
-                window.append(slice(part.start + first, part.start + stop))
+        within = self._in_file(box).slices
+        window = [part if isinstance(part, int) else new for part, new in zip(self._window, within, strict=True)]
         return FileSource(self._descriptor, self._file_info, window)
 
     def close(self) -> None:
@@ -280,16 +302,18 @@ class FileSource:
                 f"{self.path}: {shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
             )
 
-    def _as_slices(self, index: Index) -> tuple[list[slice], list[int | slice]]:
-        """Box of the whole file to read, and the index to apply to each of its axes."""
-        steps = expanded(index, self.shape)
-        free = iter(steps)
-        slices = []
-        for part in self._window:
-            if isinstance(part, int):
-                slices.append(slice(part, part + 1))
-                continue
-            step = next(free)
-            first, stop = (step, step + 1) if isinstance(step, int) else (step.start, step.stop)
-            slices.append(slice(part.start + first, part.start + max(first, stop)))
-        return slices, steps
+    def _check_out(self, out: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+        if out.shape != shape or not out.flags.writeable or not np.can_cast(self.dtype, out.dtype):
+            found = f"{out.shape} of {out.dtype}" + ("" if out.flags.writeable else ", read-only")
+            raise ParameterError.of("out", found, f"must be {shape} of {self.dtype}, and writable")
+
+    def _in_file(self, box: Box) -> Box:
+        """Box of the whole file, for a box of this source."""
+        if not Box.of_shape(self.shape).contains(box):
+            raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
+        free = iter(zip(box.start, box.stop, strict=True))
+        spans = [
+            (part, part + 1) if isinstance(part, int) else [part.start + end for end in next(free)]
+            for part in self._window
+        ]
+        return Box([first for first, _ in spans], [stop for _, stop in spans])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from tilecore.array_types import Index
 from tilecore.errors import BoundsError, ParameterError, ParameterTypeError
+from tilecore.geometry.boxes import Box
 
-__all__ = ["expanded", "within_block"]
+__all__ = ["box_around", "expanded", "within_block"]
 
 
 def expanded(index: Index, shape: tuple[int, ...]) -> list[int | slice]:
@@ -26,6 +28,12 @@ def expanded(index: Index, shape: tuple[int, ...]) -> list[int | slice]:
         raise BoundsError.of("index", index, f"at most {len(shape)} indices are allowed, one per axis")
     items += [slice(None)] * (len(shape) - len(items))
     return [_bounded(item, length) for item, length in zip(items, shape, strict=True)]
+
+
+def box_around(steps: Sequence[int | slice]) -> Box:
+    """Box around the voxels of an index that was expanded."""
+    ends = [(step, step + 1) if isinstance(step, int) else (step.start, step.stop) for step in steps]
+    return Box.trusted(tuple([first for first, _ in ends]), tuple([stop for _, stop in ends]))
 
 
 def within_block(step: int | slice) -> int | slice:

@@ -114,6 +114,39 @@ class ReaderContract:
             index = tuple(slice(int(start), int(max(stop, start + 1))) for start, stop in ends)
             np.testing.assert_array_equal(source[index], whole[index], err_msg=f"{_SLICE}: {index}")
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_box_is_read_into_an_array(self, source: FileSource, seed: int) -> None:
+        """Boxes anywhere, whole chunks too, into arrays of any layout; all around them stays as it is."""
+        generator, whole = np.random.default_rng(seed), volume()
+        law = "read_into must give what slices give, and write nothing else"
+        chunk = [slice(0, min(pair)) for pair in zip(source.chunks or _SHAPE, _SHAPE, strict=True)]
+        for number in range(12):
+            ends = np.sort([generator.integers(0, length + 1, 2) for length in _SHAPE], axis=1)
+            box = Box.from_slices(chunk) if number < 3 else Box(ends[:, 0].tolist(), ends[:, 1].tolist())
+            expected = whole[box.slices]
+            around = np.full([length + 2 for length in box.shape], 7, source.dtype)
+            fitting = np.empty(box.shape, source.dtype, order="C" if number % 2 else "F")
+            wider = np.empty(box.shape, np.float32)
+            for out in (around[1:-1, 1:-1, 1:-1], fitting, wider):
+                source.read_into(box, out)
+                np.testing.assert_array_equal(out, expected, err_msg=f"{law}: {box}")
+            around[1:-1, 1:-1, 1:-1] = 7
+            assert (around == 7).all(), f"{law}: {box}"
+
+    def test_arrays_that_a_box_does_not_fit(self, source: FileSource) -> None:
+        """Another shape, too few values, read-only, or a box that lies outside."""
+        box, fitting = Box((1, 2, 3), (3, 5, 7)), np.empty((2, 3, 4), source.dtype)
+        fixed = fitting.copy()
+        fixed.setflags(write=False)
+        for out in (fitting[:1], fitting.astype(np.uint8), fixed):
+            with pytest.raises(ParameterError, match="out"):
+                source.read_into(box, out)
+        with pytest.raises(BoundsError):
+            source.read_into(box.translated((11, 0, 0)), fitting)
+        part = source.cropped(_PART)
+        part.read_into(box, fitting)
+        np.testing.assert_array_equal(fitting, volume()[_PART.slices][box.slices], err_msg=_SLICE)
+
     @pytest.mark.parametrize(
         ("index", "error"),
         [

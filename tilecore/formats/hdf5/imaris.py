@@ -97,13 +97,18 @@ class ImarisReader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box; what Imaris has added to the end of each axis lies outside of all boxes."""
-        times, channels, *inner = box.slices
         result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array."""
+        times, channels, *_ = box.slices
+        inner = Box(box.start[2:], box.stop[2:])
         with reading(self._path, "an Imaris file"):
             for time, channel in product(*(range(each.start, each.stop) for each in (times, channels))):
-                voxels = read_dataset(self._data(time, channel), self._path, tuple(inner))
-                result[time - times.start, channel - channels.start] = voxels
-        return result
+                volume = out[time - times.start, channel - channels.start]
+                read_dataset(self._data(time, channel), self._path, inner, volume)
 
     def _data(self, time: int, channel: int) -> h5py.Dataset:
         """Dataset of a time and a channel, which is looked for once."""

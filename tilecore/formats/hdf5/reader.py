@@ -101,7 +101,13 @@ class Hdf5Reader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
-        return read_dataset(self._dataset, self._path, box.slices)
+        result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array."""
+        read_dataset(self._dataset, self._path, box, out)
 
 
 def find_dataset(file: h5py.File, path: str, name: str) -> h5py.Dataset:
@@ -127,11 +133,14 @@ def find_dataset(file: h5py.File, path: str, name: str) -> h5py.Dataset:
     return found
 
 
-def read_dataset(dataset: h5py.Dataset, path: str, slices: tuple[slice, ...]) -> npt.NDArray[Any]:
-    """Read a box of a dataset."""
+def read_dataset(dataset: h5py.Dataset, path: str, box: Box, out: npt.NDArray[Any]) -> None:
+    """Read a box of a dataset into an array; the library itself writes there if the array is contiguous."""
     with reading(path, "HDF5"):
         try:
-            return np.asarray(dataset[slices])
+            if out.flags.c_contiguous and box.ndim:
+                dataset.read_direct(out, box.slices)
+            else:
+                out[...] = dataset[box.slices]
         except OSError as error:
             if "filter" in str(error) and "plugin" in str(error):
                 raise needs_extra(f"{path}, compressed with another filter,", "hdf5plugin", "hdf5") from error

@@ -108,16 +108,20 @@ class PlanesReader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
+        result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array."""
         split = len(self.info.shape) - (3 if self.info.axes.endswith("S") else 2)
         counts, inner = self.info.shape[:split], Box(box.start[split:], box.stop[split:])
-        result = np.empty(box.shape, self.info.dtype)
         ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
         for position in product(*ranges):
             number = int(np.ravel_multi_index(position, counts))
             place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
             with reading(self._paths[number], "a plane"):
-                self._checked(number).read_into(result[place], inner)
-        return result
+                self._checked(number).read_into(out[place], inner)
 
     def _checked(self, number: int) -> Plane:
         plane = self._plane(self._paths[number])

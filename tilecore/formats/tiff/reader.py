@@ -180,19 +180,25 @@ class TiffReader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
+        result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array."""
         split = self._n_leading
         leading, page_shape = self.info.shape[:split], self._page_shape(self.info)
         shaped = self._series.keyframe.shaped
         inner = _in_page(Box(box.start[split:], box.stop[split:]), page_shape, shaped)
-        result = np.zeros(box.shape, self.info.dtype)
         ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
         with reading(self._path, "TIFF"):
             for position in product(*ranges):
                 page = self._page(int(np.ravel_multi_index(position, leading)) if leading else 0)
-                if page is not None:
-                    place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
-                    page.read_into(result[place].reshape(inner.shape), inner)
-        return result
+                place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
+                if page is None:
+                    out[place] = 0
+                else:
+                    page.read_into(out[place].reshape(inner.shape), inner)  # a view: only axes of length 1 differ
 
     def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:
         return info.shape[self._n_leading :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import math
 import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -88,18 +89,39 @@ class ChunkCodec:
         UnreadableFileError
             If the chunk is damaged or has another size.
         """
-        n_bytes = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
+        n_bytes = math.prod(shape) * self.dtype.itemsize
+        return np.frombuffer(self._decoded(content, n_bytes), self.dtype).reshape(shape, order=self.order)
+
+    def decode_into(self, content: Content, out: npt.NDArray[Any]) -> None:
+        """Decompress a chunk into an array of its shape, without another copy if the array's layout is the chunk's.
+
+        Raises
+        ------
+        UnreadableFileError
+            If the chunk is damaged or has another size; the array may then be filled in part.
+        """
+        is_in_order = out.flags.c_contiguous if self.order == "C" else out.flags.f_contiguous
+        if not is_in_order or out.dtype != self.dtype:
+            out[...] = self.decode(content, out.shape)
+            return
+        place = out.reshape(-1, order=self.order).view(np.uint8)
+        decoded = self._decoded(content, out.nbytes, place)
+        if decoded is not place:
+            place[...] = np.frombuffer(decoded, np.uint8)
+
+    def _decoded(self, content: Content, n_bytes: int, out: npt.NDArray[np.uint8] | None = None) -> Content:
+        """Decompress to this number of bytes, into `out` if it is given and the codec can."""
         try:
             for number, step in enumerate(reversed(self.steps)):
                 last = number == len(self.steps) - 1
-                content = _decoded(step, content, n_bytes if last else None)
+                content = _decoded(step, content, n_bytes if last else None, out)
             if len(content) != n_bytes:
                 raise UnreadableFileError(f"it has {len(content)} bytes instead of {n_bytes}")
-            return np.frombuffer(content, self.dtype).reshape(shape, order=self.order)
         except UnreadableFileError:
             raise
         except Exception as error:  # each codec has its own errors
             raise UnreadableFileError(f"it cannot be decoded: {error}") from error
+        return content
 
 
 def codec_of(config: Mapping[str, Any] | None, name: str) -> tuple[Any, ...]:
@@ -207,8 +229,8 @@ _V3: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
-    """Decode one step; if the final size is known, never more than that is produced."""
+def _decoded(step: Any, content: Content, n_bytes: int | None, out: npt.NDArray[np.uint8] | None) -> Content:
+    """Decode one step; if the final size is known, never more than that is produced, in `out` where that can be."""
     identity = step.codec_id
     if n_bytes is None or identity == "crc32c":
         decoded: Content = step.decode(content)
@@ -222,8 +244,12 @@ def _decoded(step: Any, content: Content, n_bytes: int | None) -> Content:
     declared = _declared_size(identity, content)
     if declared is not None and declared != n_bytes:
         raise UnreadableFileError(f"it declares {declared} bytes instead of {n_bytes}")
-    plain = step.decode(content, out=np.empty(n_bytes, np.uint8)) if declared is not None else step.decode(content)
-    return plain.reshape(-1).view(np.uint8) if isinstance(plain, np.ndarray) else plain
+    if declared is None:
+        plain = step.decode(content)
+        return plain.reshape(-1).view(np.uint8) if isinstance(plain, np.ndarray) else plain
+    place = np.empty(n_bytes, np.uint8) if out is None else out
+    step.decode(content, out=place)
+    return place
 
 
 _STREAMS: dict[str, Callable[[Any], Any]] = {

@@ -108,14 +108,20 @@ class N5Reader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
-        assert self.info.chunks is not None
         result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array."""
+        assert self.info.chunks is not None
         for index, in_box, in_chunk in touched(box, self.info.chunks):
             key = self._folder + "/".join(map(str, reversed(index)))
             with reading(f"{self._store.root}/{key}", "an N5 block"):
-                content = self._store.get(key)
-                result[in_box] = self._missing(key) if content is None else self._block(key, content, in_chunk)
-        return result
+                if (content := self._store.get(key)) is None:
+                    out[in_box] = self._missing(key)
+                else:
+                    self._decode(key, memoryview(content), out[in_box], in_chunk)
 
     def _missing(self, key: str) -> int:
         if not self._fill:
@@ -124,8 +130,8 @@ class N5Reader:
             )
         return 0
 
-    def _block(self, key: str, content: bytes, wanted: tuple[slice, ...]) -> npt.NDArray[Any]:
-        """Decode a block, which may be smaller at the volume's end."""
+    def _decode(self, key: str, content: memoryview, result: npt.NDArray[Any], wanted: tuple[slice, ...]) -> None:
+        """Decode a part of a block, which may be smaller at the volume's end."""
         name = f"{self._store.root}/{key}"
         mode, ndim = struct.unpack_from(">HH", content)
         lengths = struct.unpack_from(f">{ndim}I", content, 4)
@@ -138,7 +144,10 @@ class N5Reader:
         if any(span.stop > length for span, length in zip(wanted, shape, strict=True)):
             raise UnreadableFileError(f"{name} holds {shape} voxels, fewer than needed")
         try:
-            return self._codec.decode(content[4 + 4 * ndim :], shape)[wanted]
+            if result.shape == shape:
+                self._codec.decode_into(content[4 + 4 * ndim :], result)
+            else:
+                result[...] = self._codec.decode(content[4 + 4 * ndim :], shape)[wanted]
         except UnreadableFileError as error:
             raise UnreadableFileError(f"{name}: {error}") from error
 

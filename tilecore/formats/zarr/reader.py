@@ -90,27 +90,31 @@ class ZarrReader:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Read a box."""
-        if self._metadata.codec is None:
-            return self._read_by_zarr(box)
         result = np.empty(box.shape, self.info.dtype)
+        self.read_into(box, result)
+        return result
+
+    def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
+        """Read a box into an array; a whole chunk is decoded in its place if it is contiguous there."""
+        if self._metadata.codec is None:
+            self._read_by_zarr(box, out)
+            return
 
         def read_unit(unit: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
             index, in_box, in_unit = unit
-            # With the dots it is a view of the result, also if the result has no axes.
-            place: tuple[slice | types.EllipsisType, ...] = (*in_box, ...)
-            self._read_unit(self._folder + self._metadata.key(index), result[place], in_unit)
+            self._read_unit(self._folder + self._metadata.key(index), _part(out, in_box), in_unit)
 
         # Codecs release the interpreter lock.
         spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
-        return result
 
     def _read_unit(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
         with reading(f"{self._store.root}/{key}", "a chunk"):
             if self._metadata.is_sharded:
                 self._read_shard(key, result, in_unit)
+            elif (content := self._store.get(key)) is None:
+                result[...] = self._missing(key)
             else:
-                content = self._store.get(key)
-                result[...] = self._missing(key) if content is None else self._decode(key, content)[in_unit]
+                self._decode(key, content, result, in_unit)
 
     def _read_shard(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
         with _naming(f"{self._store.root}/{key}"):
@@ -127,12 +131,16 @@ class ZarrReader:
             content = self._store.get_range(key, offset, length)
             if content is None or len(content) != length:
                 raise UnreadableFileError(f"{self._store.root}/{key} is cut off in chunk {position}")
-            result[in_result] = self._decode(key, content)[in_chunk]
+            self._decode(key, content, _part(result, in_result), in_chunk)
 
-    def _decode(self, key: str, content: bytes) -> npt.NDArray[Any]:
-        assert self._metadata.codec is not None
+    def _decode(self, key: str, content: bytes, result: npt.NDArray[Any], in_chunk: tuple[slice, ...]) -> None:
+        codec, chunks = self._metadata.codec, self._metadata.chunks
+        assert codec is not None
         with _naming(f"{self._store.root}/{key}"):
-            return self._metadata.codec.decode(content, self._metadata.chunks)
+            if result.shape == chunks:
+                codec.decode_into(content, result)
+            else:
+                result[...] = codec.decode(content, chunks)[in_chunk]
 
     def _missing(self, key: str) -> npt.ArrayLike:
         if not self._fill:
@@ -146,7 +154,7 @@ class ZarrReader:
             raise UnreadableFileError(f"{self._store.root}/{key} is missing, and the array has no fill value")
         return self._metadata.fill
 
-    def _read_by_zarr(self, box: Box) -> npt.NDArray[Any]:
+    def _read_by_zarr(self, box: Box, out: npt.NDArray[Any]) -> None:
         """Read a box with the zarr package; it fills missing chunks, so these are looked for first."""
         import zarr
 
@@ -157,11 +165,17 @@ class ZarrReader:
                     self._missing(key)
             with self._store.as_zarr() as (place, folder):
                 array = zarr.open_array(place, path=(folder + self._folder).rstrip("/"), mode="r")
-                return np.asarray(array[box.slices], self.info.dtype)  # filters may give another byte order
+                out[...] = array[box.slices]  # filters may give another byte order
 
     def _keys(self, box: Box) -> Iterator[str]:
         for index, _, _ in touched(box, self._metadata.units):
             yield self._folder + self._metadata.key(index)
+
+
+def _part(array: npt.NDArray[Any], slices: tuple[slice, ...]) -> npt.NDArray[Any]:
+    """View of a part of an array, also if the array has no axes."""
+    place: tuple[slice | types.EllipsisType, ...] = (*slices, ...)
+    return array[place]
 
 
 @contextlib.contextmanager
