@@ -27,6 +27,7 @@ RANKS = {
     "renaming": 1,
     "configuration": 2,
     "output_file": 2,
+    "spreading": 2,
     "geometry": 3,  # integers only
     "memory": 3,  # bytes that processes share
     "arrays": 4,  # how any array is reached

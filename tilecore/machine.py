@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ctypes
@@ -24,7 +24,6 @@ __all__ = [
     "peak_memory",
     "return_freed_memory",
     "scheduled_cores",
-    "spread",
     "total_memory",
     "usable_cores",
     "usable_threads",
@@ -33,13 +32,14 @@ __all__ = [
 # Constants from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
-Item = TypeVar("Item")
-
 # Limits that `limit_threads` has set in this process.
 _limits: dict[str, int] = {}
 
 # Time for which a measured memory peak is used again [s].
 _PEAK_SECONDS = 0.1
+
+# Time for which a number of cores is used again [s].
+_CORES_SECONDS = 10.0
 
 
 class _Peak:
@@ -52,6 +52,20 @@ class _Peak:
         self.until = -math.inf
 
 
+class _Cores:
+    """The number of usable cores, which is looked up again only after a while: that takes about a millisecond."""
+
+    until = -math.inf
+    number = 1
+
+    def now(self) -> int:
+        if time.monotonic() >= self.until:
+            self.number = usable_cores()
+            self.until = time.monotonic() + _CORES_SECONDS
+        return self.number
+
+
+_cores = _Cores()
 _peak = _Peak()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_peak.forget)
@@ -86,21 +100,7 @@ def limit_threads(n_threads: int) -> None:
 
 def usable_threads() -> int:
     """Count the threads that work outside Python may use: this process's cores, or its share of them."""
-    return _limits.get("threads") or usable_cores()
-
-
-def spread(work: Callable[[Item], object], items: Sequence[Item], n_threads: int) -> None:
-    """Call `work` on each item, in several threads if there are several items; the first error is raised."""
-    n_threads = min(n_threads, len(items))
-    if n_threads < 2:
-        for item in items:
-            work(item)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(n_threads) as threads:
-        for _ in threads.map(work, items):
-            pass
+    return _limits.get("threads") or _cores.now()
 
 
 def available_memory() -> int:

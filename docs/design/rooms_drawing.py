@@ -25,6 +25,7 @@ ACROSS = {
     "memory": 1.6,
     "configuration": -3.6,
     "output_file": 4.2,
+    "spreading": 0.0,
     "bytesize": -1.4,
     "machine": 0.9,
     "locked_file": 3.2,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.machine import spread, usable_threads
+from tilecore.spreading import spread, threads_for
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -44,7 +44,7 @@ def digest_of_array(array: npt.NDArray[Any]) -> str:
         flat = np.ascontiguousarray(pieces[number]).reshape(-1)
         checksums[number] = zlib.crc32(flat.view(np.uint8).data)
 
-    spread(look, range(len(pieces)), usable_threads())
+    spread(look, range(len(pieces)), threads_for(array.nbytes))
     return digest_of_bytes(struct.pack(f"<{array.ndim}B{len(checksums)}I", *order, *checksums))
 
 

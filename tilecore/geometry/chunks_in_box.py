@@ -11,7 +11,7 @@ import numpy as np
 from tilecore.errors import UnreadableFileError
 from tilecore.geometry.boxes import Box
 
-__all__ = ["LARGEST_CHUNK_BYTES", "check_chunk_size", "touched"]
+__all__ = ["LARGEST_CHUNK_BYTES", "check_chunk_size", "count_touched", "touched"]
 
 #: Largest chunk that is accepted [byte]. A file that declares a larger one is damaged, or made to exhaust the memory.
 LARGEST_CHUNK_BYTES = 2**31
@@ -43,6 +43,12 @@ def touched(
             tuple([span for _, span, _ in chunk]),
             tuple([span for _, _, span in chunk]),
         )
+
+
+def count_touched(box: Box, chunks: tuple[int, ...]) -> int:
+    """Count the chunks that a box with voxels touches."""
+    spans = zip(box.start, box.stop, chunks, strict=True)
+    return math.prod([-(-last // step) - first // step for first, last, step in spans])
 
 
 def check_chunk_size(chunks: tuple[int, ...], dtype: np.dtype[np.generic], name: str) -> None:

@@ -15,7 +15,7 @@ from tilecore.array_types import WritableArray
 from tilecore.configuration import settings
 from tilecore.errors import ParameterError
 from tilecore.geometry.per_axis import as_integer, as_integers
-from tilecore.machine import spread
+from tilecore.spreading import spread
 from tilecore.stacks.splitting import as_overlap
 
 __all__ = ["get_split_stack_total_shape", "merge_split_stack", "merge_split_stack2"]

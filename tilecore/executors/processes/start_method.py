@@ -8,6 +8,7 @@ import sys
 import threading
 
 from tilecore.configuration import settings
+from tilecore.spreading import HELPER_NAME
 
 __all__ = [
     "default_start_method",
@@ -21,7 +22,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 # Threads that hold no lock while they wait and start again after a fork: those of zarr, tqdm and tilecore.
-_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate")
+_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate", HELPER_NAME)
 
 
 def default_start_method() -> str:

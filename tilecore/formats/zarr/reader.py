@@ -6,7 +6,7 @@ import contextlib
 import math
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ from tilecore.formats.reader_errors import reading
 from tilecore.formats.recorded import Recorded
 from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr.ome import find_image
-from tilecore.formats.zarr.shards import ABSENT, read_index
+from tilecore.formats.zarr.shards import Shard
 from tilecore.formats.zarr.stores import Store, open_store
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.chunks_in_box import check_chunk_size, touched
-from tilecore.machine import spread, usable_threads
+from tilecore.geometry.chunks_in_box import check_chunk_size, count_touched, touched
+from tilecore.spreading import spread, threads_for
 
 __all__ = ["ZarrReader", "info_of_array", "open_zarr"]
 
@@ -84,6 +84,7 @@ class ZarrReader:
         self.info = info
         self.files = [store.place(folder)]
         check_chunk_size(metadata.chunks, metadata.dtype, f"{store.root}/{folder}")
+        self._chunk_bytes = math.prod(metadata.chunks) * metadata.dtype.itemsize
 
     def verify(self) -> None:
         """Do nothing: each chunk is checked when it is read."""
@@ -99,55 +100,49 @@ class ZarrReader:
         if self._metadata.codec is None:
             self._read_by_zarr(box, out)
             return
+        n_bytes = count_touched(box, self._metadata.chunks) * self._chunk_bytes
+        spread(self._read_chunk, list(self._chunks_in(box, out)), threads_for(n_bytes))
 
-        def read_unit(unit: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
-            index, in_box, in_unit = unit
-            self._read_unit(self._folder + self._metadata.key(index), _part(out, in_box), in_unit)
-
-        # Codecs release the interpreter lock.
-        spread(read_unit, list(touched(box, self._metadata.units)), usable_threads())
-
-    def _read_unit(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
-        with reading(f"{self._store.root}/{key}", "a chunk"):
-            if self._metadata.is_sharded:
-                self._read_shard(key, result, in_unit)
-            elif (content := self._store.get(key)) is None:
-                result[...] = self._missing(key)
-            else:
-                self._decode(key, content, result, in_unit)
-
-    def _read_shard(self, key: str, result: npt.NDArray[Any], in_unit: tuple[slice, ...]) -> None:
-        with _naming(f"{self._store.root}/{key}"):
-            index = read_index(self._store, key, self._metadata)
-        if index is None:
-            result[...] = self._missing(key)
-            return
-        box = Box.from_slices(in_unit)
-        for position, in_result, in_chunk in touched(box, self._metadata.chunks):
-            offset, length = map(int, index[position])
-            if offset == ABSENT == length:  # the index tells that the chunk holds only the fill value
-                result[in_result] = self._fill_value(key)
+    def _chunks_in(self, box: Box, out: npt.NDArray[Any]) -> Iterator[_Chunk]:
+        for index, in_box, in_unit in touched(box, self._metadata.units):
+            key, place = self._folder + self._metadata.key(index), _part(out, in_box)
+            if not self._metadata.is_sharded:
+                yield _Chunk(key, place, in_unit)
                 continue
-            content = self._store.get_range(key, offset, length)
-            if content is None or len(content) != length:
-                raise UnreadableFileError(f"{self._store.root}/{key} is cut off in chunk {position}")
-            self._decode(key, content, _part(result, in_result), in_chunk)
+            shard = Shard(self._store, key, self._metadata)
+            for position, in_place, in_chunk in touched(Box.from_slices(in_unit), self._metadata.chunks):
+                yield _Chunk(key, _part(place, in_place), in_chunk, (shard, position))
 
-    def _decode(self, key: str, content: bytes, result: npt.NDArray[Any], in_chunk: tuple[slice, ...]) -> None:
+    def _read_chunk(self, chunk: _Chunk) -> None:
         codec, chunks = self._metadata.codec, self._metadata.chunks
         assert codec is not None
-        with _naming(f"{self._store.root}/{key}"):
-            if result.shape == chunks:
-                codec.decode_into(content, result)
+        name = f"{self._store.root}/{chunk.key}"
+        with reading(name, "a chunk"), _naming(name):
+            if (content := self._content(chunk)) is None:
+                chunk.place[...] = self._fill_value(chunk.key)
+            elif chunk.place.shape == chunks:
+                codec.decode_into(content, chunk.place)
             else:
-                result[...] = codec.decode(content, chunks)[in_chunk]
+                chunk.place[...] = codec.decode(content, chunks)[chunk.within]
 
-    def _missing(self, key: str) -> npt.ArrayLike:
+    def _content(self, chunk: _Chunk) -> bytes | None:
+        """Encoded content of a chunk; None if it holds the fill value."""
+        if chunk.in_shard is None:
+            content = self._store.get(chunk.key)
+        else:
+            shard, position = chunk.in_shard
+            if shard.index is not None:
+                return shard.get(position)
+            content = None
+        if content is None:
+            self._check_missing(chunk.key)
+        return content
+
+    def _check_missing(self, key: str) -> None:
         if not self._fill:
             raise UnreadableFileError(
                 f'{self._store.root}/{key} is missing; missing_chunks="fill" reads missing chunks as the fill value'
             )
-        return self._fill_value(key)
 
     def _fill_value(self, key: str) -> npt.ArrayLike:
         if self._metadata.fill is None:
@@ -162,7 +157,8 @@ class ZarrReader:
         with reading(name, "a zarr array"):
             for key in self._keys(box):
                 if self._store.get_range(key, 0, 1) is None:
-                    self._missing(key)
+                    self._check_missing(key)
+                    self._fill_value(key)
             with self._store.as_zarr() as (place, folder):
                 array = zarr.open_array(place, path=(folder + self._folder).rstrip("/"), mode="r")
                 out[...] = array[box.slices]  # filters may give another byte order
@@ -170,6 +166,15 @@ class ZarrReader:
     def _keys(self, box: Box) -> Iterator[str]:
         for index, _, _ in touched(box, self._metadata.units):
             yield self._folder + self._metadata.key(index)
+
+
+class _Chunk(NamedTuple):
+    """A chunk that is read: its file, where its voxels go, which of them, and where it lies in a shard."""
+
+    key: str
+    place: npt.NDArray[Any]
+    within: tuple[slice, ...]
+    in_shard: tuple[Shard, tuple[int, ...]] | None = None
 
 
 def _part(array: npt.NDArray[Any], slices: tuple[slice, ...]) -> npt.NDArray[Any]:

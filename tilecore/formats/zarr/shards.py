@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +15,54 @@ from tilecore.formats.zarr.codecs import Crc32c
 from tilecore.formats.zarr.metadata import ArrayMetadata
 from tilecore.formats.zarr.stores import Store
 
-__all__ = ["join_chunks", "read_index"]
+__all__ = ["Shard", "join_chunks"]
 
-#: Offset and length, in the index, of a chunk that is left out because it holds only the fill value.
-ABSENT = 2**64 - 1
+# Offset and length, in the index, of a chunk that is left out because it holds only the fill value.
+_ABSENT = 2**64 - 1
 
 
-def read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[np.uint64] | None:
+@dataclass(frozen=True)
+class Shard:
+    """A shard whose chunks are read, by several threads if they like.
+
+    Attributes
+    ----------
+    store : Store
+        Store that holds it.
+    key : str
+        Its key in the store.
+    metadata : ArrayMetadata
+        Metadata of its array.
+    """
+
+    store: Store
+    key: str
+    metadata: ArrayMetadata
+
+    @cached_property
+    def index(self) -> npt.NDArray[np.uint64] | None:
+        """Offset and length of each chunk [byte]; None if there is no shard."""
+        return _read_index(self.store, self.key, self.metadata)
+
+    def get(self, position: tuple[int, ...]) -> bytes | None:
+        """Encoded content of a chunk; None if the index tells that it holds only the fill value.
+
+        Raises
+        ------
+        UnreadableFileError
+            If the shard is cut off.
+        """
+        assert self.index is not None
+        offset, length = map(int, self.index[position])
+        if offset == _ABSENT == length:
+            return None
+        content = self.store.get_range(self.key, offset, length)
+        if content is None or len(content) != length:
+            raise UnreadableFileError(f"it is cut off in chunk {position}")
+        return content
+
+
+def _read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[np.uint64] | None:
     """Read the index of a shard: offset and length of each chunk, shape (..., 2) [byte]; None if there is no shard.
 
     Raises
