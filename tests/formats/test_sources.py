@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numcodecs
 import numpy as np
@@ -15,13 +16,16 @@ import zarr
 
 from tests.formats.imaris import write_imaris
 from tilecore import (
+    Box,
     MissingDependencyError,
     ParameterError,
     ParameterTypeError,
     collect_tiles,
     create_sink,
+    machine,
     map_tiles,
     open_source,
+    spreading,
 )
 from tilecore.testing import ReaderContract
 from tilecore.testing.readers import volume
@@ -241,6 +245,28 @@ class TestN5(ReaderContract):
             json.dumps({"pixelResolution": {"dimensions": [0.5, 0.5, 2.0], "unit": "um"}})
         )
         return folder / "v.n5", {}
+
+
+KINDS = [each for each in globals().values() if isinstance(each, type) and issubclass(each, ReaderContract)][1:]
+READ_BY_ZARR_ITSELF = (TestZarrWithATransposition, TestBigEndianZarr2WithAFilter, TestZarrWithAFilterInAZip)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_chunks_are_decoded_on_several_threads(
+    kind: type[ReaderContract], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also little voxels here, which otherwise are not worth it."""
+    monkeypatch.setattr(spreading, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setitem(machine._limits, "threads", 4)
+    ask = mock.Mock(side_effect=spreading._helpers.ask)
+    monkeypatch.setattr(spreading._helpers, "ask", ask)
+    path, options = kind().write(tmp_path, volume())
+    boxes = [Box.of_shape((12, 41, 53)), Box((1, 3, 5), (11, 38, 47)), Box((5, 0, 0), (6, 41, 53))]
+    with open_source(path, **options) as source:
+        for box in boxes:
+            np.testing.assert_array_equal(source[box.slices], volume()[box.slices])
+        is_one_lock = source.info.kind in ("hdf5", "imaris") or kind in READ_BY_ZARR_ITSELF
+        assert ask.called == (source.mapped is None and not is_one_lock)
 
 
 def write_ome_zarr(path: Path, volume: np.ndarray, zarr_format: Any = 3) -> None:

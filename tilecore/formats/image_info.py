@@ -12,6 +12,8 @@ import numpy as np
 from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.axes import AXES, as_axes, guessed_axes, known_axes
 from tilecore.formats.recorded import NOT_TOLD, Recorded
+from tilecore.geometry.boxes import Box
+from tilecore.geometry.chunks_in_box import count_touched
 
 __all__ = ["MICROMETRES", "ImageInfo", "level_origin_um", "position_um", "positive_size"]
 
@@ -85,6 +87,11 @@ class ImageInfo:
     def n_bytes(self) -> int:
         """Size of all voxels [byte]."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    def decoded_bytes(self, box: Box) -> int:
+        """Size of what is decoded to read a box with voxels: all chunks that it touches [byte]."""
+        n_voxels = box.size if self.chunks is None else count_touched(box, self.chunks) * math.prod(self.chunks)
+        return n_voxels * self.dtype.itemsize
 
     @property
     def separate_axes(self) -> tuple[int, ...]:

@@ -99,7 +99,7 @@ class Picture:
         """Name of the compression."""
         return "png" if self.path.lower().endswith(".png") else "jpeg"
 
-    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
+    def read_into(self, result: npt.NDArray[Any], box: Box, n_threads: int) -> None:
         """Read a box.
 
         Raises

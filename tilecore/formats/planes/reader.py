@@ -19,6 +19,7 @@ from tilecore.formats.planes.pictures import SUFFIXES, Picture
 from tilecore.formats.reader_errors import inside, reading
 from tilecore.formats.tiff.plane import TiffPlanes
 from tilecore.geometry.boxes import Box
+from tilecore.spreading import spread, threads_for
 
 __all__ = ["open_planes"]
 
@@ -46,8 +47,8 @@ class Plane(Protocol):
     def voxel_size_um(self) -> tuple[float, float, float] | None:
         """Voxel size along z, y and x [um], if the file tells it."""
 
-    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
-        """Read a box of the plane."""
+    def read_into(self, result: npt.NDArray[Any], box: Box, n_threads: int) -> None:
+        """Read a box of the plane, in several threads if it can."""
 
 
 def open_planes(path: str, *, missing_chunks: str = "error") -> PlanesReader:
@@ -117,11 +118,16 @@ class PlanesReader:
         split = len(self.info.shape) - (3 if self.info.axes.endswith("S") else 2)
         counts, inner = self.info.shape[:split], Box(box.start[split:], box.stop[split:])
         ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
-        for position in product(*ranges):
+        positions = list(product(*ranges))
+        n_threads = threads_for(self.info.decoded_bytes(box))
+
+        def read_plane(position: tuple[int, ...]) -> None:
             number = int(np.ravel_multi_index(position, counts))
-            place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
+            place = out[tuple([at - first for at, first in zip(position, box.start, strict=False)])]
             with reading(self._paths[number], "a plane"):
-                self._checked(number).read_into(out[place], inner)
+                self._checked(number).read_into(place, inner, -(-n_threads // len(positions)))
+
+        spread(read_plane, positions, n_threads)
 
     def _checked(self, number: int) -> Plane:
         plane = self._plane(self._paths[number])

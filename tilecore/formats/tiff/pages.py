@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.reader_errors import needs_extra
+from tilecore.formats.reader_errors import needs_extra, reading
 from tilecore.formats.tiff.directories import keyframe_of, path_of
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+from tilecore.spreading import spread
 
 if TYPE_CHECKING:
     from tifffile import TiffFrame, TiffPage
 
 __all__ = ["TiffSegments"]
+
+# Number of a strip or tile, and the voxels that it has in common with a box: their place in the box and in it.
+_Segment: TypeAlias = tuple[int, tuple[slice, ...], tuple[slice, ...]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class TiffSegments:
             if stored < voxels:
                 raise UnreadableFileError(f"{name} is damaged: it stores {stored} bytes, but {voxels} are needed")
 
-    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
+    def read_into(self, result: npt.NDArray[Any], box: Box, n_threads: int) -> None:
         """Read a box of the page; its axes are samples, depth, length, width, interleaved samples.
 
         Raises
@@ -128,8 +132,15 @@ class TiffSegments:
             self._copy_into(result, box)
             return
         result[...] = page.nodata
-        with open(self.path, "rb", buffering=0) as file:
-            for number, in_box, in_segment in _needed(box, (1, *self.chunk_shape, page.shaped[4]), self._counts):
+        needed = _needed(box, (1, *self.chunk_shape, page.shaped[4]), self._counts)
+        n_threads = min(n_threads, len(needed))
+        spread(
+            partial(self._read_segments, result), [needed[first::n_threads] for first in range(n_threads)], n_threads
+        )
+
+    def _read_segments(self, result: npt.NDArray[Any], needed: list[_Segment]) -> None:
+        with reading(self.path, "TIFF"), open(self.path, "rb", buffering=0) as file:
+            for number, in_box, in_segment in needed:
                 if (data := self._decoded(file, number)) is None:
                     continue
                 part = data[in_segment]
@@ -190,9 +201,7 @@ class TiffSegments:
 
 
 @lru_cache(maxsize=64)
-def _needed(
-    box: Box, steps: tuple[int, ...], counts: tuple[int, ...]
-) -> list[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
+def _needed(box: Box, steps: tuple[int, ...], counts: tuple[int, ...]) -> list[_Segment]:
     """Numbers of the segments that a box touches, and the part of each: the same for all pages of a stack."""
     return [
         (int(np.ravel_multi_index(position[:4], counts)), in_box, in_segment[1:])

@@ -40,11 +40,11 @@ class _TiffPlane:
         """Name of the compression."""
         return self.segments.codec
 
-    def read_into(self, result: npt.NDArray[Any], box: Box) -> None:
+    def read_into(self, result: npt.NDArray[Any], box: Box, n_threads: int) -> None:
         """Read a box of the plane, whose axes are length, width, and colours if there are several."""
         none = (0,) * (3 - len(self.shape))
         inner = Box((0, 0, *box.start, *none), (1, 1, *box.stop, *[1 for _ in none]))
-        self.segments.read_into(result.reshape(inner.shape), inner)
+        self.segments.read_into(result.reshape(inner.shape), inner, n_threads)
 
 
 class TiffPlanes:

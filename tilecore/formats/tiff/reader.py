@@ -25,6 +25,7 @@ from tilecore.formats.tiff.directories import is_one_block, is_one_stack
 from tilecore.formats.tiff.metadata import as_written, linked_files, physical
 from tilecore.formats.tiff.pages import TiffSegments
 from tilecore.geometry.boxes import Box
+from tilecore.spreading import spread, threads_for
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -191,14 +192,21 @@ class TiffReader:
         shaped = self._series.keyframe.shaped
         inner = _in_page(Box(box.start[split:], box.stop[split:]), page_shape, shaped)
         ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
-        with reading(self._path, "TIFF"):
-            for position in product(*ranges):
+        positions = list(product(*ranges))
+        n_threads = threads_for(self.info.decoded_bytes(box))
+
+        def read_page(position: tuple[int, ...]) -> None:
+            place = out[
+                tuple([slice(at - first, at - first + 1) for at, first in zip(position, box.start, strict=False)])
+            ]
+            with reading(self._path, "TIFF"):
                 page = self._page(int(np.ravel_multi_index(position, leading)) if leading else 0)
-                place = tuple([at - first for at, first in zip(position, box.start, strict=False)])
                 if page is None:
-                    out[place] = 0
-                else:
-                    page.read_into(out[place].reshape(inner.shape), inner)  # a view: only axes of length 1 differ
+                    place[...] = 0
+                else:  # a view of the same voxels: only axes of length 1 differ
+                    page.read_into(place.reshape(inner.shape), inner, -(-n_threads // len(positions)))
+
+        spread(read_page, positions, n_threads)
 
     def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:
         return info.shape[self._n_leading :]

@@ -18,6 +18,7 @@ from tilecore.formats.zarr.metadata import read_json
 from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
+from tilecore.spreading import spread, threads_for
 
 __all__ = ["N5Reader", "datasets_in", "open_n5"]
 
@@ -115,13 +116,17 @@ class N5Reader:
     def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
         """Read a box into an array."""
         assert self.info.chunks is not None
-        for index, in_box, in_chunk in touched(box, self.info.chunks):
+
+        def read_block(block: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
+            index, in_box, in_chunk = block
             key = self._folder + "/".join(map(str, reversed(index)))
             with reading(f"{self._store.root}/{key}", "an N5 block"):
                 if (content := self._store.get(key)) is None:
                     out[in_box] = self._missing(key)
                 else:
                     self._decode(key, memoryview(content), out[in_box], in_chunk)
+
+        spread(read_block, list(touched(box, self.info.chunks)), threads_for(self.info.decoded_bytes(box)))
 
     def _missing(self, key: str) -> int:
         if not self._fill:

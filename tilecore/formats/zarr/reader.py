@@ -20,7 +20,7 @@ from tilecore.formats.zarr.ome import find_image
 from tilecore.formats.zarr.shards import Shard
 from tilecore.formats.zarr.stores import Store, open_store
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.chunks_in_box import check_chunk_size, count_touched, touched
+from tilecore.geometry.chunks_in_box import check_chunk_size, touched
 from tilecore.spreading import spread, threads_for
 
 __all__ = ["ZarrReader", "info_of_array", "open_zarr"]
@@ -84,7 +84,6 @@ class ZarrReader:
         self.info = info
         self.files = [store.place(folder)]
         check_chunk_size(metadata.chunks, metadata.dtype, f"{store.root}/{folder}")
-        self._chunk_bytes = math.prod(metadata.chunks) * metadata.dtype.itemsize
 
     def verify(self) -> None:
         """Do nothing: each chunk is checked when it is read."""
@@ -100,8 +99,7 @@ class ZarrReader:
         if self._metadata.codec is None:
             self._read_by_zarr(box, out)
             return
-        n_bytes = count_touched(box, self._metadata.chunks) * self._chunk_bytes
-        spread(self._read_chunk, list(self._chunks_in(box, out)), threads_for(n_bytes))
+        spread(self._read_chunk, list(self._chunks_in(box, out)), threads_for(self.info.decoded_bytes(box)))
 
     def _chunks_in(self, box: Box, out: npt.NDArray[Any]) -> Iterator[_Chunk]:
         for index, in_box, in_unit in touched(box, self._metadata.units):
