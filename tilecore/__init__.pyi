@@ -53,6 +53,7 @@ from .executors.threads import ThreadExecutor
 from .formats.creating import create_sink
 from .formats.file_sink import FileSink
 from .formats.opening import open_source
+from .formats.read_boxes import read_boxes
 from .formats.reader import Reader
 from .formats.sink import Sink
 from .formats.source import FileSource, Source
@@ -135,6 +136,7 @@ __all__ = [
     "prune_blobs",
     "prune_close",
     "read_blobs",
+    "read_boxes",
     "read_voxel_size",
     "ReadableArray",
     "Reader",

@@ -11,20 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import Index
-from tilecore.bytesize import format_bytes
-from tilecore.errors import BoundsError, MemoryBudgetError, ParameterError, ParameterTypeError
+from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.access import FileAccess
 from tilecore.formats.descriptor import Descriptor, reader_of
 from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.reader import Reader, read_into
+from tilecore.formats.region_memory import check_memory
+from tilecore.formats.window import Window, box_in_file, cropped, with_all_axes, without_chosen_axes
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.indexing import box_around, expanded, within_block
-from tilecore.machine import available_memory
 
 __all__ = ["FileSource", "Source"]
-
-# Size up to which a region is read without checking the free memory [byte].
-_SMALL_BYTES = 2**26
 
 
 @runtime_checkable
@@ -77,7 +74,7 @@ class FileSource:
     def __init__(self, descriptor: Descriptor, info: ImageInfo, window: Sequence[int | slice] | None = None) -> None:
         self._descriptor = descriptor
         self._file_info = info
-        self._window = tuple([slice(0, length) for length in info.shape] if window is None else window)
+        self._window: Window = tuple([slice(0, length) for length in info.shape] if window is None else window)
         self.info = info.through(self._window)
         self._reader: tuple[int, Reader] | None = None
 
@@ -90,6 +87,16 @@ class FileSource:
     def files(self) -> tuple[str, ...]:
         """Files and folders that hold the voxels."""
         return tuple(getattr(self._open(), "files", None) or (self.path,))
+
+    @property
+    def window(self) -> Window:
+        """For each axis of the file the position that was chosen, or the range."""
+        return self._window
+
+    @property
+    def whole(self) -> FileSource:
+        """The file's image without a choice: all positions of all axes."""
+        return FileSource(self._descriptor, self._file_info)
 
     @property
     def selection(self) -> str:
@@ -195,11 +202,10 @@ class FileSource:
         if (whole := self.mapped) is not None:
             return whole[tuple(steps)]
         box = box_around(steps)
-        self._check_memory(box.shape, self.dtype)
+        check_memory(box.size * self.dtype.itemsize, f"{self.path}: {box.shape} voxels")
         block = np.empty(box.shape, self.dtype)
         if box.size:
-            inner = tuple([0 if isinstance(each, int) else slice(None) for each in self._window])
-            block = self._open().read(self._in_file(box))[inner]
+            block = without_chosen_axes(self._window, self._open().read(box_in_file(self._window, box)))
         selected: npt.NDArray[Any] = block[tuple(within_block(step) for step in steps)]
         return selected
 
@@ -222,11 +228,11 @@ class FileSource:
         UnreadableFileError
             If the file is damaged in this box; `out` may then be filled in part.
         """
-        within = self._in_file(box)
+        within = box_in_file(self._window, box)
         self._check_out(out, box.shape)
         if box.size == 0:
             return
-        whole = out[tuple([np.newaxis if isinstance(part, int) else slice(None) for part in self._window])]
+        whole = with_all_axes(self._window, out)
         if out.dtype == self._file_info.dtype:
             read_into(self._open(), within, whole)
         else:
@@ -252,7 +258,7 @@ class FileSource:
         if copy is False and makes_copy:
             raise ParameterError.of("copy", copy, f"{self.path} cannot become an array of {kind} without a copy")
         if copy or makes_copy:
-            self._check_memory(self.shape, kind)
+            check_memory(self.size * kind.itemsize, f"{self.path}: {self.shape} voxels")
         voxels = self[...]
         return np.array(voxels, dtype=kind) if copy and is_mapped else np.asarray(voxels, dtype=kind)
 
@@ -264,9 +270,7 @@ class FileSource:
         BoundsError
             If the box does not lie inside the image.
         """
-        within = self._in_file(box).slices
-        window = [part if isinstance(part, int) else new for part, new in zip(self._window, within, strict=True)]
-        return FileSource(self._descriptor, self._file_info, window)
+        return FileSource(self._descriptor, self._file_info, cropped(self._window, box))
 
     def close(self) -> None:
         """Close the file; it is opened again when a region is read."""
@@ -295,25 +299,7 @@ class FileSource:
             self._reader = (pid, reader_of(self._descriptor, self._file_info))
         return self._reader[1]
 
-    def _check_memory(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        needed = math.prod(shape) * dtype.itemsize
-        if needed > _SMALL_BYTES and needed > available_memory():
-            raise MemoryBudgetError(
-                f"{self.path}: {shape} voxels need {format_bytes(needed)}, more than is free; read smaller regions"
-            )
-
     def _check_out(self, out: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
         if out.shape != shape or not out.flags.writeable or not np.can_cast(self.dtype, out.dtype):
             found = f"{out.shape} of {out.dtype}" + ("" if out.flags.writeable else ", read-only")
             raise ParameterError.of("out", found, f"must be {shape} of {self.dtype}, and writable")
-
-    def _in_file(self, box: Box) -> Box:
-        """Box of the whole file, for a box of this source."""
-        if not Box.of_shape(self.shape).contains(box):
-            raise BoundsError.of("box", box, f"the image has the shape {self.shape}")
-        free = iter(zip(box.start, box.stop, strict=True))
-        spans = [
-            (part, part + 1) if isinstance(part, int) else [part.start + end for end in next(free)]
-            for part in self._window
-        ]
-        return Box([first for first, _ in spans], [stop for _, stop in spans])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from tilecore.errors import ParameterError, UnreadableFileError
 from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.recorded import Recorded
+from tilecore.formats.window import part_of
 from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr.ome import find_image
 from tilecore.formats.zarr.shards import Shard
@@ -103,13 +103,13 @@ class ZarrReader:
 
     def _chunks_in(self, box: Box, out: npt.NDArray[Any]) -> Iterator[_Chunk]:
         for index, in_box, in_unit in touched(box, self._metadata.units):
-            key, place = self._folder + self._metadata.key(index), _part(out, in_box)
+            key, place = self._folder + self._metadata.key(index), part_of(out, in_box)
             if not self._metadata.is_sharded:
                 yield _Chunk(key, place, in_unit)
                 continue
             shard = Shard(self._store, key, self._metadata)
             for position, in_place, in_chunk in touched(Box.from_slices(in_unit), self._metadata.chunks):
-                yield _Chunk(key, _part(place, in_place), in_chunk, (shard, position))
+                yield _Chunk(key, part_of(place, in_place), in_chunk, (shard, position))
 
     def _read_chunk(self, chunk: _Chunk) -> None:
         codec, chunks = self._metadata.codec, self._metadata.chunks
@@ -173,12 +173,6 @@ class _Chunk(NamedTuple):
     place: npt.NDArray[Any]
     within: tuple[slice, ...]
     in_shard: tuple[Shard, tuple[int, ...]] | None = None
-
-
-def _part(array: npt.NDArray[Any], slices: tuple[slice, ...]) -> npt.NDArray[Any]:
-    """View of a part of an array, also if the array has no axes."""
-    place: tuple[slice | types.EllipsisType, ...] = (*slices, ...)
-    return array[place]
 
 
 @contextlib.contextmanager
