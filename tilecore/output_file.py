@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -297,22 +297,22 @@ def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
-def write_in_one_piece(content: memoryview, path: str, place: str) -> None:
+def write_in_one_piece(parts: Iterable[bytes | memoryview], path: str, place: str) -> None:
     """Write a file in one step: a reader finds the whole file or none.
 
     Parameters
     ----------
-    content : memoryview
-        Bytes to write.
-    path : str
-        Final path of the file.
-    place : str
-        Folder on the same disk for the file until it is complete.
+    parts : iterable of bytes or memoryview
+        Bytes to write, one after the other.
+    path, place : str
+        Final path of the file, and a folder on the same disk for it until it is complete.
     """
     temporary = os.path.join(place, f"{secrets.token_hex(8)}.temporary")
     with open(temporary, "xb", buffering=0) as file:  # a link of this name would not be followed
-        while content:
-            content = content[file.write(content) :]
+        for part in parts:
+            left = memoryview(part).cast("B")
+            while left:
+                left = left[file.write(left) :]
     os.replace(temporary, path)
 
 

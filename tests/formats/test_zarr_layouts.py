@@ -15,7 +15,17 @@ import pytest
 import zarr
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
-from tilecore import Box, ParameterError, TilecoreError, UnreadableFileError, create_sink, map_tiles, open_source
+from tilecore import (
+    Box,
+    ParameterError,
+    TilecoreError,
+    UnreadableFileError,
+    create_sink,
+    machine,
+    map_tiles,
+    open_source,
+    spreading,
+)
 
 VOLUME = np.arange(10 * 12 * 14).reshape(10, 12, 14)
 
@@ -191,3 +201,38 @@ def test_a_whole_chunk_is_decoded_in_its_place(tmp_path: Path, codec: str, shard
         tracemalloc.stop()
     np.testing.assert_array_equal(out, volume[box.slices])
     assert peak < out.nbytes / 2
+
+
+def test_uncompressed_voxels_are_copied_once(tmp_path: Path) -> None:
+    """Each copy of them costs as much as the disk."""
+    volume, whole = np.random.default_rng(0).integers(0, 9999, (64, 128, 128), np.uint16), Box.of_shape((64, 128, 128))
+    with create_sink(tmp_path / "v.zarr", volume.shape, np.uint16, chunks=volume.shape, codec="none") as sink:
+        sink.target[...] = volume
+        tracemalloc.start()
+        sink[...] = volume
+        _, when_written = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    out = np.empty_like(volume)
+    with open_source(tmp_path / "v.zarr") as source:
+        tracemalloc.start()
+        source.read_into(whole, out)
+        _, when_read = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    np.testing.assert_array_equal(out, volume)
+    assert max(when_written, when_read) < 1.2 * volume.nbytes
+
+
+@pytest.mark.parametrize("shards", [None, (16, 20, 12)], ids=["chunks", "shards"])
+@pytest.mark.parametrize("codec", ["none", "zstd", "blosc", "gzip"])
+def test_units_are_written_on_several_threads(
+    codec: str, shards: tuple[int, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "_BYTES_PER_THREAD", 1)
+    monkeypatch.setitem(machine._limits, "threads", 4)
+    volume = np.random.default_rng(0).integers(0, 9999, (35, 41, 30), np.uint16)
+    with create_sink(
+        tmp_path / "v.zarr", volume.shape, np.uint16, chunks=(8, 10, 6), shards=shards, codec=codec
+    ) as sink:
+        sink[...] = volume
+    np.testing.assert_array_equal(open_source(tmp_path / "v.zarr")[...], volume)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "v.zarr", mode="r")[...], volume)

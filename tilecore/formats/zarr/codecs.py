@@ -41,19 +41,22 @@ class Crc32c:
 
     def encode(self, content: ReadableBuffer) -> bytes:
         """Append the checksum."""
-        import google_crc32c
+        return b"".join([content, _checksum(content)])
 
-        plain = bytes(content)
-        return plain + struct.pack("<I", google_crc32c.value(plain))
-
-    def decode(self, content: Content) -> Content:
-        """Check the checksum and remove it."""
-        import google_crc32c
-
-        plain, stored = content[:-4], content[-4:]
-        if len(stored) < 4 or google_crc32c.value(bytes(plain)) != struct.unpack("<I", bytes(stored))[0]:
+    def decode(self, content: Content) -> memoryview:
+        """Check the checksum, and return what stands before it, without a copy."""
+        whole = (content.data if isinstance(content, np.ndarray) else memoryview(content)).cast("B")
+        plain, stored = whole[:-4], whole[-4:]
+        if stored != _checksum(plain):
             raise UnreadableFileError("its checksum is wrong")
         return plain
+
+
+def _checksum(content: ReadableBuffer) -> bytes:
+    import google_crc32c
+
+    view = memoryview(content)
+    return struct.pack("<I", google_crc32c.value(np.frombuffer(view, np.uint8) if view.nbytes else b""))
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,20 @@ class ChunkCodec:
     steps: tuple[Any, ...] = ()
     order: Literal["C", "F"] = "C"
 
-    def encode(self, chunk: npt.NDArray[Any]) -> Content:
+    def encode(self, chunk: npt.NDArray[Any]) -> bytes | memoryview:
         """Compress a chunk; the result has the buffer interface."""
-        content: Content = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
-        for step in self.steps:
+        steps = list(self.steps)
+        if steps and isinstance(steps[0], Crc32c):  # room is left for the checksum, so that nothing is copied again
+            del steps[0]
+            whole = np.empty(chunk.size * self.dtype.itemsize + 4, np.uint8)
+            whole[:-4].view(self.dtype).reshape(chunk.shape, order=self.order)[...] = chunk
+            whole[-4:] = np.frombuffer(_checksum(whole[:-4].data), np.uint8)
+            content: Content = whole
+        else:
+            content = np.asarray(chunk, dtype=self.dtype, order=self.order).ravel(order="K")
+        for step in steps:
             content = step.encode(content)
-        return content
+        return content.data if isinstance(content, np.ndarray) else content
 
     def decode(self, content: Content, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """Decompress a chunk of the given shape.

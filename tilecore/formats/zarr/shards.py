@@ -15,7 +15,7 @@ from tilecore.formats.zarr.codecs import Crc32c
 from tilecore.formats.zarr.metadata import ArrayMetadata
 from tilecore.formats.zarr.stores import Store
 
-__all__ = ["Shard", "join_chunks"]
+__all__ = ["Shard", "shard_index"]
 
 # Offset and length, in the index, of a chunk that is left out because it holds only the fill value.
 _ABSENT = 2**64 - 1
@@ -81,10 +81,8 @@ def _read_index(store: Store, key: str, metadata: ArrayMetadata) -> npt.NDArray[
     return np.frombuffer(plain, metadata.index_dtype).reshape(*counts, 2)
 
 
-def join_chunks(chunks: Sequence[bytes], counts: tuple[int, ...]) -> bytes:
-    """Join compressed chunks and their index into one file's content, with the index at the end."""
-    lengths = np.array([len(chunk) for chunk in chunks], np.uint64)
+def shard_index(chunks: Sequence[bytes | memoryview]) -> bytes:
+    """Index of compressed chunks that lie one after the other, to be written behind them."""
+    lengths = np.array([memoryview(chunk).nbytes for chunk in chunks], np.uint64)
     ends = np.cumsum(lengths, dtype=np.uint64)
-    index = np.stack([ends - lengths, lengths], axis=-1).astype("<u8")
-    assert len(chunks) == math.prod(counts)
-    return b"".join([*chunks, Crc32c().encode(index.tobytes())])
+    return Crc32c().encode(np.stack([ends - lengths, lengths], axis=-1).astype("<u8").tobytes())

@@ -20,14 +20,14 @@ from tilecore.formats.chunk_shapes import choose_chunks, default_shards
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.opening import open_source
 from tilecore.formats.source import FileSource
-from tilecore.formats.zarr.codecs import Content
 from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
-from tilecore.formats.zarr.shards import join_chunks
+from tilecore.formats.zarr.shards import shard_index
 from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
 from tilecore.geometry.indexing import expanded
 from tilecore.output_file import write_in_one_piece
+from tilecore.spreading import spread, threads_for
 
 __all__ = ["ZarrArrayWriter", "ZarrSink", "open_writer", "write_json"]
 
@@ -88,9 +88,12 @@ class ZarrArrayWriter:
         box = Box([span.start for span in spans], [span.stop for span in spans])
         given = [length for item, length in zip(items, box.shape, strict=True) if isinstance(item, slice)]
         block = np.broadcast_to(np.asarray(values), given).reshape(box.shape)
+        units = []
         for position, in_box, in_unit in touched(box, self.write_units):
             self._check_whole(position, in_unit, box)
-            self._write_unit(position, block[in_box])
+            units.append((position, block[in_box]))
+        # Chunks of one shard are encoded at once, not several shards: these may be large.
+        spread(self._write_unit, units, 1 if self.metadata.is_sharded else threads_for(block.nbytes))
 
     def _check_whole(self, position: tuple[int, ...], in_unit: tuple[slice, ...], box: Box) -> None:
         for number, span, unit, length in zip(position, in_unit, self.write_units, self.shape, strict=True):
@@ -100,12 +103,13 @@ class ZarrArrayWriter:
                     "write whole units, or the unit's other voxels are lost"
                 )
 
-    def _write_unit(self, position: tuple[int, ...], block: npt.NDArray[Any]) -> None:
+    def _write_unit(self, unit: tuple[tuple[int, ...], npt.NDArray[Any]]) -> None:
+        position, block = unit
         path = os.path.join(self.root, self.metadata.key(position))
-        content: Any = self._shard(block) if self.metadata.is_sharded else self._chunk(block)
+        parts = self._shard(block) if self.metadata.is_sharded else [self._chunk(block)]
         try:
             self._make_folder(os.path.dirname(path))
-            write_in_one_piece(memoryview(content).cast("B"), path, self.place)
+            write_in_one_piece(parts, path, self.place)
         except FileNotFoundError as error:
             raise UnwritableFileError(f"{self.root} no longer exists: it is complete, or was discarded") from error
 
@@ -118,15 +122,20 @@ class ZarrArrayWriter:
             os.mkdir(folder)
         self._folders.add(folder)
 
-    def _shard(self, block: npt.NDArray[Any]) -> bytes:
-        chunks = []
-        for start in np.ndindex(self.metadata.chunks_per_unit):
-            first = [number * step for number, step in zip(start, self.metadata.chunks, strict=True)]
-            inner = block[tuple([slice(at, at + step) for at, step in zip(first, self.metadata.chunks, strict=True)])]
-            chunks.append(bytes(self._chunk(inner)))
-        return join_chunks(chunks, self.metadata.chunks_per_unit)
+    def _shard(self, block: npt.NDArray[Any]) -> list[bytes | memoryview]:
+        """Compressed chunks of a shard, and their index."""
+        starts = list(np.ndindex(self.metadata.chunks_per_unit))
+        chunks: list[bytes | memoryview] = [b""] * len(starts)
 
-    def _chunk(self, block: npt.NDArray[Any]) -> Content:
+        def encode(number: int) -> None:
+            first = [at * step for at, step in zip(starts[number], self.metadata.chunks, strict=True)]
+            spans = [slice(at, at + step) for at, step in zip(first, self.metadata.chunks, strict=True)]
+            chunks[number] = self._chunk(block[tuple(spans)])
+
+        spread(encode, range(len(starts)), threads_for(block.nbytes))
+        return [*chunks, shard_index(chunks)]
+
+    def _chunk(self, block: npt.NDArray[Any]) -> bytes | memoryview:
         """Compress a chunk; at the volume's end it is filled up with zeros, as all chunks have the same shape."""
         if block.shape != self.metadata.chunks:
             whole = np.zeros(self.metadata.chunks, self.metadata.dtype)
