@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
-from tilecore.formats.hdf5.reader import find_dataset, import_h5py, read_dataset
+from tilecore.formats.hdf5.reader import find_dataset, import_h5py
+from tilecore.formats.hdf5.regions import read_dataset
 from tilecore.formats.image_info import MICROMETRES, ImageInfo, positive_size
 from tilecore.formats.reader_errors import reading
 from tilecore.geometry.boxes import Box

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.formats.hdf5.regions import read_dataset
 from tilecore.formats.image_info import ImageInfo, position_um, positive_size
 from tilecore.formats.reader_errors import inside, needs_extra, reading
 from tilecore.formats.recorded import Recorded
@@ -21,7 +22,7 @@ from tilecore.geometry.chunks_in_box import check_chunk_size
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Hdf5Reader", "axes_of", "datasets_of", "find_dataset", "import_h5py", "open_hdf5", "read_dataset"]
+__all__ = ["Hdf5Reader", "axes_of", "datasets_of", "find_dataset", "import_h5py", "open_hdf5"]
 
 
 def open_hdf5(path: str, *, dataset: str = "") -> Hdf5Reader:
@@ -131,20 +132,6 @@ def find_dataset(file: h5py.File, path: str, name: str) -> h5py.Dataset:
     if found.chunks is not None and found.dtype.kind in "biufc":
         check_chunk_size(found.chunks, found.dtype, f"{path}:/{name}")
     return found
-
-
-def read_dataset(dataset: h5py.Dataset, path: str, box: Box, out: npt.NDArray[Any]) -> None:
-    """Read a box of a dataset into an array; the library itself writes there if the array is contiguous."""
-    with reading(path, "HDF5"):
-        try:
-            if out.flags.c_contiguous and box.ndim:
-                dataset.read_direct(out, box.slices)
-            else:
-                out[...] = dataset[box.slices]
-        except OSError as error:
-            if "filter" in str(error) and "plugin" in str(error):
-                raise needs_extra(f"{path}, compressed with another filter,", "hdf5plugin", "hdf5") from error
-            raise
 
 
 def axes_of(dataset: h5py.Dataset) -> str:
