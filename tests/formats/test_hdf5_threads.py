@@ -19,6 +19,7 @@ h5py = pytest.importorskip("h5py", reason="HDF5 is optional")
 
 SHAPE, CHUNKS = (11, 20, 17), (4, 7, 8)
 DTYPES = ["u1", "<u2", ">u2", "<i4", ">i8", "f2", "<f4", ">f8", "c8", "?"]
+CACHE_BYTES = regions._cache_bytes
 VALUES = np.random.default_rng(1).integers(0, 250, SHAPE)
 
 
@@ -27,6 +28,7 @@ def by_library(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     """Reads of little voxels use threads, too; the mock tells what was left to the library."""
     monkeypatch.setattr(spreading, "_BYTES_PER_THREAD", 1)
     monkeypatch.setitem(machine._limits, "threads", 3)
+    monkeypatch.setattr(regions, "_cache_bytes", lambda _: 0)
     read = mock.Mock(side_effect=regions._read_by_library)
     monkeypatch.setattr(regions, "_read_by_library", read)
     return read
@@ -76,6 +78,15 @@ def test_unusual_chunks_are_left_to_the_library(tmp_path: Path, by_library: mock
     with open_source(tmp_path / "v.h5") as source:
         np.testing.assert_array_equal(source[...], expected)
     assert by_library.call_count == 9
+
+
+def test_what_the_library_keeps_is_left_to_it(
+    tmp_path: Path, by_library: mock.Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regions, "_cache_bytes", CACHE_BYTES)
+    with open_source(write(tmp_path / "v.h5", compression="gzip")) as source:
+        source[...]
+    assert by_library.called
 
 
 @pytest.mark.parametrize("content", [b"no gzip", zlib.compress(bytes(99)), zlib.compress(bytes(10**6))], ids=len)

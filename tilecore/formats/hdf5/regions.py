@@ -28,15 +28,16 @@ __all__ = ["read_dataset"]
 _Voxels: TypeAlias = npt.NDArray[Any]
 
 # Filters of HDF5, by their numbers, in the order in which they encode: gzip alone, and behind a shuffle of the bytes.
-_GZIP, _SHUFFLED_GZIP = (1,), (2, 1)
+_KNOWN = _GZIP, _SHUFFLED_GZIP = (1,), (2, 1)
 
 
 def read_dataset(dataset: h5py.Dataset, path: str, box: Box, out: npt.NDArray[Any]) -> None:
     """Read a box with voxels of a dataset into an array."""
     chunks = dataset.chunks
     n_bytes = 0 if chunks is None else count_touched(box, chunks) * math.prod(chunks) * dataset.dtype.itemsize
-    if (n_threads := threads_for(n_bytes)) < 2 or (filters := _filters(dataset)) not in (_GZIP, _SHUFFLED_GZIP):
-        _read_by_library(dataset, path, box, out)  # what is read again and again, it keeps decoded
+    n_threads = threads_for(n_bytes)
+    if n_threads < 2 or n_bytes <= _cache_bytes(dataset) or (filters := _filters(dataset)) not in _KNOWN:
+        _read_by_library(dataset, path, box, out)
         return
 
     def read_chunk(chunk: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
@@ -63,6 +64,11 @@ def _read_by_library(dataset: h5py.Dataset, path: str, box: Box, out: npt.NDArra
             if "filter" in str(error) and "plugin" in str(error):
                 raise needs_extra(f"{path}, compressed with another filter,", "hdf5plugin", "hdf5") from error
             raise
+
+
+def _cache_bytes(dataset: h5py.Dataset) -> int:
+    """Size of the decoded chunks that the library keeps, so that regions beside each other do not decode them again."""
+    return int(dataset.id.get_access_plist().get_chunk_cache()[1])
 
 
 def _filters(dataset: h5py.Dataset) -> tuple[int, ...]:
