@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
+from tilecore.arrays.inherited import InheritedArray
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.per_axis import Halo
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["Boundary", "as_boundary", "block_box", "check_boundary", "read_padded"]
+__all__ = ["Boundary", "as_boundary", "block_box", "check_boundary", "read_box_into", "read_padded"]
 
 #: Boundary mode beyond the volume: None for no voxels, a mode of `numpy.pad`, or a value.
 Boundary: TypeAlias = Literal["reflect", "symmetric", "edge", "wrap", "constant"] | float | None
@@ -112,6 +113,16 @@ def _read(array: ReadableArray, box: Box) -> npt.NDArray[Any]:
     if block.dtype != array.dtype and not np.can_cast(block.dtype, array.dtype, "equiv"):
         raise ParameterError.of("source", type(array), f"its blocks have the dtype {block.dtype}, not {array.dtype}")
     return block
+
+
+def read_box_into(array: ReadableArray, box: Box, out: npt.NDArray[Any]) -> None:
+    """Read a box into an array of its shape and of the source's dtype; a source that can do so writes there itself."""
+    source = array.array if isinstance(array, InheritedArray) else array
+    own = getattr(type(source), "read_into", None)
+    if own is None:
+        out[...] = _read(array, box)
+    else:
+        own(source, box, out)
 
 
 def _gather(array: ReadableArray, padded: Box, mode: str) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
-from tilecore.arrays.padding import read_padded
+from tilecore.arrays.padding import read_box_into
 from tilecore.arrays.shared import SharedArray
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
@@ -59,7 +59,7 @@ class SharedUnits:
         """Decode units into their places."""
         for number in numbers:
             place = self._placed(number)
-            self._voxels(place)[...] = read_padded(self._source, place.box, (), None)
+            read_box_into(self._source, place.box, self._voxels(place))
 
     def through(self, read: Box, mask: int) -> _Sharer | ReadableArray:
         """The source for one task, which takes some of the units that it reads from memory.
@@ -90,7 +90,7 @@ class SharedUnits:
             if place is not None and place.box.contains(wanted):
                 block[in_block] = self._voxels(place)[wanted.relative_to(place.box.start).slices]
             else:
-                block[in_block] = read_padded(self._source, wanted, (), None)
+                read_box_into(self._source, wanted, block[in_block])
         return block
 
     def _placed(self, number: int) -> Place:
