@@ -24,6 +24,7 @@ from .engine.events import (
 )
 from .engine.mapping import map_tiles
 from .engine.options import RunOptions
+from .engine.rechunk import rechunk
 from .errors import (
     AlignmentError,
     BoundsError,
@@ -61,6 +62,7 @@ from .geometry.boxes import Box
 from .geometry.costs import TileCosts
 from .geometry.per_axis import HaloLike
 from .geometry.planning import TilePlan, plan_tiles
+from .geometry.rechunking import RechunkPlan
 from .geometry.tiles import Tile, TileGrid
 from .recordings.mapping import map_batches
 from .recordings.opening import open_recording
@@ -140,6 +142,8 @@ __all__ = [
     "read_voxel_size",
     "ReadableArray",
     "Reader",
+    "rechunk",
+    "RechunkPlan",
     "reduce_tiles",
     "Recording",
     "RunCancelledError",

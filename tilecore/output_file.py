@@ -17,7 +17,7 @@ from tilecore.errors import MissingFileError, OutputExistsError, UnwritableFileE
 from tilecore.locked_file import LockedFile, LockedFolder
 from tilecore.renaming import NAME_CHANGED, exchange, rename_unless_there
 
-__all__ = ["Place", "finished", "new_token", "refuse_existing", "remove_abandoned", "write_in_one_piece"]
+__all__ = ["Place", "finished", "new_token", "places_of", "refuse_existing", "remove_abandoned", "write_in_one_piece"]
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Place:
             return cls._create(path, token)
         with contextlib.closing(LockedFolder(path.parent)):  # so that one of two calls at the same time comes first
             place = cls._create(path, token)
-            others = [other.folder for other in _places(path) if other.token != place.token and other._is_in_use]
+            others = [other.folder for other in places_of(path) if other.token != place.token and other._is_in_use]
             if others:
                 place.discard()
                 raise UnwritableFileError(f"{path} is being written already, in {others[0]}: use another file")
@@ -255,11 +255,11 @@ def new_token() -> str:
 
 def remove_abandoned(path: Path) -> None:
     """Remove the folders that killed runs have left beside an output."""
-    for place in _places(path):
+    for place in places_of(path):
         place._remove_abandoned()
 
 
-def _places(path: Path) -> list[Place]:
+def places_of(path: Path) -> list[Place]:
     """All folders of an output, in use or left by killed runs."""
     found: list[re.Match[str] | None] = []
     name = re.compile(rf"{re.escape(path.name)}\.({_TOKEN})\.partial")

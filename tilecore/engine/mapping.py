@@ -27,7 +27,7 @@ from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.placement import Placement, ScaleLike
 
-__all__ = ["map_tiles"]
+__all__ = ["level_maker", "map_tiles"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Out = TypeVar("Out", bound=WritableArray)
@@ -222,10 +222,10 @@ def map_tiles(
             pass  # workers have written the result
         if not outputs.are_made:  # a volume without voxels has no tile and no result
             outputs.make_empty(np.dtype(inputs.arrays[0].dtype))
-        return one.finish(_level_maker(run))
+        return one.finish(level_maker(run))
 
 
-def _level_maker(run: RunOptions) -> Callable[[Level], object]:
+def level_maker(run: RunOptions) -> Callable[[Level], object]:
     """Return the function that makes a level of a pyramid from the next finer one, with the options of the run."""
     options: Any = {name: value for name, value in run.items() if name not in _NOT_FOR_LEVELS}
 

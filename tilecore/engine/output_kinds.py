@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.pyramids import Level
 from tilecore.machine import available_memory
 
-__all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output"]
+__all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output", "Owned", "OwnedOutput"]
 
 
 class Output:
@@ -161,6 +162,27 @@ class GivenOutput(Output):
         """Flush the written voxels to the system, if the array buffers them."""
         if isinstance(self.array, FileSink):
             self.array.flush()
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An array that only the run itself writes, in a place of its own.
+
+    Attributes
+    ----------
+    array : array_like
+        The array.
+    """
+
+    array: Any
+
+
+class OwnedOutput(GivenOutput):
+    """Output into such an array: as nobody else writes it, it needs no lock, and finished tiles no checksums."""
+
+    def __init__(self, out: Owned, shape: tuple[int, ...]) -> None:
+        super().__init__(out.array, shape)
+        self.given = None
 
 
 class FileOutput(Output):

@@ -17,7 +17,7 @@ from tilecore.engine.finished_mark import is_finished, mark_finished
 from tilecore.engine.inplace import kept_apart
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import checksums_of
-from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output
+from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output, Owned, OwnedOutput
 from tilecore.engine.write_units import common_units, cut_steps
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import prepare_sink
@@ -28,7 +28,7 @@ from tilecore.formats.recorded import NOT_TOLD
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "described"]
 
 
 class Outputs:
@@ -69,18 +69,20 @@ class Outputs:
         self._placement = placement
         self._shape, self._steps = placement.shape(grid.shape), cut_steps(grid, placement)
         self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
-        described = _described(inputs.info, placement) | {"overwrite": overwrite}
+        told = described(inputs.info, placement) | {"overwrite": overwrite}
         pairs = zip(*_paired(out, dtype), strict=True)
-        made = [self._output(each, _as_dtype(kind), described) for each, kind in pairs]
+        made = [self._output(each, _as_dtype(kind), told) for each, kind in pairs]
         paths = [each.resolve() for output in made for each in output.files]
         if len(set(paths)) < len(paths):
             raise ParameterError.of("out", [str(path) for path in paths], "each output needs its own file")
         self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
 
-    def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, described: dict[str, Any]) -> Output:
+    def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, told: dict[str, Any]) -> Output:
         if out is None:
             return NewOutput(self._shape, dtype)
-        sink = prepare_sink(out, self._shape, **described) if isinstance(out, (str, os.PathLike)) else out
+        if isinstance(out, Owned):
+            return OwnedOutput(out, self._shape)
+        sink = prepare_sink(out, self._shape, **told) if isinstance(out, (str, os.PathLike)) else out
         if isinstance(sink, FileSink) and not sink.is_created:
             if sink.shape != self._shape:
                 raise ParameterError.of("out", sink.shape, f"must have the shape of the result, {self._shape}")
@@ -286,7 +288,7 @@ def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
     return kind
 
 
-def _described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
+def described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
     """Metadata of an image that are still true after its axes were scaled, dropped or added."""
     if info is None:
         return {}

@@ -1,0 +1,238 @@
+"""A run of `rechunk`: its passes, its temporary file, and what it leaves in the output's folder to be continued."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tilecore.arrays.tile_ordered import TileOrderedFile
+from tilecore.engine.declared import declare
+from tilecore.engine.finished_mark import is_finished, mark_finished
+from tilecore.engine.identity.comparing import are_same, differences, what_is_unknown
+from tilecore.engine.identity.fingerprint import fingerprint
+from tilecore.engine.inputs import Inputs
+from tilecore.engine.jobs import MapJob
+from tilecore.engine.mapping import level_maker, map_tiles
+from tilecore.engine.options import Options, RunOptions
+from tilecore.engine.output_kinds import Owned
+from tilecore.errors import JournalError, SourceChangedError
+from tilecore.formats.file_sink import FileSink
+from tilecore.formats.source import FileSource
+from tilecore.formats.writer_errors import writing
+from tilecore.geometry.rechunking import RechunkPlan
+from tilecore.geometry.tiles import TileGrid
+from tilecore.machine import free_space
+from tilecore.output_file import places_of, write_in_one_piece
+
+__all__ = ["RechunkRun"]
+
+_log = logging.getLogger(__name__)
+
+# Names in the output's folder; those of the output itself and of its lock differ.
+_NOTE, _BETWEEN = "rechunk.json", "rechunk.voxels"
+_JOURNALS = ("rechunk.first.journal", "rechunk.second.journal")
+
+Same = TypeVar("Same")
+
+
+@declare(name=lambda number, of: f"pass {number} of {of}" if of > 1 else "rechunk")
+def same_voxels(block: Same, **_pass: int) -> Same:
+    """Leave a tile as it is; the run has the name of its pass."""
+    return block
+
+
+@dataclass
+class RechunkRun:
+    """One call of `rechunk`, in a ``with`` block: however it ends, it leaves only what a later run can continue.
+
+    All that it writes lies in the folder of its output, which vanishes when the output gets its name: the temporary
+    file, the journals of the passes, and a note with the plan, as a later run may have less memory or other workers.
+
+    Attributes
+    ----------
+    plan : RechunkPlan
+        The passes.
+    inputs : Inputs
+        The source.
+    sink : FileSink
+        The output, not yet created.
+    options : Options
+        Options of the run.
+    run : RunOptions
+        The same as the caller has given them.
+    """
+
+    plan: RechunkPlan
+    inputs: Inputs
+    sink: FileSink
+    options: Options
+    run: RunOptions
+
+    def __post_init__(self) -> None:
+        self._keeps = self.options.journal is not False
+        self._described = self._description() if self._keeps else {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run is continued, and an earlier one has completed the same output."""
+        known = self.options.resume and self.sink.path.exists() and not what_is_unknown(self._described)
+        return known and is_finished(self.sink.path, self._described)
+
+    def begin(self) -> None:
+        """Create the output and the temporary file, or open those of an earlier run.
+
+        Raises
+        ------
+        OutputExistsError
+            If there is a file of its name.
+        DiskSpaceError
+            If the disk has not enough free space for both.
+        JournalError
+            If an earlier run that is to be continued had another source or another output.
+        """
+        self.sink.refuse_existing()
+        if self.options.resume and self._reopen():
+            return
+        temporary = self.plan.temporary_bytes
+        with writing(self.sink.path, temporary + self.plan.problem.n_bytes // 2):
+            # Beside it, the output is taken for half as large as its voxels; without one, it checks the space itself.
+            if temporary and temporary + self.plan.problem.n_bytes // 2 > free_space(self.sink.path.parent):
+                raise OSError(errno.ENOSPC, "no room for the temporary file and the output")
+        self.sink.create(self._dtype, alone=True)
+        if temporary:
+            _reserve(self._folder / _BETWEEN, self.sink.path, temporary)
+        if self._keeps:
+            note = {"run": self._described, "tiles": [each.tile_shape for each in self.plan.passes]}
+            write_in_one_piece(memoryview(json.dumps(note).encode()), str(self._folder / _NOTE), str(self._folder))
+
+    def work(self) -> None:
+        """Run the passes that have not ended; errors are those of `map_tiles`."""
+        tiles = [each.tile_shape for each in self.plan.passes]
+        arrays: list[Any] = [self.inputs.arrays[0], self.sink]
+        if len(tiles) > 1:
+            path, shape = str(self._folder / _BETWEEN), self.plan.problem.shape
+            arrays.insert(1, TileOrderedFile(path, shape, self._dtype, tiles[0], tiles[1]))
+        for number, tile_shape in enumerate(tiles):
+            source: Any = arrays[number]
+            target: Any = Owned(arrays[number + 1])
+            map_tiles(
+                same_voxels,
+                source,
+                out=target,
+                tile_shape=tile_shape,
+                kwargs={"number": number + 1, "of": len(tiles)},
+                **self._options_of(_JOURNALS[number]),
+            )
+
+    def finish(self) -> FileSource | npt.NDArray[Any]:
+        """Make the levels of a pyramid, and give the output its name."""
+        make_level = level_maker(self._options_of(""))
+        for level in self.sink.levels():
+            make_level(level)
+        self.sink.complete()
+        self.sink.commit()
+        if self._keeps and not what_is_unknown(self._described):
+            mark_finished(self.sink.path, self._described)
+        return self.sink.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.sink.is_created:
+            return
+        if self._has_tiles and not isinstance(error, SourceChangedError):
+            _log.info("%s holds what was done; resume=True (--resume) continues it", self._folder)
+            self.sink.release()
+        else:
+            self.sink.discard()
+
+    @property
+    def _folder(self) -> Path:
+        return self.sink.place.folder
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.inputs.arrays[0].dtype.newbyteorder("=")
+        return dtype
+
+    @property
+    def _has_tiles(self) -> bool:
+        """Whether a journal lists a tile, after its first line."""
+        for path in (self._folder / name for name in _JOURNALS):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                if sum(1 for _ in file) > 1:
+                    return True
+        return False
+
+    def _options_of(self, journal: str) -> RunOptions:
+        """Options of one pass: those of the caller, with the journal in the output's folder."""
+        options = self.run.copy()
+        options["journal"] = self._folder / journal if self._keeps else False
+        options["resume"] = self._keeps
+        if isinstance(self.options.executor, str):
+            options["workers"] = self.plan.workers
+        return options
+
+    def _reopen(self) -> bool:
+        """Take over the folder of an earlier run with its plan; False if there is none that can be continued."""
+        for place in places_of(self.sink.path):
+            note = _read_note(place.folder / _NOTE)
+            if note is None or not self.sink.can_continue(place.token):
+                continue
+            if not are_same(note["run"], self._described):
+                details = "; ".join(differences(note["run"], json.loads(json.dumps(self._described))))
+                raise JournalError(
+                    f"{place.folder} belongs to another run: {details}. Without resume the run starts over"
+                )
+            self.sink.token = place.token
+            self.sink.reopen()
+            self.plan = self.plan.with_tiles([tuple(tile_shape) for tile_shape in note["tiles"]])
+            return True
+        return False
+
+    def _description(self) -> dict[str, Any]:
+        """What the run does, without its tiles: the source and the output, as JSON values."""
+        shape, spec = self.plan.problem.shape, self.sink.spec
+        grid = TileGrid(shape, [max(length, 1) for length in shape])
+        job = MapJob(same_voxels, {"number": 1, "of": 1})
+        target = {
+            "dtype": str(self._dtype),
+            "units": list(self.plan.problem.units),
+            "chunks": list(spec.chunks or ()),
+            "codec": spec.codec,
+            "axes": spec.axes,
+            "dataset": spec.dataset,
+            "pyramid": spec.pyramid,
+            "ome_zarr_version": spec.ome_zarr_version,
+        }
+        return fingerprint(job, self.inputs, grid, self.options.identity) | {"target": target}
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    try:
+        note: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:  # of a run of another kind, or one that was killed at its beginning
+        return None
+    return note
+
+
+def _reserve(path: Path, output: Path, n_bytes: int) -> None:
+    """Create the temporary file and reserve its space now, so that a full disk is found before any work."""
+    with writing(output, n_bytes), path.open("xb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+        else:
+            file.truncate(n_bytes)
