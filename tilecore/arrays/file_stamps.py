@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -34,12 +35,14 @@ def _stamps(path: str) -> Iterator[tuple[bytes, int, int]]:
     if not os.path.isdir(path):
         yield _stamp(path)
         return
-    seen: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(path, followlinks=True):
-        if os.path.realpath(folder) in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(folder))
+        with contextlib.suppress(OSError):  # somebody has just removed it
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
         for name in names:
             yield _stamp(os.path.join(folder, name))
 

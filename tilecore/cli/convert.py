@@ -18,6 +18,8 @@ from tilecore.cli.outputs import check_outputs
 from tilecore.cli.parser import Numbers
 
 if TYPE_CHECKING:
+    from tilecore.array_types import ReadableArray
+    from tilecore.formats.file_sink import FileSink
     from tilecore.formats.source import FileSource
     from tilecore.geometry.boxes import Box
 
@@ -52,14 +54,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--voxel-size-um", action=Numbers, kind=float, count=3, metavar="Z,Y,X", help="default: that of the input"
     )
     add_run_arguments(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="with --chunks or --shards: print in what passes and tiles the image is copied, and write nothing",
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.engine.mapping import map_tiles
+    from tilecore.errors import ParameterError
     from tilecore.formats.arranged import arranged
     from tilecore.formats.creating import prepare_sink
 
+    is_rechunk = (options.chunks or options.shards) is not None and options.tile_shape is None
+    if options.dry_run and not is_rechunk:
+        raise ParameterError("dry_run=True: needs chunks or shards, and tiles that are chosen")
     may_exist = options.overwrite or options.resume
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     source, axes = _source(options)
@@ -81,10 +91,25 @@ def _run(options: argparse.Namespace) -> None:
         ome_zarr_version=options.ome_zarr_version,
         overwrite=options.overwrite,
     )
-    dtype = source.dtype.newbyteorder("=")
     moved = arranged(source, [info.axes.index(letter) for letter in axes])
+    if is_rechunk:
+        _rechunk(moved, sink, options)
+        return
+    from tilecore.engine.mapping import map_tiles
+
+    dtype = source.dtype.newbyteorder("=")
     map_tiles(convert, moved, out=sink, dtype=dtype, resume=options.resume, **run_options(options))
     print(Path(options.output))
+
+
+def _rechunk(source: ReadableArray, sink: FileSink, options: argparse.Namespace) -> None:
+    """Copy the image with the fewest bytes moved, or print how that is done."""
+    from tilecore.engine.inputs import Inputs
+    from tilecore.engine.rechunk import rechunk_into
+
+    how = {"dry_run": options.dry_run, "resume": options.resume}
+    result = rechunk_into(Inputs.of(source), sink, **how, **run_options(options))
+    print(result if options.dry_run else Path(options.output))
 
 
 def _source(options: argparse.Namespace) -> tuple[FileSource, str]:
