@@ -32,7 +32,7 @@ def find() -> dict[str, type[Benchmark]]:
 def main() -> int:
     known = find()
     options = _parse(known)
-    names = options.names or list(known)
+    names = options.names or [name for name, kind in known.items() if not kind.only_by_name]
     print(describe_machine(), flush=True)
     if options.against:
         return _compare([known[name] for name in names], options)

@@ -95,6 +95,7 @@ class RechunkLarge(Rechunk):
     goal = "4 GiB from planes to columns: CPU seconds of dask at most, 1.1x tensorstore's; a quarter of dask's memory"
     repeats = 1
     warm_up = False
+    only_by_name = True
     shape = (1024, 1024, 1024)
 
 

@@ -23,7 +23,8 @@ class Benchmark:
     A subclass gives `name`, `goal` (what is promised, in words), and `contenders`: callables
     by name. The first is tilecore's; ratios are the others' time over its time. `setup`
     makes what they use; `needs` are the modules of rivals; `warm_up` asks for a first round
-    that does not count. What a contender returns is dropped before the next one runs.
+    that does not count; what is slow may run only if its name is given (`only_by_name`). What
+    a contender returns is dropped before the next one runs.
     """
 
     name: ClassVar[str] = ""
@@ -31,6 +32,7 @@ class Benchmark:
     repeats: ClassVar[int] = 5
     warm_up: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
+    only_by_name: ClassVar[bool] = False
 
     def __init__(self, *, quick: bool = False) -> None:
         self.quick = quick

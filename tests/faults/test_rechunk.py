@@ -42,10 +42,13 @@ def killing_itself(n_tiles: int) -> Callable[[object], None]:
     return look
 
 
-@pytest.mark.parametrize("n_tiles", [1, 7, N_PLANES, N_PLANES + 1, N_PLANES + 9])
-def test_a_killed_run_goes_on_in_either_pass(planes: Path, tmp_path: Path, n_tiles: int) -> None:
+@pytest.mark.parametrize(
+    ("n_tiles", "name"),
+    [*[(n, "out.zarr") for n in (1, 7, N_PLANES, N_PLANES + 1, N_PLANES + 9)], (3, "out.h5"), (N_PLANES + 3, "out.h5")],
+)
+def test_a_killed_run_goes_on_in_either_pass(planes: Path, tmp_path: Path, n_tiles: int, name: str) -> None:
     """The result is equal, done tiles are not done again, and nothing else is left."""
-    out = tmp_path / "out.zarr"
+    out = tmp_path / name
     session = Session(lambda: rechunk(planes, out, **OPTIONS, callbacks=[killing_itself(n_tiles)]))
     assert session.wait()[0] == -signal.SIGKILL
     assert not out.exists()
@@ -57,10 +60,12 @@ def test_a_killed_run_goes_on_in_either_pass(planes: Path, tmp_path: Path, n_til
             starts.append(event)
 
     result = rechunk(planes, out, **OPTIONS, resume=True, callbacks=[look])
-    np.testing.assert_array_equal(result[...], VOLUME)
+    with result:
+        np.testing.assert_array_equal(result[...], VOLUME)
     n_left = 22 - n_tiles + 1  # the last one may not be in the journal
-    assert sum(each.n_tiles - each.n_done for each in starts) <= n_left
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.zarr", "planes.zarr"]
+    may_be_damaged = name == "out.h5" and n_tiles > N_PLANES  # HDF5, when its writer dies: then it starts over
+    assert may_be_damaged or sum(each.n_tiles - each.n_done for each in starts) <= n_left
+    assert sorted(each.name for each in tmp_path.iterdir()) == [name, "planes.zarr"]
 
 
 @pytest.mark.parametrize("n_tiles", [3, N_PLANES + 3])

@@ -184,5 +184,6 @@ def _refuse_source(path: Path, inputs: Inputs) -> None:
     around_output = {extent.space for extent in of_files(map(str, [made, *made.parents]))}
     is_in_source = any(extent.space in around_output for extent in inputs.extents[0])
     stamps = inputs.stamps()[0] if made.exists() else None  # what is not there holds nothing
-    if is_in_source or (stamps is not None and made in Path(os.path.realpath(stamps["path"])).parents):
+    there = None if stamps is None else Path(os.path.realpath(stamps["path"]))
+    if is_in_source or (there is not None and made in (there, *there.parents)):
         raise ParameterError.of("out", str(path), "is the source, or a part of it: give the copy a name of its own")

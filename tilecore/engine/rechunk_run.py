@@ -109,6 +109,7 @@ class RechunkRun:
             if temporary and temporary + self.plan.problem.n_bytes // 2 > free_space(self.sink.path.parent):
                 raise OSError(errno.ENOSPC, "no room for the temporary file and the output")
         self.sink.create(self._dtype, alone=True)
+        self.sink.flush()  # so that it can be opened again even if it is first written in the second pass
         if temporary:
             _reserve(self._folder / _BETWEEN, self.sink.path, temporary)
         if self._keeps:
