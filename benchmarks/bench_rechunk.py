@@ -124,7 +124,7 @@ def peak_memory(name: str, source: Path, out: Path) -> Memory:
     with subprocess.Popen(command) as process:
         while process.poll() is None:
             peak = Memory(*map(max, zip(peak, memory_of(process.pid), strict=True)))
-            time.sleep(0.005)
+            time.sleep(0.02)
     assert process.returncode == 0
     return peak
 
