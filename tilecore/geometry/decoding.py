@@ -126,9 +126,10 @@ class Frontier:
                 several = np.minimum(axis.read + (n_at_once - 1) * axis.step, axis.length)
                 voxels.append(np.minimum(several, (n_at_once + 1) * kept) * outside)
                 continue
-            border = kept * _product([each.length for each in inner])
+            layer = _product([each.length for each in inner])
             other_border = np.minimum(kept, axis.read - kept) * _product([each.read for each in inner])
-            voxels.append((border + other_border) * outside + voxels[-1] * (1 - kept / axis.read))
+            needed = (kept * layer + other_border) * outside + voxels[-1] * (1 - kept / axis.read)
+            voxels.append(np.minimum(needed, axis.length * layer * outside))
         return cls(tuple(reversed(voxels)), tuple(decodes))
 
     def decodes_within(self, capacity: Numbers) -> Numbers:
@@ -136,7 +137,8 @@ class Frontier:
         found = self.decodes[-1]
         levels = list(zip(self.voxels, self.decodes, strict=True))
         for (less, decodes), (more, fewer_decodes) in pairwise(reversed(levels)):
-            part = np.clip((capacity - less) / np.maximum(more - less, 1), 0, 1)
+            # Levels may need the same: then the one with fewer decodes counts.
+            part = np.where(capacity >= more, 1, (capacity - less) / np.maximum(more - less, 1))
             found = np.where(capacity >= less, decodes + (fewer_decodes - decodes) * part, found)
         return found
 
