@@ -51,7 +51,7 @@ class ChunkedSource(NamedTuple):
     def units(self, grid: TileGrid) -> UnitGrid:
         """Units of the source: its chunks, or several of them together if they are small."""
         lengths = [step + sum(halo) for step, halo in zip(grid.tile_shape, grid.halo, strict=True)]
-        limits = (*lengths, *self.shape[grid.ndim :])[: len(self.shape)]
+        limits = (*map(min, lengths, self.shape), *self.shape[grid.ndim :])
         chunks = [min(chunk, max(length, 1)) for chunk, length in zip(self.chunks, self.shape, strict=True)]
         return UnitGrid(self.shape, merged_units(chunks, limits, _UNIT_BYTES // self.itemsize), grid)
 
@@ -172,4 +172,5 @@ def _times(lengths: Sequence[int]) -> str:
 def _is_shared(source: ChunkedSource, grid: TileGrid) -> bool:
     """Whether several tiles read one chunk: also where the source lacks an axis along which there are several."""
     along = AxisUnits.of_grid(grid, source.chunks)
-    return any(axis.visits > 1 for axis in along) or math.prod(grid.counts[len(source.shape) :]) > 1
+    is_shared = any(axis.visits > 1 for axis in along) or math.prod(grid.counts[len(source.shape) :]) > 1
+    return is_shared and 0 not in source.shape
