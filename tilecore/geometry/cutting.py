@@ -150,10 +150,11 @@ class TileShapes:
     def decodes(self, kept_voxels: npt.NDArray[np.float64], n_at_once: int) -> npt.NDArray[np.float64]:
         """How often a chunk is decoded with each tile shape, where so many voxels can be kept for other tiles.
 
-        The longest axis is the outermost, so that least has to be kept. What it takes to pass chunks on is added.
+        The axis along which the smallest part of the volume has to be kept is the outermost: a long one, or one along
+        which tiles share no chunks, such as time. What it takes to pass chunks on is added.
         """
-        longest_first = sorted(self._units, key=lambda units: -units.length)
-        frontier = Frontier.of(longest_first, n_at_once)
+        least_kept_first = sorted(self._units, key=lambda units: float(np.mean(units.kept)) / units.length)
+        frontier = Frontier.of(least_kept_first, n_at_once)
         decodes = frontier.decodes_within(kept_voxels) + _PASSING_ON * (np.asarray(frontier.voxels[0]) > 0)
         return np.broadcast_to(decodes, self.n_tiles.shape)
 
