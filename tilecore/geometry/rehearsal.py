@@ -89,11 +89,12 @@ def choose_order(
     # Where not everything can be kept, the formulas are a little coarse, and it is better to turn at each end.
     allowed, n_reads = _MOST_READS, sum(map(_n_reads, units))
     tried: dict[TileOrder, Rehearsed] = {}
-    for order in sorted(expected, key=lambda order: expected[order]):
-        for candidate in [order] if orders else [replace(order, back_and_forth=True), order]:
-            allowed -= n_reads
-            if allowed >= 0:
-                tried[candidate] = rehearse(units, itemsizes, candidate, capacity)
+    likely = sorted(expected, key=lambda order: expected[order])
+    turning = [] if orders else [replace(order, back_and_forth=True) for order in likely]
+    for candidate in [*turning, *likely]:
+        allowed -= n_reads
+        if allowed >= 0:
+            tried[candidate] = rehearse(units, itemsizes, candidate, capacity)
     if not tried:
         return best if orders else replace(best, back_and_forth=True), expected[best]
     best = min(tried, key=lambda order: tried[order])
