@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tilecore import MemoryBudgetError, ParameterError, TileCosts, TileGrid, plan_tiles
+
+Value = TypeVar("Value")
 
 
 @given(
@@ -221,3 +225,60 @@ def test_neighbours_in_a_block_are_not_whole_pages_apart(length: int, workers: i
     assert inner[1] * inner[2] % 512
     alone = plan_tiles((128, length, length), "f4", **volume)  # without a halo no function looks along an axis
     assert alone.grid.tile_shape[2] == length
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 6, 8, 12, 16])
+@pytest.mark.parametrize("halo", [0, 1, 4, 12, 16, 24, 32])
+def test_chunks_are_decoded_once_in_little_memory(halo: int, workers: int) -> None:
+    plan = plan_tiles((256, 1024, 1024), "u2", max_memory="300MB", workers=workers, halo=halo, chunks=(128, 128, 128))
+    decodes = 1.0 if plan.sharing is None else plan.sharing.expected.decodes
+    # One worker alone has tiles so large that it is faster with less halo, though chunks are decoded more often.
+    assert decodes <= (1.8 if workers == 1 and halo >= 24 else 1.02)
+    assert plan.total_bytes <= 300_000_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "halo"),
+    [
+        ((10**8,), (7,), 2),
+        ((10**8, 3), (16, 3), (2, 0)),
+        ((10**8, 2048), (64, 64), 2),
+        ((4, 10**8), (1, 10), 2),
+        ((500, 40, 1024, 1024), (1, 10, 128, 128), (0, 2, 2, 2)),
+        ((10**8, 64, 64, 64), (3, 3, 3, 3), 2),
+        ((20, 3, 64, 2048, 2048), (1, 1, 8, 256, 256), (0, 0, 2, 2, 2)),
+        ((10**8, 1, 1, 1, 1), (1, 1, 1, 1, 1), 0),
+    ],
+)
+def test_sources_of_any_number_of_axes_are_decoded_once(
+    shape: tuple[int, ...], chunks: tuple[int, ...], halo: int | tuple[int, ...]
+) -> None:
+    """Also a long axis takes little memory to plan for, and what is shared takes less."""
+    options: dict[str, Any] = {"max_memory": "600MB", "workers": 8, "halo": halo}
+    alone, _ = peak_bytes(lambda: plan_tiles(shape, "u2", **options))
+    planned, plan = peak_bytes(lambda: plan_tiles(shape, "u2", chunks=chunks, **options))
+    shared, sharing = peak_bytes(lambda: plan.sharing)
+    assert planned <= 2 * alone + 2**20
+    assert shared < 2**22
+    assert sharing is None or sharing.expected.decodes <= 1.1
+
+
+def peak_bytes(call: Callable[[], Value]) -> tuple[int, Value]:
+    """Largest memory that a call has allocated at once, and its result."""
+    tracemalloc.start()
+    try:
+        value = call()
+        return tracemalloc.get_traced_memory()[1], value
+    finally:
+        tracemalloc.stop()
+
+
+def test_axes_that_share_no_chunks_are_outermost_when_decoding_is_reckoned() -> None:
+    """A movie is planned as each of its stacks: nothing has to be kept from one point in time to the next."""
+    options: dict[str, Any] = {"max_memory": "300MB", "workers": 4, "costs": TileCosts(20, seconds_per_tile=0)}
+    stack = plan_tiles((64, 1024, 1024), "u2", chunks=(16, 128, 128), halo=4, **options)
+    movie = plan_tiles((400, 64, 1024, 1024), "u2", chunks=(1, 16, 128, 128), halo=(0, 4, 4, 4), **options)
+    assert stack.sharing is not None
+    assert movie.sharing is not None
+    assert movie.sharing.expected.decodes <= 1.02
+    assert movie.seconds <= 1.05 * 400 * stack.seconds
