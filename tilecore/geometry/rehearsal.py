@@ -15,7 +15,7 @@ from tilecore.geometry.unit_grid import UnitGrid
 __all__ = ["Rehearsed", "choose_order", "reckoned", "rehearse"]
 
 # Largest number of times that tiles read a unit in all rehearsals before a run: each takes about 2 us.
-_MOST_READS = 60_000
+_MOST_READS = 150_000
 # Decodes of a unit that are as good as one.
 _ONCE = 1.001
 

@@ -175,8 +175,8 @@ class Retention:
         if position < self._first_open:
             return
         self._finished.add(position)
-        while self._first_open in self._finished:
-            self._finished.remove(self._first_open)
+        while self._first_open < self._order.size and self._is_finished(self._first_open):
+            self._finished.discard(self._first_open)
             self._first_open += 1
         for key in self.touched(read):
             held = self._held.get(key)
