@@ -114,7 +114,7 @@ class RechunkRun:
             _reserve(self._folder / _BETWEEN, self.sink.path, temporary)
         if self._keeps:
             note = {"run": self._described, "tiles": [each.tile_shape for each in self.plan.passes]}
-            write_in_one_piece(memoryview(json.dumps(note).encode()), str(self._folder / _NOTE), str(self._folder))
+            write_in_one_piece([json.dumps(note).encode()], str(self._folder / _NOTE), str(self._folder))
 
     def work(self) -> None:
         """Run the passes that have not ended; errors are those of `map_tiles`."""
