@@ -35,7 +35,7 @@ from tilecore.engine.events import TileDone
 from tilecore.engine.identity.values import new_describer
 from tilecore.engine.journal import Journal
 from tilecore.engine.journal_values import decode, encode
-from tilecore.engine.run import Run
+from tilecore.engine.run_planning import RunPlanning
 
 VOLUME = np.arange(8.0 * 9 * 10).reshape(8, 9, 10)
 TILES = {"tile_shape": (4, 3, 10), "workers": 2}
@@ -628,7 +628,7 @@ def test_a_run_begun_anew_and_killed_before_its_first_tile_leaves_no_old_journal
         map_tiles(np.square, VOLUME, tile_shape=(2, 9, 10), callbacks=[die], **options)
 
     def second() -> None:
-        Run._planned = lambda self, planner: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        RunPlanning.tiles = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
         map_tiles(np.square, VOLUME, **options)
 
     for run in (first, second):

@@ -82,9 +82,7 @@ class Run:
         self._supply = Supply(request.inputs, self._job, self._executor, may_start)
         self._sharing: Sharing | None = None
         self._stamps: list[Any] = []
-        self._planning = RunPlanning(
-            request, self._supply, self._start, self._executor.workers, lambda: self._units, self._whole_axes
-        )
+        self._planning = RunPlanning(request, self._supply, self._executor.workers, self._whole_axes)
         self._record = open_record(job, request, outputs)
         self._journal = self._record.journal
         checks = self._journal is not None and outputs is not None and bool(outputs.given)
@@ -107,7 +105,7 @@ class Run:
         if self._journal is not None and self._journal.continues:
             self._know(grid=self._journal.begin(self.grid, request.asked))
         elif request.planned and self.grid.size:
-            self._know(grid=self._planning.tiles())
+            self._know(grid=self._planning.tiles(self._units, self._start))
             if self._crew is not None:
                 self._crew.restrict(self._planning.workers)
         return self.grid
@@ -234,7 +232,7 @@ class Run:
 
     def _share(self) -> None:
         """Let tiles share the units of the sources that several of them read, in the order that suits this best."""
-        self._sharing = sharing = self._planning.sharing(self.grid)
+        self._sharing = sharing = self._planning.sharing(self.grid, self._units, self._start)
         if sharing is None:
             return
         self._start().restrict(sharing.workers)

@@ -32,12 +32,8 @@ class RunPlanning:
         The request.
     supply : Supply
         Supply of the sources.
-    start : callable
-        Function that starts the workers, or returns those that have started.
     workers : int
         Largest number of tiles to work on at once.
-    units : callable
-        Function that returns the write units that tiles are made of.
     whole_axes : sequence of int
         Axes that tiles must span.
 
@@ -51,14 +47,11 @@ class RunPlanning:
         self,
         request: Request,
         supply: Supply,
-        start: Callable[[], Crew],
         workers: int,
-        units: Callable[[], tuple[int, ...]],
         whole_axes: Sequence[int],
     ) -> None:
         self.workers = workers
-        self._request, self._supply, self._start = request, supply, start
-        self._units, self._whole_axes = units, tuple(whole_axes)
+        self._request, self._supply, self._whole_axes = request, supply, tuple(whole_axes)
         self._findings: Findings | None = None
 
     @property
@@ -66,17 +59,17 @@ class RunPlanning:
         """Data types of the results, as far as calls have shown them."""
         return () if self._findings is None else self._findings.dtypes
 
-    def tiles(self) -> TileGrid:
-        """Choose the tiles, by calls on small blocks."""
-        planner = self._planner()
+    def tiles(self, units: tuple[int, ...], start: Callable[[], Crew]) -> TileGrid:
+        """Choose tiles of whole write units, by calls on small blocks; `start` gives the workers for these."""
+        planner = self._planner(units)
         if not self._supply.is_stranded:  # slots need tiles of a known shape
-            self._findings = self._try_out(planner)
+            self._findings = self._try_out(planner, start)
         plan = planner.plan(self._findings)
         self.workers = plan.workers
         _log.info("plan:\n%s", plan)
         return plan.grid
 
-    def sharing(self, grid: TileGrid) -> Sharing | None:
+    def sharing(self, grid: TileGrid, units: tuple[int, ...], start: Callable[[], Crew]) -> Sharing | None:
         """Plan what the tiles share of the sources; None if no two of them read the same chunk.
 
         If it was guessed how much memory a call needs, and there is little, a call is made.
@@ -84,19 +77,19 @@ class RunPlanning:
         chunked = self._supply.chunked
         if not chunked:
             return None
-        planner, order = self._planner(), {"by_number": self._supply.is_ordered}
+        planner, order = self._planner(units), {"by_number": self._supply.is_ordered}
         sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
         is_worth_a_call = self._findings is None and not self._supply.is_stranded and grid.size >= _MANY_TILES
         if sharing is not None and not sharing.is_ample(self.workers) and is_worth_a_call:
-            self._findings = self._try_out(planner)
+            self._findings = self._try_out(planner, start)
             sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
         if sharing is not None:
             self.workers = sharing.workers
             _log.info("%s", sharing)
         return sharing
 
-    def _planner(self) -> Planner:
-        return self._request.planner(self.workers, self._units(), self._whole_axes)
+    def _planner(self, units: tuple[int, ...]) -> Planner:
+        return self._request.planner(self.workers, units, self._whole_axes)
 
-    def _try_out(self, planner: Planner) -> Findings | None:
-        return try_out(self._start(), planner, self._request.options.cancel)
+    def _try_out(self, planner: Planner, start: Callable[[], Crew]) -> Findings | None:
+        return try_out(start(), planner, self._request.options.cancel)

@@ -24,6 +24,11 @@ class Worked(NamedTuple):
     computing: float
     writing: float
 
+    @property
+    def carried(self) -> object:
+        """What messages name if it cannot be sent."""
+        return self.value
+
 
 class Tally:
     """Times of all workers together, by what they did.

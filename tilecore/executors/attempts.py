@@ -64,5 +64,9 @@ def describe(error: BaseException) -> str:
 
 
 def not_sent(result: object, error: Exception) -> ShippingError:
-    """Error for a result that cannot be handed from the worker to the caller, whatever the executor."""
-    return ShippingError(f"the result, a {type(result).__name__}, cannot be sent back: {describe(error)}")
+    """Error for a result that cannot be handed from the worker to the caller, whatever the executor.
+
+    A result that only carries another one has that as its `carried`.
+    """
+    carried = getattr(result, "carried", result)
+    return ShippingError(f"the result, a {type(carried).__name__}, cannot be sent back: {describe(error)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 import math
 import signal
@@ -78,9 +79,9 @@ class UnitSupply:
             number: SharedUnits(source, units, min(sharing.order.axes[0], len(units.shape) - 1), memory)
             for (number, source), units in zip(sources.items(), sharing.units, strict=True)
         }
-        self._retention = Retention(
-            sharing.units, sharing.itemsizes, sharing.order, sharing.capacity, was_done, self._move
-        )
+        # Nothing here refers to this object in a circle: the memory is freed with the last reference to it.
+        move = functools.partial(_move, list(self.shared.values()))
+        self._retention = Retention(sharing.units, sharing.itemsizes, sharing.order, sharing.capacity, was_done, move)
         self._reading: dict[TileTask, list[UnitKey]] = {}
         self._failures: Counter[UnitKey] = Counter()
         self._damaged: dict[UnitKey, BaseException] = {}
@@ -188,7 +189,8 @@ class UnitSupply:
             if isinstance(error, TilecoreError) or self._failures[key] > self._retries:
                 self._damaged[key] = error or WorkerError(failure.reason)
 
-    def _move(self, source: int, number: int, old: Place, new: Place) -> None:
-        shared = self.shared[self._numbers[source]]
-        shared.move(old, new)
-        shared.place(number, new)
+
+def _move(shared: Sequence[SharedUnits], source: int, number: int, old: Place, new: Place) -> None:
+    """Move a part of a unit to another place."""
+    shared[source].move(old, new)
+    shared[source].place(number, new)
