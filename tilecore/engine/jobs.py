@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -21,10 +20,9 @@ from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
 from tilecore.engine.setup import Setup
 from tilecore.engine.supply.shared_units import SharedUnits
-from tilecore.engine.tally import Worked
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
 from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
-from tilecore.executors.attempts import not_sent
+from tilecore.executors.attempts import lap, not_sent
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
@@ -127,13 +125,11 @@ class TileJob:
         if isinstance(task, DecodeTask):
             return setup.sources[task.source].decode(task.units)
         tile = task.tile(setup.grid)
-        begun = time.perf_counter()
         blocks = self._read(tile, task, setup)
-        read = time.perf_counter()
+        lap()
         result = self._apply(blocks, tile)
-        computed = time.perf_counter()
-        value = self.keep(tile, result, setup)
-        return Worked(value, read - begun, computed - read, time.perf_counter() - computed)
+        lap()
+        return self.keep(tile, result, setup)
 
     def keep(self, tile: Tile, result: object, setup: Setup) -> object:
         """Use the function's result as this kind of job does; return what is sent to the parent."""

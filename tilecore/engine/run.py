@@ -262,7 +262,7 @@ class Run:
                 raise TileError([TileFailure(tile, describe(error), 1)]) from error
             begun = time.perf_counter()
             outputs.write(tile, fitting)
-            self._supply.tally.seconds["writing"] += time.perf_counter() - begun
+            self._supply.tally.writing += time.perf_counter() - begun
             checksums = checksums_of(fitting) if self._setup.checks else None
         outputs.flush()
         return checksums if task.part is None else None

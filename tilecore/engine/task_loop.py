@@ -143,17 +143,14 @@ class TaskLoop:
 
     def _result(self, outcome: Outcome) -> Iterator[Result]:
         """Yield the result of an attempt if it succeeded."""
-        found = self._tasks.finish(outcome)
-        if found is None:
+        task = self._tasks.finish(outcome)
+        if task is None:
             return
-        task, value = found
-        del found
         if outcome.failure is not None:
             self._fail(task, outcome.failure, outcome)
             return
         finished = self._finishes_tile(task)
-        yield Result(task, value, finished)
-        del value
+        yield Result(task, outcome.value, finished)
         if finished:
             self._succeed(task, outcome)
 
@@ -162,18 +159,25 @@ class TaskLoop:
         n_submitted, room = 0, self._crew.room()
         n_ahead = room + 2 * self._crew.workers if self._tasks.looks_ahead else 0
         waiting: list[Any] = []
+        prepare = self._tasks.prepare
         while n_submitted < room and len(waiting) <= n_ahead and (task := self._next()) is not None:
+            if prepare is None:
+                self._crew.submit(task)
+                n_submitted += 1
+                continue
             try:
-                preparation = self._tasks.prepare(task, is_due=not waiting)
+                preparation = prepare(task, is_due=not waiting)
             except Exception as error:  # what it needs cannot be read
                 self._fail(task, failure_of(error), Outcome(task))
                 continue
-            ready = [*preparation.before, *([] if preparation.ready is None else [preparation.ready])]
-            for each in ready:
-                self._crew.submit(each)
-            n_submitted += len(ready)
+            for before in preparation.before:
+                self._crew.submit(before)
+                n_submitted += 1
             if preparation.ready is None:
                 waiting.append(task)
+            else:
+                self._crew.submit(preparation.ready)
+                n_submitted += 1
         self._again.extendleft(reversed(waiting))
         return n_submitted
 

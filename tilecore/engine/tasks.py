@@ -31,12 +31,8 @@ class Preparation(NamedTuple):
 WAIT = Preparation(None)
 
 
-def _at_once(task: object, **_: bool) -> Preparation:
-    return Preparation(task)
-
-
-def _itself(outcome: Outcome) -> tuple[Any, Any]:
-    return outcome.task, outcome.value
+def _itself(outcome: Outcome) -> object:
+    return outcome.task
 
 
 def _nothing(_: float) -> dict[str, Any]:
@@ -65,12 +61,12 @@ class Tasks:
         Tiles of the run.
     n_done : int
         Number of tiles that an earlier run has finished.
-    prepare : callable
+    prepare : callable, optional
         Function ``prepare(task, is_due=)`` that tells whether a task can be sent; its errors are failures. `is_due`:
         whether no task before it waits.
     finish : callable
-        Function that is called with the outcome of each attempt. It returns the task as it was given to `prepare`, and
-        the result; None for a task that was sent before others.
+        Function that is called with the outcome of each attempt. It returns the task as it was given to `prepare`;
+        None for a task that was sent before others.
     end : callable, optional
         Function that is called with the number of each tile that is finished, or has failed for good.
     looks_ahead : bool
@@ -89,8 +85,8 @@ class Tasks:
     tile_of: Callable[[Any], Any]
     grid: TileGrid
     n_done: int = 0
-    prepare: Callable[..., Preparation] = _at_once
-    finish: Callable[[Outcome], tuple[Any, Any] | None] = _itself
+    prepare: Callable[..., Preparation] | None = None
+    finish: Callable[[Outcome], Any] = _itself
     end: Callable[[int], object] | None = None
     looks_ahead: bool = False
     summary: Callable[[float], dict[str, Any]] = _nothing

@@ -79,6 +79,9 @@ class Outcome:
         Number of the executor's place that ran the task, from 0.
     peak_bytes : int or None
         Largest memory that the worker's process has used so far (see `peak_memory`), if known [byte].
+    phases : tuple of float
+        Time that this task, and others of the worker that have not told it, spent in each of its phases: up to the
+        first `lap`, up to the second one, and so on [s].
     """
 
     task: Any
@@ -87,6 +90,7 @@ class Outcome:
     seconds: float = 0.0
     worker: int = 0
     peak_bytes: int | None = None
+    phases: tuple[float, ...] = ()
 
 
 class Executor(Protocol):

@@ -13,7 +13,7 @@ from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import TileJob
 from tilecore.engine.supply.slot_feeder import Feeder
 from tilecore.engine.supply.unit_supply import UnitSupply
-from tilecore.engine.tally import Tally, Worked
+from tilecore.engine.tally import Tally
 from tilecore.engine.tasks import WAIT, Preparation
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
 from tilecore.executors.base import Executor, Outcome
@@ -93,8 +93,13 @@ class Supply:
         self._units = UnitSupply(sharing, chunked, retries, was_done)
         return tuple([self._units.shared.get(number, each) for number, each in enumerate(sources)])
 
-    def prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
-        """Bring what a task needs to where workers can read it."""
+    @property
+    def prepare(self) -> Callable[..., Preparation] | None:
+        """Function that brings what a task needs to where workers can read it, as of `Tasks`; None for nothing."""
+        needs_nothing = self._may_start is None and self._feeder is None and self._units is None
+        return None if needs_nothing else self._prepare
+
+    def _prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
         if self._may_start is not None and not self._may_start(task):
             return WAIT
         if self._feeder is not None and not self._feeder.has_room:
@@ -109,22 +114,21 @@ class Supply:
                 self._units.take_back(preparation.ready)
             raise
 
-    def finish(self, outcome: Outcome) -> tuple[TileTask, object] | None:
-        """Take back what a task was given; return the task without it and its result, None if it was none of a tile."""
+    def finish(self, outcome: Outcome) -> TileTask | None:
+        """Take back what a task was given; return the task without it, None if it was none of a tile."""
+        if outcome.phases:  # also those of tiles, if others have not told them
+            self.tally.add(outcome.phases)
         task: TileTask | DecodeTask = outcome.task
         if isinstance(task, DecodeTask):
             assert self._units is not None
             self._units.decoded(task, outcome.failure)
-            self.tally.seconds["decoding"] += outcome.seconds
+            self.tally.decoding += outcome.seconds
             return None
         if self._feeder is not None:
             task = self._feeder.empty(task)
         if self._units is not None:
             task = self._units.take_back(task)
-        if not isinstance(outcome.value, Worked):
-            return task, None
-        self.tally.add(outcome.value)
-        return task, outcome.value.value
+        return task
 
     def summary(self, total: float) -> dict[str, Any]:
         """What the run's last event tells of `total` seconds of all workers."""

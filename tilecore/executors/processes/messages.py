@@ -81,8 +81,11 @@ class Report:
         New trays that hold letters, by their numbers.
     peak_bytes : int or None
         Memory peak after the last of the tasks, as in `Outcome` [byte].
+    phases : tuple of float
+        Time that all of the tasks spent in each phase, as in `Outcome` [s].
     """
 
     results: list[Result]
     trays: dict[int, Segment] = field(default_factory=dict)
     peak_bytes: int | None = None
+    phases: tuple[float, ...] = ()

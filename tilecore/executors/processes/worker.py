@@ -20,7 +20,7 @@ from typing import Any
 
 import threadpoolctl
 
-from tilecore.executors.attempts import attempt, failure_of, not_sent
+from tilecore.executors.attempts import attempt, failure_of, not_sent, take_phases
 from tilecore.executors.base import Failure, Function, Outcome
 from tilecore.executors.processes.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.processes.messages import Hello, Job, Known, Report, Result
@@ -116,7 +116,7 @@ def _serve(tools: Tools, function: Function, known: object) -> None:
         for task in assignment.tasks:
             board[1] = report.send_if_due()
             board[0] += 1
-            report.add(attempt(call, task, known, tools.place))
+            report.add(attempt(call, task, known, tools.place, tells_phases=False))
         report.send()
 
 
@@ -159,7 +159,7 @@ class _Draft:
     def send(self) -> None:
         if self._results:
             trays, self._outbox.fresh = self._outbox.fresh, {}
-            self._channel.send(Report(self._results, trays, self._peak_bytes))
+            self._channel.send(Report(self._results, trays, self._peak_bytes, take_phases()))
             self._results, self._n_bytes = [], 0
 
 

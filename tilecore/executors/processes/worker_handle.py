@@ -173,14 +173,15 @@ class SupervisedWorker:
 
     def _outcomes(self, report: Report) -> list[Outcome]:
         self._inbox.add_trays(report.trays)
-        outcomes = []
+        outcomes: list[Outcome] = []
         for result in report.results:
             task = self.tasks.popleft()
             self.n_done += 1
-            outcomes.append(self._outcome(task, result, report.peak_bytes))
+            phases = () if outcomes else report.phases
+            outcomes.append(self._outcome(task, result, report.peak_bytes, phases))
         return outcomes
 
-    def _outcome(self, task: Task, result: Result, peak_bytes: int | None) -> Outcome:
+    def _outcome(self, task: Task, result: Result, peak_bytes: int | None, phases: tuple[float, ...]) -> Outcome:
         value, failure = None, result.failure
         if failure is not None:
             failure = Failure(failure.reason, failure.traceback, self._exception(result.letter))
@@ -192,7 +193,7 @@ class SupervisedWorker:
             except Exception as error:
                 reason = f"the result cannot be read: {describe(error)}"
                 failure = Failure(reason, exception=ShippingError(reason))
-        return Outcome(task, value, failure, result.seconds, self.place, peak_bytes)
+        return Outcome(task, value, failure, result.seconds, self.place, peak_bytes, phases)
 
     def _exception(self, letter: Letter | None) -> BaseException | None:
         try:
