@@ -30,6 +30,7 @@ from tilecore import (
     reduce_tiles,
 )
 from tilecore.engine.events import TileDone
+from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
 
@@ -307,3 +308,31 @@ def test_the_last_event_tells_what_was_decoded_and_where_the_time_went(run: str,
     assert all(share >= 0 for share in ended.shares.values())
     assert sum(ended.shares.values()) == pytest.approx(1)
     assert ended.shares["decoding"] > 0 < ended.shares["computing"]
+
+
+@pytest.mark.parametrize("unit_bytes", [1, 2**14])
+def test_a_part_of_a_file_is_decoded_by_the_chunks_of_the_file(
+    unit_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilecore.geometry.sharing._UNIT_BYTES", unit_bytes)
+    zarr.create_array(tmp_path / "v.zarr", data=VOLUME, chunks=CHUNKS)
+    part = open_source(tmp_path / "v.zarr").cropped(Box((3, 9, 20), (22, 37, 56)))
+    read: list[str] = []
+    get = FolderStore.get
+    monkeypatch.setattr(FolderStore, "get", lambda self, key: read.append(key) or get(self, key))
+    for run in ({"executor": "serial"}, {"executor": "threads", "workers": 2}):
+        read.clear()
+        result = map_tiles(smooth, part, tile_shape=(8, 12, 16), halo=2, progress=False, **run)
+        np.testing.assert_array_equal(result, smooth(VOLUME[3:22, 9:37, 20:56]))
+        chunks = [key for key in read if key.startswith("c/")]
+        assert sorted(chunks) == sorted(set(chunks))
+        assert len(chunks) == 3 * 3 * 3
+
+
+def test_memory_beyond_what_is_free_is_not_planned_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tilecore.engine.pilot.available_memory", lambda: 2**17)
+    ended: list[Any] = []
+    options: dict[str, Any] = {"max_memory": "1TB", "executor": "serial", "callbacks": [ended.append]}
+    result = map_tiles(smooth, Counted(tmp_path), tile_shape=CHUNKS, halo=2, progress=False, **options)
+    np.testing.assert_array_equal(result, smooth(VOLUME))
+    assert ended[-1].decodes > 1

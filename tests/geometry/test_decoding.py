@@ -31,7 +31,8 @@ def unit_grids(draw: st.DrawFn, max_ndim: int = 3) -> UnitGrid:
     steps = [draw(st.integers(-(-length // most), length)) for length in shape]
     units = [draw(st.integers(-(-length // most), length)) for length in shape]
     halos = st.integers(0, 12)
-    return UnitGrid(shape, tuple(units), TileGrid(shape, steps, draw(st.tuples(*[st.tuples(halos, halos)] * ndim))))
+    grid = TileGrid(shape, steps, draw(st.tuples(*[st.tuples(halos, halos)] * ndim)))
+    return UnitGrid(shape, tuple(units), grid, tuple([draw(st.integers(0, step - 1)) for step in units]))
 
 
 def n_reads(units: UnitGrid) -> int:
@@ -41,15 +42,16 @@ def n_reads(units: UnitGrid) -> int:
 
 @given(unit_grids())
 def test_units_along_an_axis_are_counted_as_tiles_read_them(units: UnitGrid) -> None:
-    counted = AxisUnits.of_grid(units.grid, units.unit)
-    for axis, (found, length, unit) in enumerate(zip(counted, units.shape, units.unit, strict=True)):
+    counted = AxisUnits.of_grid(units)
+    along = zip(counted, units.shape, units.unit, units.offset, strict=True)
+    for axis, (found, length, unit, before) in enumerate(along):
         places = range(units.grid.counts[axis])
         reads = [units.read_along(axis, place, place) for place in places]
-        wholes = [(first // unit * unit, min(-(-stop // unit) * unit, length)) for first, stop in reads]
-        touched = [{voxel // unit for voxel in range(*read)} for read in reads]
+        touched = [{(voxel + before) // unit for voxel in range(*read)} for read in reads]
+        wholes = [(max(min(each) * unit - before, 0), min((max(each) + 1) * unit - before, length)) for each in touched]
         assert found.length == length
         assert found.read == max(stop - first for first, stop in wholes)
-        assert found.visits == pytest.approx(sum(map(len, touched)) / -(-length // unit))
+        assert found.visits == pytest.approx(sum(map(len, touched)) / -(-(length + before) // unit))
         kept = [max(old[1] - new[0], 0) for old, new in zip(wholes, reads[1:], strict=False)]
         assert found.kept == max(kept, default=0)
         both = [len(old & new) for old, new in pairwise(touched)]
@@ -82,7 +84,7 @@ def test_a_table_over_tile_lengths_holds_what_each_of_them_gives(units: UnitGrid
 
 @given(unit_grids(), st.integers(1, 6))
 def test_more_memory_means_fewer_decodes(units: UnitGrid, n_at_once: int) -> None:
-    frontier = Frontier.of(AxisUnits.of_grid(units.grid, units.unit), n_at_once)
+    frontier = Frontier.of(AxisUnits.of_grid(units), n_at_once)
     needed = float(frontier.voxels[0])
     decodes = [float(frontier.decodes_within(part * needed)) for part in np.linspace(0, 1, 60)]
     assert all(more >= fewer - 1e-9 for more, fewer in pairwise(decodes))
@@ -105,7 +107,7 @@ def test_tables_over_tile_shapes_hold_what_each_shape_gives(units: UnitGrid, n_a
     found = np.broadcast_to(frontier.decodes_within(capacity), shape)
     for place in np.ndindex(shape):
         own = TileGrid(units.shape, [each[index] for each, index in zip(steps, place, strict=True)], grid.halo)
-        alone = Frontier.of(AxisUnits.of_grid(own, units.unit), n_at_once)
+        alone = Frontier.of(AxisUnits.of_grid(UnitGrid(units.shape, units.unit, own)), n_at_once)
         assert np.broadcast_to(frontier.voxels[0], shape)[place] == pytest.approx(float(alone.voxels[0]))
         assert found[place] == pytest.approx(float(alone.decodes_within(capacity)))
 

@@ -54,7 +54,8 @@ def geometries(draw: st.DrawFn) -> Geometry:
     units, dtypes = [], []
     for _ in range(draw(st.integers(1, 2))):
         own = (*shape, 3)[: draw(st.sampled_from([ndim, ndim, ndim, ndim + 1, max(ndim - 1, 1)]))]
-        units.append(UnitGrid(own, tuple([draw(st.integers(-(-length // 8), length)) for length in own]), grid))
+        unit = tuple([draw(st.integers(-(-length // 8), length)) for length in own])
+        units.append(UnitGrid(own, unit, grid, tuple([draw(st.integers(0, step - 1)) for step in unit])))
         dtypes.append(draw(st.sampled_from(_DTYPES)))
     axes = tuple(draw(st.permutations(range(ndim))))
     return Geometry(units, dtypes, TileOrder(grid.counts, axes, draw(st.booleans())))

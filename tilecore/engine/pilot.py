@@ -51,6 +51,8 @@ _QUICK_SECONDS = 0.02
 _PART_OF_RUN = 1 / 32
 # Least time of a voxel [s]; without it the plan would have only as many tiles as workers.
 _LEAST_SECONDS = 1e-9
+# Largest part of the free memory in which decoded units are kept.
+_PART_OF_FREE = 0.75
 
 
 class PilotTask(NamedTuple):
@@ -165,7 +167,8 @@ class Planner:
         start = [(length - own) // 2 for length, own in zip(grid.shape, lengths, strict=True)]
         stop = [first + own for first, own in zip(start, lengths, strict=True)]
         tile_bytes = math.ceil(costs.needed_bytes(self._n_read(Box(start, stop))))
-        return Sharing.of(grid, list(sources), self.budget, tile_bytes, self.workers, by_number=by_number)
+        budget = min(self.budget, int(_PART_OF_FREE * available_memory()))  # a caller may give more than there is
+        return Sharing.of(grid, list(sources), budget, tile_bytes, self.workers, by_number=by_number)
 
     def costs(self, findings: Findings) -> TileCosts:
         """Compute the costs of a tile from the measurements."""

@@ -112,6 +112,8 @@ class TaskLoop:
                     del outcome
                 if self._is_cancelled():  # later outcomes are dropped: a slow caller must not delay the end
                     break
+        if self._again and not self._failures and not self._is_cancelled():
+            raise RuntimeError(f"{len(self._again)} tiles wait for what nobody does")
         if self._is_cancelled():
             for outcome in last_outcomes(self._crew):
                 yield from self._result(outcome)

@@ -94,6 +94,11 @@ class FileSource:
         return self._window
 
     @property
+    def start(self) -> tuple[int, ...]:
+        """Place of this source's first voxel on those axes of the file that it has, as where it is a part [voxel]."""
+        return tuple([part.start for part in self._window if isinstance(part, slice)])
+
+    @property
     def whole(self) -> FileSource:
         """The file's image without a choice: all positions of all axes."""
         return FileSource(self._descriptor, self._file_info)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.geometry.tiles import TileGrid
+from tilecore.geometry.unit_grid import UnitGrid
 
 __all__ = ["AxisUnits", "Frontier", "orders_of"]
 
@@ -52,24 +52,25 @@ class AxisUnits:
     visits: Numbers
 
     @classmethod
-    def of(cls, length: int, unit: int, step: int, halo: tuple[int, int]) -> AxisUnits:
-        """Count the units along an axis for tiles of one length."""
+    def of(cls, length: int, unit: int, step: int, halo: tuple[int, int], offset: int = 0) -> AxisUnits:
+        """Count the units along an axis for tiles of one length; the first unit begins `offset` voxels before it."""
         count = -(-length // step)
         places = np.arange(count) if count <= 2 * _SAMPLE else np.r_[:_SAMPLE, count - _SAMPLE : count]
         starts = places * step
         first = np.maximum(starts - halo[0], 0)
         stop = np.minimum(np.minimum(starts + step, length) + halo[1], length)
-        first_unit, last_unit = first // unit, -(-stop // unit)
-        whole_stop = np.minimum(last_unit * unit, length)
+        first_unit, last_unit = (first + offset) // unit, -(-(stop + offset) // unit)
+        whole_first = np.maximum(first_unit * unit - offset, 0)
+        whole_stop = np.minimum(last_unit * unit - offset, length)
         shared = np.where(np.diff(places) == 1, np.maximum(whole_stop[:-1] - first[1:], 0), 0)
-        whole = np.where(shared > 0, whole_stop[:-1] - first_unit[1:] * unit, 0)
+        whole = np.where(shared > 0, whole_stop[:-1] - whole_first[1:], 0)
         return cls(
             length,
-            float((whole_stop - first_unit * unit).max()),
+            float((whole_stop - whole_first).max()),
             step,
             float(shared.max(initial=0)),
             float(whole.max(initial=0)),
-            float((last_unit - first_unit).mean() * count / -(-length // unit)),
+            float((last_unit - first_unit).mean() * count / -(-(length + offset) // unit)),
         )
 
     @classmethod
@@ -86,10 +87,11 @@ class AxisUnits:
         return AxisUnits(self.length, *[np.reshape(column, shape) for column in columns])
 
     @classmethod
-    def of_grid(cls, grid: TileGrid, unit: Sequence[int]) -> list[AxisUnits]:
+    def of_grid(cls, units: UnitGrid) -> list[AxisUnits]:
         """Count the units along each axis that a grid of tiles and a source share."""
-        axes = zip(grid.shape, unit, grid.tile_shape, grid.halo, strict=False)
-        return [cls.of(length, own, min(step, length), halo) for length, own, step, halo in axes]
+        grid = units.grid
+        axes = zip(grid.shape, units.unit, grid.tile_shape, grid.halo, units.offset, strict=False)
+        return [cls.of(length, unit, min(step, length), halo, offset) for length, unit, step, halo, offset in axes]
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def reckoned(
 ) -> dict[TileOrder, Rehearsed]:
     """What formulas tell of each order; the parameters are those of `choose_order`."""
     grid = units[0].grid
-    along = [AxisUnits.of_grid(grid, each.unit) for each in units]
+    along = [AxisUnits.of_grid(each) for each in units]
     found = {}
     for order in orders or [TileOrder(grid.counts, axes) for axes in orders_of(grid.ndim)]:
         frontiers = [Frontier.of([own[axis] for axis in order.axes if axis < len(own)], n_at_once) for own in along]
@@ -131,4 +131,4 @@ def _bytes_beside(units: UnitGrid, itemsize: int) -> int:
 
 def _n_reads(units: UnitGrid) -> int:
     """Number of times that tiles read a unit of a source, all together."""
-    return int(units.size * math.prod([float(axis.visits) for axis in AxisUnits.of_grid(units.grid, units.unit)]))
+    return int(units.size * math.prod([float(axis.visits) for axis in AxisUnits.of_grid(units)]))

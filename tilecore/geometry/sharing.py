@@ -37,11 +37,14 @@ class ChunkedSource(NamedTuple):
         Shape of the source, and of a chunk [voxel].
     itemsize : int
         Size of a voxel [byte].
+    start : tuple of int
+        Place of the source's first voxel among the chunks, where it is a part of a file [voxel]; default: 0.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     itemsize: int
+    start: tuple[int, ...] = ()
 
     @property
     def chunk_bytes(self) -> int:
@@ -52,8 +55,15 @@ class ChunkedSource(NamedTuple):
         """Units of the source: its chunks, or several of them together if they are small."""
         lengths = [step + sum(halo) for step, halo in zip(grid.tile_shape, grid.halo, strict=True)]
         limits = (*map(min, lengths, self.shape), *self.shape[grid.ndim :])
-        chunks = [min(chunk, max(length, 1)) for chunk, length in zip(self.chunks, self.shape, strict=True)]
-        return UnitGrid(self.shape, merged_units(chunks, limits, _UNIT_BYTES // self.itemsize), grid)
+        return self._in_units(merged_units(self.chunks, limits, _UNIT_BYTES // self.itemsize), grid)
+
+    def alone(self, grid: TileGrid) -> UnitGrid:
+        """Each chunk of the source as a unit."""
+        return self._in_units(self.chunks, grid)
+
+    def _in_units(self, unit: tuple[int, ...], grid: TileGrid) -> UnitGrid:
+        offset = [first % step for first, step in zip(self.start, unit, strict=False)]
+        return UnitGrid(self.shape, unit, grid, tuple(offset))
 
 
 @dataclass(frozen=True)
@@ -171,6 +181,6 @@ def _times(lengths: Sequence[int]) -> str:
 
 def _is_shared(source: ChunkedSource, grid: TileGrid) -> bool:
     """Whether several tiles read one chunk: also where the source lacks an axis along which there are several."""
-    along = AxisUnits.of_grid(grid, source.chunks)
+    along = AxisUnits.of_grid(source.alone(grid))
     is_shared = any(axis.visits > 1 for axis in along) or math.prod(grid.counts[len(source.shape) :]) > 1
     return is_shared and 0 not in source.shape

@@ -27,16 +27,23 @@ class UnitGrid:
         Shape of a unit [voxel].
     grid : TileGrid
         Tiles of the run.
+    offset : tuple of int
+        Voxels of the first unit of each axis that lie before the source, as where it is a part of a file; default: 0.
     """
 
     shape: tuple[int, ...]
     unit: tuple[int, ...]
     grid: TileGrid
+    offset: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offset", self.offset or (0,) * len(self.shape))
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
         """Number of units along each axis of the source."""
-        return tuple([-(-length // step) for length, step in zip(self.shape, self.unit, strict=True)])
+        axes = zip(self.shape, self.unit, self.offset, strict=True)
+        return tuple([-(-(length + before) // step) if length else 0 for length, step, before in axes])
 
     @cached_property
     def size(self) -> int:
@@ -46,8 +53,8 @@ class UnitGrid:
     def spans(self, read: Box) -> list[range]:
         """Units, along each axis of the source, that a tile reads."""
         n_axes = min(read.ndim, len(self.shape))
-        bounds = zip(read.start[:n_axes], read.stop[:n_axes], self.unit[:n_axes], strict=True)
-        spans = [range(first // step, -(-last // step)) for first, last, step in bounds]
+        axes = zip(read.start[:n_axes], read.stop[:n_axes], self.unit[:n_axes], self.offset[:n_axes], strict=True)
+        spans = [range((first + before) // step, -(-(last + before) // step)) for first, last, step, before in axes]
         return spans + [range(count) for count in self.counts[n_axes:]]
 
     def touched(self, read: Box) -> list[int]:
@@ -59,8 +66,9 @@ class UnitGrid:
 
     def decoded_voxels(self, read: Box) -> int:
         """Number of voxels in the units that a tile reads."""
-        axes = zip(self.spans(read), self.unit, self.shape, strict=True)
-        return math.prod([min(span.stop * step, length) - span.start * step for span, step, length in axes])
+        first = self.box([span.start for span in self.spans(read)])
+        last = self.box([span.stop - 1 for span in self.spans(read)])
+        return math.prod([stop - start for start, stop in zip(first.start, last.stop, strict=True)])
 
     def index(self, number: int) -> tuple[int, ...]:
         """Index of a unit, per axis."""
@@ -71,10 +79,11 @@ class UnitGrid:
         return tuple(reversed(index))
 
     def box(self, index: Sequence[int]) -> Box:
-        """Voxels of a unit; the last units of an axis end with it."""
-        start = tuple([place * step for place, step in zip(index, self.unit, strict=True)])
-        stop = [min(first + step, length) for first, step, length in zip(start, self.unit, self.shape, strict=True)]
-        return Box.trusted(start, tuple(stop))
+        """Voxels of a unit; the first and the last units of an axis begin and end with it."""
+        axes = list(zip(index, self.unit, self.offset, self.shape, strict=True))
+        start = [max(place * step - before, 0) for place, step, before, _ in axes]
+        stop = [min((place + 1) * step - before, length) for place, step, before, length in axes]
+        return Box.trusted(tuple(start), tuple(stop))
 
     def readers(self, box: Box) -> list[range]:
         """Tiles, along each axis of the grid, that read a part of a box of the source."""
@@ -106,7 +115,7 @@ def merged_units(unit: Sequence[int], limits: Sequence[int], n_voxels: int) -> t
     limits : sequence of int
         Lengths up to which units may grow along each axis, such as those of a tile [voxel].
     n_voxels : int
-        Number of voxels of a unit that needs no other.
+        Number of voxels, within these lengths, of a unit that needs no other.
 
     Examples
     --------
@@ -115,6 +124,6 @@ def merged_units(unit: Sequence[int], limits: Sequence[int], n_voxels: int) -> t
     """
     lengths = list(unit)
     for axis in reversed(range(len(lengths))):
-        while math.prod(lengths) < n_voxels and lengths[axis] < limits[axis]:
+        while math.prod(map(min, lengths, limits)) < n_voxels and lengths[axis] < limits[axis]:
             lengths[axis] *= 2
     return tuple(lengths)

@@ -13,7 +13,6 @@ from tilecore.array_types import ReadableArray
 from tilecore.arrays.padding import read_box_into
 from tilecore.arrays.shared import SharedArray
 from tilecore.geometry.boxes import Box
-from tilecore.geometry.chunks_in_box import touched
 from tilecore.geometry.retention import Place
 from tilecore.geometry.unit_grid import UnitGrid
 
@@ -79,18 +78,14 @@ class SharedUnits:
     def read(self, box: Box, there: set[int]) -> npt.NDArray[Any]:
         """Read a box; units that are `there` come from memory."""
         block = np.empty(box.shape, self.dtype)
-        counts, unit = self._units.counts, self._units.unit
-        for index, in_block, in_unit in touched(box, unit):
-            number = 0
-            for count, position in zip(counts, index, strict=True):
-                number = number * count + position
-            origin = [position * step for position, step in zip(index, unit, strict=True)]
-            wanted = Box.from_slices(in_unit).translated(origin)
+        for number in self._units.touched(box):
+            wanted = self._units.box(self._units.index(number)).intersection(box)
             place = self._placed(number) if number in there else None
+            part = block[wanted.relative_to(box.start).slices]
             if place is not None and place.box.contains(wanted):
-                block[in_block] = self._voxels(place)[wanted.relative_to(place.box.start).slices]
+                part[...] = self._voxels(place)[wanted.relative_to(place.box.start).slices]
             else:
-                read_box_into(self._source, wanted, block[in_block])
+                read_box_into(self._source, wanted, part)
         return block
 
     def _placed(self, number: int) -> Place:

@@ -17,6 +17,7 @@ from tilecore.engine.tally import Tally
 from tilecore.engine.tasks import WAIT, Preparation
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
 from tilecore.executors.base import Executor, Outcome
+from tilecore.formats.source import FileSource
 from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
 
@@ -74,7 +75,8 @@ class Supply:
             chunks = chunk_lengths(array)
             if chunks is not None and self._reached[number] is not None:
                 shape = tuple([int(length) for length in array.shape])
-                found[number] = ChunkedSource(shape, chunks, np.dtype(array.dtype).itemsize)
+                start = array.start if isinstance(array, FileSource) else ()
+                found[number] = ChunkedSource(shape, chunks, np.dtype(array.dtype).itemsize, start)
         return found
 
     def sources(self, grid: TileGrid) -> tuple[Any, ...]:
