@@ -65,6 +65,19 @@ def test_tiles_touch_the_units_of_the_voxels_that_they_read(units: UnitGrid) -> 
         assert units.decoded_voxels(tile.read) == sum(sizes)
 
 
+@given(unit_grids(), st.data())
+def test_parts_of_a_box_are_what_it_has_of_each_unit(units: UnitGrid, data: st.DataObject) -> None:
+    start = [data.draw(st.integers(0, length - 1)) for length in units.shape]
+    box = Box(start, [data.draw(st.integers(at + 1, length)) for at, length in zip(start, units.shape, strict=True)])
+    parts = list(units.parts(box))
+    assert [number for number, _, _ in parts] == units.touched(box)
+    for number, unit, wanted in parts:
+        whole = units.box(units.index(number))
+        assert unit == tuple(zip(whole.start, whole.stop, strict=True))
+        common = whole.intersection(box)
+        assert wanted == tuple(zip(common.start, common.stop, strict=True))
+
+
 @given(unit_grids())
 def test_readers_of_a_unit_are_the_tiles_that_touch_it(units: UnitGrid) -> None:
     touching: dict[int, set[tuple[int, ...]]] = {number: set() for number in range(units.size)}

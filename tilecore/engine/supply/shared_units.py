@@ -14,7 +14,7 @@ from tilecore.arrays.padding import read_box_into
 from tilecore.arrays.shared import SharedArray
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.retention import Place
-from tilecore.geometry.unit_grid import UnitGrid
+from tilecore.geometry.unit_grid import Spans, UnitGrid
 
 __all__ = ["SharedUnits"]
 
@@ -78,15 +78,23 @@ class SharedUnits:
     def read(self, box: Box, there: set[int]) -> npt.NDArray[Any]:
         """Read a box; units that are `there` come from memory."""
         block = np.empty(box.shape, self.dtype)
-        for number in self._units.touched(box):
-            wanted = self._units.box(self._units.index(number)).intersection(box)
-            place = self._placed(number) if number in there else None
-            part = block[wanted.relative_to(box.start).slices]
-            if place is not None and place.box.contains(wanted):
-                part[...] = self._voxels(place)[wanted.relative_to(place.box.start).slices]
-            else:
-                read_box_into(self._source, wanted, part)
+        for number, unit, wanted in self._units.parts(box):
+            part = block[tuple([slice(low - at, high - at) for (low, high), at in zip(wanted, box.start, strict=True)])]
+            if number not in there or not self._copy(number, unit, wanted, part):
+                low, high = zip(*wanted, strict=True)
+                read_box_into(self._source, Box.trusted(low, high), part)
         return block
+
+    def _copy(self, number: int, unit: Spans, wanted: Spans, part: npt.NDArray[Any]) -> bool:
+        """Copy the wanted voxels of a unit from memory; False if it does not hold all of them."""
+        offset, first, stop = self._table[number].tolist()
+        if first > wanted[self._axis][0] or stop < wanted[self._axis][1]:
+            return False
+        held = (*unit[: self._axis], (first, stop), *unit[self._axis + 1 :])
+        voxels = np.ndarray([last - start for start, last in held], self.dtype, self._memory.view(), offset)
+        spans = zip(wanted, held, strict=True)
+        part[...] = voxels[tuple([slice(low - start, high - start) for (low, high), (start, _) in spans])]
+        return True
 
     def _placed(self, number: int) -> Place:
         offset, first, stop = self._table[number].tolist()
