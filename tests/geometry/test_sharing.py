@@ -178,7 +178,7 @@ def test_a_plan_reads_as_text() -> None:
     plan = Sharing.of(TileGrid((64, 64), (16, 16), 2), [ChunkedSource((64, 64), (32, 32), 2)], 10**6, 100, 4)
     assert plan is not None
     assert str(plan).startswith("decoding   1.00 times for each of ")
-    assert str(plan).endswith(" are kept for later tiles")
+    assert str(plan).endswith(" kept for later tiles")
 
 
 def test_small_chunks_are_joined() -> None:

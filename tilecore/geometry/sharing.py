@@ -154,15 +154,21 @@ class Sharing:
 
     def __str__(self) -> str:
         decodes, most_bytes = self.expected
+        n_read, n_kept = format_bytes(decodes * self.n_bytes), format_bytes(most_bytes)
         text = (
-            f"decoding   {decodes:.2f} times for each of {self.n_units} units of {_times(self.units[0].unit)} voxels; "
-            f"{format_bytes(most_bytes)} are kept for later tiles"
+            f"decoding   {decodes:.2f} times for each of {self.n_units} units of {_times(self.units[0].unit)} voxels\n"
+            f"           {n_read} are read in all, {n_kept} kept for later tiles"
         )
         return text if decodes <= _ONCE else f"{text}\n           once with max_memory={_megabytes(self.once_bytes)}"
 
     def is_ample(self, workers: int) -> bool:
         """Whether every unit is decoded once, and so many tiles can be worked on at once."""
         return self.expected.decodes <= _ONCE and self.workers >= min(workers, self.grid.size)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the voxels of all sources [byte]."""
+        return sum(math.prod(each.shape) * size for each, size in zip(self.units, self.itemsizes, strict=True))
 
     @property
     def n_units(self) -> int:
