@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import random as randomness
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from tests.fuzz.known import is_known, is_known_end
 from tilecore.testing import nothing_left
@@ -47,7 +49,7 @@ def run_seed(name: str, seed: int) -> str:
     if is_known(name, case):
         return "known"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _small_units(seed):
             warnings.simplefilter("error")
             importlib.import_module(f"tests.fuzz.{name}").check(case)
     except Exception as error:
@@ -55,6 +57,15 @@ def run_seed(name: str, seed: int) -> str:
             return "known"
         raise AssertionError(f"{describe(name, seed, case)}: {type(error).__name__}: {error}") from error
     return "ok"
+
+
+@contextlib.contextmanager
+def _small_units(seed: int) -> Iterator[None]:
+    """Let each chunk of these small volumes be decoded alone, and often with too little memory to keep all of them."""
+    part_of_free = randomness.Random(seed).choice([0.75, 1e-5, 1e-6, 3e-7, 1e-8])
+    alone = patch("tilecore.geometry.sharing._UNIT_BYTES", 1)
+    with alone, patch("tilecore.engine.pilot._PART_OF_FREE", part_of_free):
+        yield
 
 
 def describe(name: str, seed: int, case: Any) -> str:
