@@ -248,6 +248,7 @@ class Run:
     def _end_workers(self) -> None:
         self._crew = None
         self._open.close()
+        self._supply.close()
 
     def _write(self, outputs: Outputs, task: TileTask, value: Any) -> tuple[int, ...] | None:
         """Write results that no worker has written; return the checksums if the task was a whole tile."""

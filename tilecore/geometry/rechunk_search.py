@@ -49,7 +49,7 @@ def plan_rechunk(problem: Rechunking, *, max_memory: int, workers: int) -> Rechu
     pass 1     8 tiles of 8 x 64 x 64 voxels: reads 1.0 MiB, writes 1.0 MiB
     pass 2     8 tiles of 64 x 8 x 64 voxels: reads 1.0 MiB, writes 1.0 MiB
     moved      4.0 MiB, 4.00 times the volume
-    memory     240.0 KiB per worker, 480.0 KiB for 2 workers, of 512.0 KiB allowed
+    memory     192.0 KiB per worker, 384.0 KiB for 2 workers, of 512.0 KiB allowed
     """
     for n_workers in range(workers, 0, -1):
         search = _Search(problem, max_memory, n_workers)

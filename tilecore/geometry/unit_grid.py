@@ -143,7 +143,7 @@ def merged_units(unit: Sequence[int], limits: Sequence[int], n_voxels: int) -> t
     Examples
     --------
     >>> merged_units((1, 8, 1024), (64, 256, 512), 2**18)
-    (1, 256, 1024)
+    (2, 256, 1024)
     """
     lengths = list(unit)
     for axis in reversed(range(len(lengths))):

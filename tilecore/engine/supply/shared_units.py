@@ -46,6 +46,11 @@ class SharedUnits:
         # A line for each unit: offset [byte], first voxel and the voxel after the last one along the axis.
         self._table = SharedArray((units.size, 3), np.int64, reserve=False)
 
+    def close(self) -> None:
+        """Free the memory, as far as this process is concerned."""
+        self._memory.close()
+        self._table.close()
+
     def place(self, number: int, place: Place) -> None:
         """Write down where a unit lies."""
         self._table[number] = (place.offset, place.box.start[self._axis], place.box.stop[self._axis])

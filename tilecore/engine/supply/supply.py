@@ -17,6 +17,7 @@ from tilecore.engine.tally import Tally
 from tilecore.engine.tasks import WAIT, Preparation
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
 from tilecore.executors.base import Executor, Outcome
+from tilecore.executors.processes.interrupts import interrupts_deferred
 from tilecore.formats.source import FileSource
 from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
@@ -131,6 +132,12 @@ class Supply:
         if self._units is not None:
             task = self._units.take_back(task)
         return task
+
+    def close(self) -> None:
+        """Free the memory in which units lie."""
+        with interrupts_deferred():  # Python swallows a Ctrl-C that comes while it frees it
+            if self._units is not None:
+                self._units.close()
 
     def summary(self, total: float) -> dict[str, Any]:
         """What the run's last event tells of `total` seconds of all workers."""

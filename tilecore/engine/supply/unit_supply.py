@@ -151,6 +151,11 @@ class UnitSupply:
         tile = self.sharing.grid[number]
         self._retention.finish(self.sharing.order.position(tile.index), tile.read)
 
+    def close(self) -> None:
+        """Free the memory, as soon as no task uses it any more."""
+        for shared in self.shared.values():
+            shared.close()
+
     def _admit(self, key: UnitKey, tile: Tile, *, is_due: bool) -> _Verdict:
         """Decide what becomes of a unit that is not in memory."""
         if key in self._damaged:
