@@ -13,6 +13,8 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.fuzz.known import is_known, is_known_end
+from tilecore.engine import pilot
+from tilecore.geometry import sharing
 from tilecore.testing import nothing_left
 
 FUZZERS = ["engine", "collecting", "chunks", "blobs", "axes", "tiffs", "zarrs", "hdf5", "sinks", "resume", "kills"]
@@ -63,8 +65,7 @@ def run_seed(name: str, seed: int) -> str:
 def _small_units(seed: int) -> Iterator[None]:
     """Let each chunk of these small volumes be decoded alone, and often with too little memory to keep all of them."""
     part_of_free = randomness.Random(seed).choice([0.75, 1e-5, 1e-6, 3e-7, 1e-8])
-    alone = patch("tilecore.geometry.sharing._UNIT_BYTES", 1)
-    with alone, patch("tilecore.engine.pilot._PART_OF_FREE", part_of_free):
+    with patch.object(sharing, "_UNIT_BYTES", 1), patch.object(pilot, "_PART_OF_FREE", part_of_free):
         yield
 
 
