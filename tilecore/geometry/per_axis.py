@@ -21,6 +21,7 @@ __all__ = [
     "as_integers",
     "as_shape",
     "as_tile_shape",
+    "times",
 ]
 
 #: A place in a volume, or a shape: a whole number for each axis [voxel].
@@ -93,3 +94,8 @@ def _as_pair(axis: object, name: str) -> tuple[int, int]:
         return width, width
     before, after = as_integers(axis, name, ndim=2, minimum=0)
     return before, after
+
+
+def times(lengths: Iterable[int]) -> str:
+    """A shape in words, such as ``2 x 3``."""
+    return " x ".join(map(str, lengths))

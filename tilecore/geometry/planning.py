@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from tilecore.configuration import settings
 from tilecore.errors import MemoryBudgetError
 from tilecore.geometry.costs import TileCosts, guessed_bytes
 from tilecore.geometry.cutting import CutAxis, TileShapes
-from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers, as_shape
+from tilecore.geometry.per_axis import HaloLike, as_halo, as_integers, as_shape, times
 from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import available_memory
@@ -81,10 +81,10 @@ class TilePlan:
     def __str__(self) -> str:
         grid = self.grid
         workers = self.workers if self.sharing is None else self.sharing.workers
-        aligned = "none needed" if set(self.units) <= {1} else f"to {_times(self.units)} voxels"
+        aligned = "none needed" if set(self.units) <= {1} else f"to {times(self.units)} voxels"
         return "\n".join(
             [
-                f"tiles      {grid.size} ({_times(grid.counts)}) of {_times(grid.tile_shape)} voxels",
+                f"tiles      {grid.size} ({times(grid.counts)}) of {times(grid.tile_shape)} voxels",
                 f"halo       {100 * self.halo_overhead:.1f} % more voxels read than written",
                 f"memory     {format_bytes(self.tile_bytes)} per worker, "
                 f"{format_bytes(self.tile_bytes * workers)} for {workers} worker{'s' * (workers != 1)}",
@@ -100,10 +100,6 @@ class TilePlan:
         if self.sharing is None:
             return ["decoding   each chunk once, by the tile that reads it"]
         return str(self.sharing).splitlines()
-
-
-def _times(lengths: Iterable[int]) -> str:
-    return " x ".join(map(str, lengths))
 
 
 def plan_tiles(

@@ -10,7 +10,8 @@ from itertools import product
 
 from tilecore.bytesize import format_bytes
 from tilecore.errors import MemoryBudgetError
-from tilecore.geometry.rechunking import Rechunking, RechunkPass, RechunkPlan, decoded_length, times
+from tilecore.geometry.per_axis import times
+from tilecore.geometry.rechunking import Rechunking, RechunkPass, RechunkPlan, decoded_length
 
 __all__ = ["plan_rechunk"]
 

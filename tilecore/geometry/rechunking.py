@@ -9,12 +9,13 @@ written alone, and the second one writes tiles of whole units from there. So the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tilecore.bytesize import format_bytes
+from tilecore.geometry.per_axis import times
 
-__all__ = ["RechunkPass", "RechunkPlan", "Rechunking", "decoded_length", "times"]
+__all__ = ["RechunkPass", "RechunkPlan", "Rechunking", "decoded_length"]
 
 # Buffers of a chunk while it is read (compressed, and as voxels), and of a unit while it is written.
 _OF_CHUNK, _OF_UNIT = 2, 3
@@ -139,20 +140,16 @@ class Rechunking:
 
     def one_pass(self, tile_shape: tuple[int, ...]) -> RechunkPass:
         """The pass that reads and writes tiles of a shape, which is made of whole units."""
-        lengths = zip(self.shape, tile_shape, self.chunks or (1,) * len(self.shape), strict=True)
-        read = math.prod(decoded_length(*each) for each in lengths) * self.itemsize
         needed = self._bytes(tile_shape) + self._reading_bytes + self._writing_bytes
-        return RechunkPass(tile_shape, self.count(tile_shape), read, self.n_bytes, needed)
+        return RechunkPass(tile_shape, self.count(tile_shape), self._bytes_read(tile_shape), self.n_bytes, needed)
 
     def two_passes(self, first: tuple[int, ...], second: tuple[int, ...]) -> tuple[RechunkPass, RechunkPass]:
         """Both passes through a temporary file: over tiles of whole chunks, then over tiles of whole units."""
-        lengths = zip(self.shape, first, self.chunks or (1,) * len(self.shape), strict=True)
-        read = math.prod(decoded_length(*each) for each in lengths) * self.itemsize
         piece = self._bytes([min(pair) for pair in zip(first, second, strict=True)])
         filling = self._bytes(first) + piece + self._reading_bytes
         emptying = self._bytes(second) + piece + self._writing_bytes
         return (
-            RechunkPass(first, self.count(first), read, self.n_bytes, filling),
+            RechunkPass(first, self.count(first), self._bytes_read(first), self.n_bytes, filling),
             RechunkPass(second, self.count(second), self.n_bytes, self.n_bytes, emptying),
         )
 
@@ -173,6 +170,11 @@ class Rechunking:
     @property
     def _writing_bytes(self) -> int:
         return _OF_UNIT * self._bytes(self.units)
+
+    def _bytes_read(self, tile_shape: Sequence[int]) -> int:
+        """Voxels that are decoded for all tiles of a shape [byte]."""
+        axes = zip(self.shape, tile_shape, self.chunks or (1,) * len(self.shape), strict=True)
+        return self._bytes([decoded_length(*each) for each in axes])
 
     def _bytes(self, shape: Sequence[int]) -> int:
         return math.prod(shape) * self.itemsize
@@ -198,8 +200,3 @@ def decoded_length(length: int, step: int, chunk: int) -> int:
     rest = length % chunk  # the last chunk may be shorter
     n_in_rest = n_edges - (length - rest) // step if rest else 0
     return length + (n_edges - n_between_chunks - n_in_rest) * chunk + n_in_rest * rest if length else 0
-
-
-def times(lengths: Iterable[int]) -> str:
-    """A shape in words, such as ``2 x 3``."""
-    return " x ".join(map(str, lengths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from tilecore.bytesize import format_bytes
 from tilecore.geometry.decoding import AxisUnits
+from tilecore.geometry.per_axis import times
 from tilecore.geometry.rehearsal import Rehearsed, choose_order, reckoned
 from tilecore.geometry.tile_order import TileOrder
 from tilecore.geometry.tiles import TileGrid
@@ -139,13 +141,16 @@ class Sharing:
         def room(n_workers: int) -> int:
             return min(max(budget - n_workers * tile_bytes, 0), everything)
 
+        @functools.cache
         def decodes(n_workers: int) -> float:
             return min(reckoned(units, itemsizes, room(n_workers), n_workers, orders).values()).decodes
 
         most = max(min(workers, grid.size, budget // max(tile_bytes, 1)), 1)
         fitting = next((n for n in range(most, 0, -1) if decodes(n) <= _ONCE), most)
-        if decodes(most) / min(most, usable_cores()) < _PATIENCE / min(fitting, usable_cores()):
-            fitting = most
+        if fitting < most:
+            cores = usable_cores()
+            if decodes(most) / min(most, cores) < _PATIENCE / min(fitting, cores):
+                fitting = most
         capacity = room(fitting)
         order, expected = choose_order(units, itemsizes, capacity, fitting, orders)
         ample = min(reckoned(units, itemsizes, everything, fitting, orders).values())
@@ -156,7 +161,7 @@ class Sharing:
         decodes, most_bytes = self.expected
         n_read, n_kept = format_bytes(decodes * self.n_bytes), format_bytes(most_bytes)
         text = (
-            f"decoding   {decodes:.2f} times for each of {self.n_units} units of {_times(self.units[0].unit)} voxels\n"
+            f"decoding   {decodes:.2f} times for each of {self.n_units} units of {times(self.units[0].unit)} voxels\n"
             f"           {n_read} are read in all, {n_kept} kept for later tiles"
         )
         return text if decodes <= _ONCE else f"{text}\n           once with max_memory={_megabytes(self.once_bytes)}"
@@ -179,10 +184,6 @@ class Sharing:
 def _megabytes(n_bytes: int) -> str:
     """Size as `max_memory` takes it, rounded up."""
     return f"{-(-n_bytes // 10**6)}MB"
-
-
-def _times(lengths: Sequence[int]) -> str:
-    return " x ".join(map(str, lengths))
 
 
 def _is_shared(source: ChunkedSource, grid: TileGrid) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,13 +56,14 @@ class SharedUnits:
 
     def move(self, old: Place, new: Place) -> None:
         """Copy a part of a unit from one place to another."""
-        self._voxels(new)[...] = self._voxels(old)[new.box.relative_to(old.box.start).slices]
+        within = new.box.relative_to(old.box.start).slices
+        self._voxels(new.offset, _spans(new.box))[...] = self._voxels(old.offset, _spans(old.box))[within]
 
     def decode(self, numbers: Iterable[int]) -> None:
         """Decode units into their places."""
         for number in numbers:
-            place = self._placed(number)
-            read_box_into(self._source, place.box, self._voxels(place))
+            offset, held = self._line(number, _spans(self._units.box(self._units.index(number))))
+            read_box_into(self._source, _box(held), self._voxels(offset, held))
 
     def through(self, read: Box, mask: int) -> _Sharer | ReadableArray:
         """The source for one task, which takes some of the units that it reads from memory.
@@ -86,31 +86,36 @@ class SharedUnits:
         for number, unit, wanted in self._units.parts(box):
             part = block[tuple([slice(low - at, high - at) for (low, high), at in zip(wanted, box.start, strict=True)])]
             if number not in there or not self._copy(number, unit, wanted, part):
-                low, high = zip(*wanted, strict=True)
-                read_box_into(self._source, Box.trusted(low, high), part)
+                read_box_into(self._source, _box(wanted), part)
         return block
 
     def _copy(self, number: int, unit: Spans, wanted: Spans, part: npt.NDArray[Any]) -> bool:
         """Copy the wanted voxels of a unit from memory; False if it does not hold all of them."""
-        offset, first, stop = self._table[number].tolist()
+        offset, held = self._line(number, unit)
+        first, stop = held[self._axis]
         if first > wanted[self._axis][0] or stop < wanted[self._axis][1]:
             return False
-        held = (*unit[: self._axis], (first, stop), *unit[self._axis + 1 :])
-        voxels = np.ndarray([last - start for start, last in held], self.dtype, self._memory.view(), offset)
         spans = zip(wanted, held, strict=True)
-        part[...] = voxels[tuple([slice(low - start, high - start) for (low, high), (start, _) in spans])]
+        within = tuple([slice(low - start, high - start) for (low, high), (start, _) in spans])
+        part[...] = self._voxels(offset, held)[within]
         return True
 
-    def _placed(self, number: int) -> Place:
+    def _line(self, number: int, unit: Spans) -> tuple[int, Spans]:
+        """Where a unit lies [byte], and which of its voxels do."""
         offset, first, stop = self._table[number].tolist()
-        whole = self._units.box(self._units.index(number))
-        start, end = list(whole.start), list(whole.stop)
-        start[self._axis], end[self._axis] = first, stop
-        box = Box.trusted(tuple(start), tuple(end))
-        return Place(offset, box, math.prod(box.shape) * self.dtype.itemsize)
+        return offset, (*unit[: self._axis], (first, stop), *unit[self._axis + 1 :])
 
-    def _voxels(self, place: Place) -> npt.NDArray[Any]:
-        return np.ndarray(place.box.shape, self.dtype, self._memory.view(), place.offset)
+    def _voxels(self, offset: int, held: Spans) -> npt.NDArray[Any]:
+        return np.ndarray([stop - first for first, stop in held], self.dtype, self._memory.view(), offset)
+
+
+def _spans(box: Box) -> Spans:
+    return tuple(zip(box.start, box.stop, strict=True))
+
+
+def _box(spans: Spans) -> Box:
+    start, stop = zip(*spans, strict=True)
+    return Box.trusted(start, stop)
 
 
 class _Sharer:

@@ -68,7 +68,7 @@ class Supply:
         """Whether tasks must start in the order of their tiles' numbers."""
         return self._may_start is not None
 
-    @property
+    @functools.cached_property
     def chunked(self) -> dict[int, ChunkedSource]:
         """Sources that workers reach, and decode chunk by chunk, by their numbers."""
         found = {}

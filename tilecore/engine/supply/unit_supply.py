@@ -19,7 +19,6 @@ from tilecore.errors import TilecoreError, WorkerError
 from tilecore.executors.base import Failure
 from tilecore.geometry.retention import Place, Retention, UnitKey
 from tilecore.geometry.sharing import Sharing
-from tilecore.geometry.tiles import Tile
 
 __all__ = ["UnitSupply"]
 
@@ -104,6 +103,7 @@ class UnitSupply:
             If a unit that it reads is damaged, as another task has found.
         """
         tile = task.tile(self.sharing.grid)
+        position = self.sharing.order.position(tile.index)
         there: list[UnitKey] = []
         missing: list[UnitKey] = []
         masks = [0] * (max(self._numbers) + 1)
@@ -113,7 +113,7 @@ class UnitSupply:
                 key, n_read = (source, number), n_read + 1
                 held = self._retention.held(key)
                 if held is None:
-                    verdict = self._admit(key, tile, is_due=is_due)
+                    verdict = self._admit(key, position, is_due=is_due)
                     missing += [key] * (verdict is _Verdict.DECODE)
                     must_wait = must_wait or verdict is _Verdict.WAIT
                 elif held.is_decoded:
@@ -156,11 +156,10 @@ class UnitSupply:
         for shared in self.shared.values():
             shared.close()
 
-    def _admit(self, key: UnitKey, tile: Tile, *, is_due: bool) -> _Verdict:
+    def _admit(self, key: UnitKey, position: int, *, is_due: bool) -> _Verdict:
         """Decide what becomes of a unit that is not in memory."""
         if key in self._damaged:
             raise self._damaged[key].with_traceback(None)
-        position = self.sharing.order.position(tile.index)
         uses = self._retention.open_uses(key)
         if not uses or uses[-1] <= position or key in self._alone:
             return _Verdict.ALONE
