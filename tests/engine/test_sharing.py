@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 
+from tests.faults.harness import Once
 from tests.runs import EVERY_RUN, RUNS, CancelAfter
 from tilecore import (
     MemoryBudgetError,
@@ -161,21 +162,9 @@ def _damaged(index: tuple[int, ...]) -> None:
         raise UnreadableFileError("chunk 1 is damaged")
 
 
-class Once:
-    """Something harmful that happens at the first reads of a chunk."""
-
-    def __init__(self, folder: Path, deed: Callable[[], Any], times: int = 1) -> None:
-        self.folder, self.deed, self.times = folder, deed, times
-
-    def __call__(self, index: tuple[int, ...]) -> None:
-        if index == (1, 1, 1):
-            for time in range(self.times):
-                try:
-                    (self.folder / f"deed-{time}").touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-                self.deed()
-                break
+def when_read(once: Once) -> Callable[[tuple[int, ...]], Any]:
+    """Let something harmful happen at the first reads of a chunk."""
+    return lambda index: once.happen("deed") if index == (1, 1, 1) else None
 
 
 def _killed() -> None:
@@ -197,7 +186,7 @@ def _full() -> None:
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 @pytest.mark.parametrize("deed", [_killed, _crashed, _refused, _full])
 def test_what_fails_while_decoding_is_tried_again(method: str, deed: Callable[[], Any], tmp_path: Path) -> None:
-    source = Counted(tmp_path, Once(tmp_path, deed))
+    source = Counted(tmp_path, when_read(Once(tmp_path, deed)))
     result = map_tiles(
         smooth, source, tile_shape=CHUNKS, halo=2, workers=2, start_method=method, retries=2, progress=False
     )
@@ -206,7 +195,7 @@ def test_what_fails_while_decoding_is_tried_again(method: str, deed: Callable[[]
 
 
 def test_what_fails_again_and_again_fails_the_tiles(tmp_path: Path) -> None:
-    source = Counted(tmp_path, Once(tmp_path, _crashed, times=100))
+    source = Counted(tmp_path, when_read(Once(tmp_path, _crashed, times=100)))
     with pytest.raises(TileError, match=r"SIGSEGV|signal 11"):
         map_tiles(smooth, source, tile_shape=CHUNKS, halo=2, workers=2, retries=1, progress=False)
     assert len(list(tmp_path.glob("deed-*"))) == 2

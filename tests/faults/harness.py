@@ -33,14 +33,18 @@ class Once:
 
     def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
         if tile.number in self.tiles:
-            for time_ in range(self.times):
-                try:
-                    (self.folder / f"{tile.number}-{time_}").touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-                self.deed()
-                break
+            self.happen(str(tile.number))
         return block + 1
+
+    def happen(self, name: str) -> None:
+        """Do it, unless it has been done so often under this name."""
+        for time_ in range(self.times):
+            try:
+                (self.folder / f"{name}-{time_}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            self.deed()
+            break
 
 
 class Session:

@@ -163,10 +163,7 @@ class Planner:
         """Plan what the tiles of a grid share of the sources' units; the parameters are those of `Sharing.of`."""
         guess = TileCosts(guessed_bytes(self.dtype), bytes_per_tile=self._chunk_bytes)
         costs = guess if findings is None else self.costs(findings)
-        lengths = [min(step, length) for step, length in zip(grid.tile_shape, grid.shape, strict=True)]
-        start = [(length - own) // 2 for length, own in zip(grid.shape, lengths, strict=True)]
-        stop = [first + own for first, own in zip(start, lengths, strict=True)]
-        tile_bytes = math.ceil(costs.needed_bytes(self._n_read(Box(start, stop))))
+        tile_bytes = math.ceil(costs.needed_bytes(grid.largest_block(clipped=not self.padded)))
         budget = min(self.budget, int(_PART_OF_FREE * available_memory()))  # a caller may give more than there is
         return Sharing.of(grid, list(sources), budget, tile_bytes, self.workers, by_number=by_number)
 

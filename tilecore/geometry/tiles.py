@@ -136,6 +136,14 @@ class TileGrid(Sequence[Tile]):
         """Number of axes."""
         return len(self.shape)
 
+    def largest_block(self, *, clipped: bool) -> int:
+        """Number of voxels of the largest block; `clipped`: whether halos end at the volume's edges."""
+        lengths = []
+        for step, whole, (before, after) in zip(self.tile_shape, self.shape, self.halo, strict=True):
+            length = min(step, whole) + before + after
+            lengths.append(min(length, whole) if clipped else length)
+        return math.prod(lengths)
+
     @property
     def volume(self) -> Box:
         """Box of the whole volume."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from tilecore.array_types import ReadableArray
 from tilecore.arrays.slot_ring import SlotArray
 from tilecore.engine.inputs import extra_voxels
@@ -42,7 +40,7 @@ class Feeder:
         n_slots: int,
     ) -> None:
         self._job, self._grid, self._arrays = job, grid, stranded
-        largest = _largest_block(grid, clipped=job.boundary is None)
+        largest = grid.largest_block(clipped=job.boundary is None)
         self.slots = {
             number: SlotArray(array, n_slots, largest * extra_voxels(array, grid.ndim))
             for number, array in stranded.items()
@@ -65,11 +63,3 @@ class Feeder:
         """Free the slot of a task that has ended, successfully or not."""
         self._free.append(task.slot)
         return task._replace(slot=-1)
-
-
-def _largest_block(grid: TileGrid, *, clipped: bool) -> int:
-    lengths = []
-    for step, whole, (before, after) in zip(grid.tile_shape, grid.shape, grid.halo, strict=True):
-        length = min(step, whole) + before + after
-        lengths.append(min(length, whole) if clipped else length)
-    return math.prod(lengths)
