@@ -183,7 +183,7 @@ class UnitSupply:
 
     def _fail(self, keys: Sequence[UnitKey], failure: Failure) -> None:
         """Decide what becomes of units whose decoding has failed."""
-        _log.warning("decoding of %d units failed: %s", len(keys), failure.reason)
+        _log.warning("%d unit%s could not be decoded: %s", len(keys), "s" * (len(keys) != 1), failure.reason)
         error = failure.exception
         if isinstance(error, MemoryError) or failure.exitcode == -signal.SIGKILL:
             self._alone.update(keys)  # tiles that run out of memory are cut
