@@ -36,6 +36,7 @@ from tilecore.engine.events import Event, TileRetried
 from tilecore.executors.processes import channel
 from tilecore.executors.processes.results import Outbox
 from tilecore.executors.processes.worker_handle import SupervisedWorker
+from tilecore.memory.segments import Segment
 
 
 @pytest.fixture(params=EVERY_METHOD)
@@ -367,6 +368,27 @@ def test_a_tile_too_large_for_memory_is_cut(memory_cgroup: Path) -> None:
 
     code, output = Session(run).wait()
     assert (code, output.strip().splitlines()[-1:]) == (0, ["cut True"]), output
+
+
+def test_the_kernel_kills_a_worker_and_not_a_larger_caller(method: str, memory_cgroup: Path) -> None:
+    """A worker's tile is done again; what the calling process holds would be lost."""
+
+    def eat(block: np.ndarray) -> np.ndarray:
+        np.ones(600 * 2**20, dtype=np.uint8)
+        return block
+
+    def run() -> None:
+        held = np.frombuffer(Segment(400 * 2**20).map(), np.uint8)  # of which fork gives a worker nothing
+        held[:] = 1  # taken before the limit holds
+        (memory_cgroup / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            map_tiles(eat, VOLUME, dtype="f8", start_method=method, workers=2, tile_shape=VOLUME.shape)
+        except TileError as error:
+            assert "memory ran out" in str(error), error
+            print("told", held[-1])
+
+    code, output = Session(run).wait()
+    assert (code, output.strip().splitlines()[-1:]) == (0, ["told 1"]), output
 
 
 def test_a_memory_error_is_a_failure_and_its_worker_is_replaced(method: str, tmp_path: Path) -> None:
