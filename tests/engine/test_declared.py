@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from tilecore import (
@@ -21,6 +23,7 @@ from tilecore import (
     reduce_tiles,
 )
 from tilecore.engine.declared import Declared
+from tilecore.engine.events import Event, RunStarted
 
 VOLUME = np.random.default_rng(5).random((13, 17, 11))
 SERIAL: dict[str, Any] = {"executor": "serial", "progress": False, "tile_shape": 4}
@@ -144,6 +147,26 @@ def test_declared_objects_and_attributes_set_by_hand() -> None:
     assert Declared.of(declare(name="outer")(wrapper), {"width": 1}).halo == [1, 0, 0]
     declare(boundary=0)(wrapper)
     assert Declared.of(wrapper, {"width": 1}).name == "outer"
+
+
+def test_declared_memory_bounds_the_tiles_that_are_worked_on_at_once(tmp_path: Path) -> None:
+    """Where a call is too small a part of the run to be tried out, the declaration takes the place of a guess."""
+    zarr.create_array(tmp_path / "x.zarr", data=np.ones((8, 32, 32), "u1"), chunks=(1, 32, 32))
+    options: dict[str, Any] = {"tile_shape": (8, 16, 16), "max_memory": 4 * 2048 * 30, "workers": 4, "progress": False}
+
+    def workers_for(needed: float | None) -> int:
+        events: list[Event] = []
+        function = declare(bytes_per_voxel=lambda: needed)(lambda block: block)
+        map_tiles(function, tmp_path / "x.zarr", executor="threads", callbacks=[events.append], **options)
+        return next(event.workers for event in events if isinstance(event, RunStarted))
+
+    assert [workers_for(needed) for needed in (50, 10)] == [2, 4]
+
+
+@pytest.mark.parametrize("needed", [0, -1, float("nan"), float("inf"), "2MB"])
+def test_declared_memory_is_a_number_above_0(needed: Any) -> None:
+    with pytest.raises(ParameterError, match="bytes_per_voxel"):
+        Declared.of(declare(bytes_per_voxel=needed)(lambda block: block))
 
 
 def test_what_cannot_be_declared() -> None:

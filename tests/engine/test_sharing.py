@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,8 @@ from tilecore import (
     open_source,
     reduce_tiles,
 )
-from tilecore.engine.events import TileDone
+from tilecore.arrays.shared import SharedArray
+from tilecore.engine.events import Event, RunStarted, TileDone
 from tilecore.formats.zarr.stores import FolderStore
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
@@ -101,6 +103,34 @@ def test_little_memory_is_shared_as_far_as_it_goes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(map_tiles(smooth, source, progress=False, **options), smooth(VOLUME))
         n_decoded[n_kept] = source.counts().total()
     assert n_decoded[0] > n_decoded[6] > n_decoded[200] == N_CHUNKS
+
+
+@pytest.mark.parametrize("run", ["fork", "threads"])
+def test_workers_without_room_for_a_tile_decode(run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more tiles are worked on than fit into memory; the other workers decode what comes next."""
+    monkeypatch.setattr("tilecore.geometry.sharing.usable_cores", lambda: 3)
+    monkeypatch.setattr("tilecore.engine.run_planning._MANY_TILES", 1000)  # no call before the run
+    n_running, names = SharedArray((1,), "i8"), tmp_path / "names"
+
+    def slow(block: np.ndarray) -> np.ndarray:
+        n_running[0] += 1
+        time.sleep(0.002)
+        assert n_running[0] == 1
+        n_running[0] -= 1
+        return smooth(block)
+
+    def sign(_: tuple[int, ...]) -> None:
+        with names.open("a") as file:
+            file.write(f"{os.getpid()} {threading.get_ident()}\n")
+
+    events: list[Event] = []
+    source, tile_bytes = Counted(tmp_path, sign), 20 * int(np.prod([12, 20, 20])) + 2 * int(np.prod(CHUNKS))
+    options: dict[str, Any] = {"tile_shape": CHUNKS, "halo": 2, "progress": False, **RUNS[run], "workers": 3}
+    result = map_tiles(slow, source, dtype="f4", max_memory=2 * tile_bytes - 1, callbacks=[events.append], **options)
+    np.testing.assert_array_equal(result, smooth(VOLUME))
+    assert [event.workers for event in events if isinstance(event, RunStarted)] == [1]
+    assert len(set(names.read_text().splitlines())) > 1
+    assert source.counts().total() == N_CHUNKS
 
 
 @pytest.mark.parametrize("run", EVERY_RUN)

@@ -81,6 +81,8 @@ class Run:
         random: Random,
         was_done: Callable[[int], bool] | None = None,
         failures: float = 0.0,
+        n_at_once: int = 1,
+        spare: int = 0,
     ) -> None:
         self.geometry, self.capacity, self.random, self.failures = geometry, capacity, random, failures
         self.was_done = was_done or (lambda number: False)
@@ -96,6 +98,8 @@ class Run:
             capacity,
             was_done,
             self.move,
+            n_at_once,
+            spare,
         )
         self.decoding: list[UnitKey] = []
         self.tasks: list[Task] = []
@@ -107,14 +111,15 @@ class Run:
             for key in self.retention.touched(geometry.grid[number].read):
                 self.readers.setdefault(key, []).append(position)
 
-    def go(self, n_at_once: int) -> None:
-        """Work on all tiles, so many at once."""
+    def go(self, n_at_once: int, n_ahead: int = 0) -> None:
+        """Work on all tiles, so many at once, and look so many ahead."""
         order = self.geometry.order
         waiting = [each for each in range(order.size) if not self.was_done(order.number(each))]
         while waiting or self.tasks or self.decoding:
             is_due, n_before = True, len(waiting)
-            for position in waiting[: max(n_at_once - len(self.tasks), 0)]:
-                if self.start(position, is_due=is_due):
+            for position in waiting[: max(n_at_once - len(self.tasks), 0) + n_ahead]:
+                has_room = len(self.tasks) < n_at_once
+                if self.start(position, is_due=is_due and has_room, has_room=has_room):
                     waiting.remove(position)
                 else:
                     is_due = False
@@ -125,10 +130,10 @@ class Run:
                 assert len(waiting) < n_before or not waiting, "a tile waits for nothing"
         self.check_nothing_is_left()
 
-    def start(self, position: int, *, is_due: bool) -> bool:
+    def start(self, position: int, *, is_due: bool, has_room: bool) -> bool:
         """Start the task of a tile if what it reads is there."""
         tile = self.geometry.grid[self.geometry.order.number(position)]
-        there, alone, is_ready = [], [], True
+        there, alone, is_ready = [], [], has_room
         for key in self.retention.touched(tile.read):
             held = self.retention.held(key)
             if held is not None and held.is_decoded:
@@ -138,7 +143,7 @@ class Run:
             else:
                 uses = self.retention.open_uses(key)
                 assert uses == [each for each in self.readers[key] if not self.is_finished(each)]
-                if uses[-1] <= position:
+                if not self.retention.is_kept_for_others(uses, position, is_due=is_due):
                     alone.append(key)
                 elif self.retention.admit(key, uses, position, is_due=is_due) is not None:
                     self.decoding.append(key)
@@ -265,6 +270,19 @@ def test_units_that_only_finished_tiles_read_are_not_decoded(
 def test_where_there_is_room_each_unit_is_decoded_once(geometry: Geometry, n_at_once: int, seed: int) -> None:
     run = Run(geometry, 2 * geometry.n_bytes, Random(seed))
     run.go(n_at_once)
+    assert run.n_decoded == Counter(dict.fromkeys(run.readers, 1))
+
+
+@given(geometries(), st.integers(1, 12), st.floats(0, 0.5), SEEDS)
+def test_what_is_decoded_early_takes_nothing_from_others(
+    geometry: Geometry, n_ahead: int, part: float, seed: int
+) -> None:
+    """Where the tile at work has room for all that is shared, and for gaps, looking ahead makes nobody decode again."""
+    alone = Run(geometry, 2 * geometry.n_bytes, Random(seed))
+    alone.go(1)
+    spare = int(part * geometry.n_bytes)
+    run = Run(geometry, 5 * alone.retention.highest_bytes // 4 + spare, Random(seed), spare=spare)
+    run.go(1, n_ahead)
     assert run.n_decoded == Counter(dict.fromkeys(run.readers, 1))
 
 

@@ -117,7 +117,23 @@ def test_fewer_workers_only_where_more_would_decode_much_more(asked: Wanted, cor
     if plan.workers == most:
         return
     assert decodes(plan.workers) <= _ONCE < decodes(plan.workers + 1)
-    assert decodes(most) / min(most, cores) >= 0.6 / min(plan.workers, cores)
+    n_busy = min(plan.workers, cores)
+    seconds = max(1 / n_busy, (1 + decodes(plan.workers)) / (n_busy + plan.decoders))  # 1 for all other work
+    assert (1 + decodes(most)) / min(most, cores, asked.workers) >= 0.6 * seconds
+
+
+@given(wanted(), st.integers(1, 8))
+def test_workers_that_only_decode_have_a_core_and_memory(asked: Wanted, cores: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing_module, "usable_cores", lambda: cores)
+        plan = asked.plan()
+    assume(plan is not None and plan.decoders > 0)
+    assert plan is not None
+    assert plan.workers + plan.decoders <= min(cores, asked.workers)
+    chunk_bytes = max(each.chunk_bytes for each in asked.sources)
+    taken = plan.workers * asked.tile_bytes + plan.decoders * chunk_bytes + plan.capacity
+    assert taken <= asked.budget
+    assert plan.expected.most_bytes <= plan.capacity
 
 
 @given(wanted())

@@ -45,12 +45,13 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.geometry.costs import TileCosts
     from tilecore.geometry.planning import plan_tiles
 
-    needed = options.bytes_per_voxel
-    if needed is not None and not 0 < needed < math.inf:
-        raise ParameterError.of("bytes_per_voxel", needed, "must be more than 0")
+    given = options.bytes_per_voxel
+    if given is not None and not 0 < given < math.inf:
+        raise ParameterError.of("bytes_per_voxel", given, "must be more than 0")
     source = open_input(options)
     function = None if options.function is None else load_function(options.function)
     declared = Declared() if function is None else Declared.of(function, kwargs_of(options))
+    needed = first_given(given, declared.bytes_per_voxel)
     plan = plan_tiles(
         source.shape,
         source.dtype,

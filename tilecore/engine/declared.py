@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -26,7 +27,7 @@ _KEPT = "__tilecore__"
 
 # Types whose attributes are declarations; other objects may have attributes of these names for other reasons.
 _CODE = (types.FunctionType, types.MethodType, functools.partial)
-_OF_CODE_ALONE = ("dtype", "scale", "name")
+_OF_CODE_ALONE = ("dtype", "scale", "name", "bytes_per_voxel")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Declared:
         For a detector: names of the columns after the positions.
     name : str
         Name of the run in messages.
+    bytes_per_voxel : float
+        Memory that a call needs for each voxel of its block, the block and the result included [byte].
     """
 
     halo: Any = None
@@ -55,6 +58,7 @@ class Declared:
     scale: Any = None
     columns: Any = None
     name: Any = None
+    bytes_per_voxel: Any = None
 
     @classmethod
     def of(cls, function: Callable[..., Any], arguments: Mapping[str, Any] | None = None) -> Self:
@@ -65,15 +69,15 @@ class Declared:
         function : callable
             Function that was given to `declare`, or that has attributes of these names. Their values are the
             declarations, or functions that compute them from the arguments. Also read are functions inside
-            `functools.partial`, and the method ``__call__`` of an object. The attributes dtype, scale and
-            name of an object itself have other meanings and are not read.
+            `functools.partial`, and the method ``__call__`` of an object. The attributes dtype, scale,
+            name and bytes_per_voxel of an object itself have other meanings and are not read.
         arguments : mapping, optional
             Arguments that the function will be called with, besides its blocks.
 
         Raises
         ------
         ParameterError
-            If a function that computes a declaration fails.
+            If a function that computes a declaration fails, or `bytes_per_voxel` is no number above 0.
         """
         layers, arguments = _layers(function), dict(arguments or {})
         while isinstance(function, functools.partial):
@@ -82,6 +86,9 @@ class Declared:
         told = {field.name: _told(layers, field.name, arguments) for field in fields(cls)}
         if told["name"] is None:
             told["name"] = getattr(function, "__name__", type(function).__name__)
+        needed = told["bytes_per_voxel"]
+        if needed is not None and not (isinstance(needed, (int, float)) and 0 < needed < math.inf):
+            raise ParameterError.of("bytes_per_voxel", needed, "must be a number above 0")
         return cls(**told)
 
 
@@ -93,6 +100,7 @@ def declare(
     scale: ScaleLike | Callable[..., ScaleLike] | None = None,
     columns: Sequence[str] | Callable[..., Sequence[str]] | None = None,
     name: str | Callable[..., str] | None = None,
+    bytes_per_voxel: float | Callable[..., float] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare what a function needs, so that callers need not pass it: a decorator.
 
@@ -113,6 +121,9 @@ def declare(
         For a detector of `detect_blobs`: names of the columns after the positions.
     name : str
         Name of the run in messages. Default: the function's own name.
+    bytes_per_voxel : float
+        Memory that a call needs for each voxel of its block, the block and the result included [byte]. Default: it is
+        measured where tiles are chosen, and guessed otherwise.
 
     Returns
     -------
@@ -139,7 +150,7 @@ def declare(
     >>> map_tiles(smooth, np.ones((9, 9)), kwargs={"sigma": 0.5}, tile_shape=4, executor="serial").dtype
     dtype('float32')
     """
-    given = vars(Declared(halo, boundary, dtype, scale, columns, name))
+    given = vars(Declared(halo, boundary, dtype, scale, columns, name, bytes_per_voxel))
     declared = {name: value for name, value in given.items() if value is not None}
 
     def decorate(function: Function) -> Function:

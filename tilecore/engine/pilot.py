@@ -113,6 +113,8 @@ class Planner:
         Size of each source for one voxel of the volume [byte].
     padded : bool
         Whether blocks have their halo beyond the volume's edges, too.
+    bytes_per_voxel : float or None
+        Memory that the function declares to need for each voxel of a block [byte]; None if it declares nothing.
     """
 
     shape: tuple[int, ...]
@@ -126,6 +128,7 @@ class Planner:
     single_axes: tuple[int, ...] = ()
     source_bytes: tuple[int, ...] = ()
     padded: bool = False
+    bytes_per_voxel: float | None = None
 
     @classmethod
     def of(
@@ -137,7 +140,9 @@ class Planner:
         chunks: Iterable[int] | None,
         units: tuple[int, ...],
         axes: tuple[tuple[int, ...], tuple[int, ...]],
+        *,
         padded: bool = False,
+        bytes_per_voxel: float | None = None,
     ) -> Planner:
         """Build the planner from the parts of a run; `axes` holds the whole axes and the single axes."""
         return cls(
@@ -151,31 +156,38 @@ class Planner:
             *axes,
             tuple([np.dtype(each.dtype).itemsize * math.prod(each.shape[grid.ndim :]) for each in sources]),
             padded,
+            bytes_per_voxel,
         )
 
     def plan(self, findings: Findings | None = None) -> TilePlan:
         """Choose the tiles; without findings, from guessed costs."""
-        return self._plan_for(None if findings is None else self.costs(findings))
+        return self._plan_for(self._guess if findings is None else self.costs(findings))
 
     def sharing(
-        self, grid: TileGrid, sources: Iterable[ChunkedSource], findings: Findings | None, *, by_number: bool
+        self,
+        grid: TileGrid,
+        sources: Sequence[ChunkedSource],
+        findings: Findings | None,
+        *,
+        processes: int,
+        by_number: bool,
     ) -> Sharing | None:
         """Plan what the tiles of a grid share of the sources' units; the parameters are those of `Sharing.of`."""
-        guess = TileCosts(guessed_bytes(self.dtype), bytes_per_tile=self._chunk_bytes)
-        costs = guess if findings is None else self.costs(findings)
+        costs = self._guess if findings is None else self.costs(findings)
         tile_bytes = math.ceil(costs.needed_bytes(grid.largest_block(clipped=not self.padded)))
         budget = min(self.budget, int(_PART_OF_FREE * available_memory()))  # a caller may give more than there is
-        return Sharing.of(grid, list(sources), budget, tile_bytes, self.workers, by_number=by_number)
+        needs = budget, tile_bytes, self.workers
+        return Sharing.of(grid, sources, *needs, processes=processes, by_number=by_number)
 
     def costs(self, findings: Findings) -> TileCosts:
         """Compute the costs of a tile from the measurements."""
         seconds, seconds_per_voxel = findings.seconds()
         # Voxels that were never written use no memory yet, so a block and a result are the least.
         least = float(sum(self.source_bytes) + sum(self.source_bytes[:1]))
-        fixed_bytes, bytes_per_voxel = findings.bytes(least, guessed_bytes(self.dtype))
+        fixed_bytes, bytes_per_voxel = findings.bytes(least, self._guess.bytes_per_voxel)
         decoding = findings.seconds_per_decoded_voxel
         return TileCosts(
-            bytes_per_voxel=bytes_per_voxel,
+            bytes_per_voxel=bytes_per_voxel if self.bytes_per_voxel is None else self.bytes_per_voxel,
             seconds_per_voxel=max(seconds_per_voxel, _LEAST_SECONDS),
             seconds_per_tile=TileCosts.seconds_per_tile + seconds,
             bytes_per_tile=max(fixed_bytes, self._chunk_bytes),
@@ -225,7 +237,13 @@ class Planner:
             return plan.seconds
         return last.seconds / last.n_voxels * math.prod(self.shape) / plan.workers
 
-    def _plan_for(self, costs: TileCosts | None) -> TilePlan:
+    @property
+    def _guess(self) -> TileCosts:
+        """Costs of a tile before anything is measured."""
+        needed = guessed_bytes(self.dtype) if self.bytes_per_voxel is None else self.bytes_per_voxel
+        return TileCosts(needed, bytes_per_tile=self._chunk_bytes)
+
+    def _plan_for(self, costs: TileCosts) -> TilePlan:
         return plan_tiles(
             self.shape,
             self.dtype,

@@ -45,8 +45,11 @@ _JOURNALS = ("rechunk.first.journal", "rechunk.second.journal")
 Same = TypeVar("Same")
 
 
-@declare(name=lambda number, of: f"pass {number} of {of}" if of > 1 else "rechunk")
-def same_voxels(block: Same, **_pass: int) -> Same:
+@declare(
+    name=lambda number, of, **_: f"pass {number} of {of}" if of > 1 else "rechunk",
+    bytes_per_voxel=lambda needed, **_: needed,
+)
+def same_voxels(block: Same, **_pass: float) -> Same:
     """Leave a tile as it is; the run has the name of its pass."""
     return block
 
@@ -118,20 +121,20 @@ class RechunkRun:
 
     def work(self) -> None:
         """Run the passes that have not ended; errors are those of `map_tiles`."""
-        tiles = [each.tile_shape for each in self.plan.passes]
+        passes = self.plan.passes
         arrays: list[Any] = [self.inputs.arrays[0], self.sink]
-        if len(tiles) > 1:
-            path, shape = str(self._folder / _BETWEEN), self.plan.problem.shape
-            arrays.insert(1, TileOrderedFile(path, shape, self._dtype, tiles[0], tiles[1]))
-        for number, tile_shape in enumerate(tiles):
+        if len(passes) > 1:
+            path, shape, tiles = str(self._folder / _BETWEEN), self.plan.problem.shape, [p.tile_shape for p in passes]
+            arrays.insert(1, TileOrderedFile(path, shape, self._dtype, *tiles))
+        for number, each in enumerate(passes):
             source: Any = arrays[number]
             target: Any = Owned(arrays[number + 1])
             map_tiles(
                 same_voxels,
                 source,
                 out=target,
-                tile_shape=tile_shape,
-                kwargs={"number": number + 1, "of": len(tiles)},
+                tile_shape=each.tile_shape,
+                kwargs={"number": number + 1, "of": len(passes), "needed": each.bytes_per_voxel},
                 **self._options_of(_JOURNALS[number]),
             )
 

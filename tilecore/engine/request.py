@@ -63,8 +63,8 @@ class Request:
         single_axes = tuple([axis for axis in {*self.single_axes, *given} if axis not in whole_axes])
         inputs = self.inputs
         axes, memory = (whole_axes, single_axes), self.options.max_memory
-        is_padded = self.boundary is not None
-        planner = Planner.of(self.grid, inputs.arrays, memory, workers, inputs.chunks, units, axes, is_padded)
+        more = {"padded": self.boundary is not None, "bytes_per_voxel": self.declared.bytes_per_voxel}
+        planner = Planner.of(self.grid, inputs.arrays, memory, workers, inputs.chunks, units, axes, **more)
         planner.check_room()
         return planner
 

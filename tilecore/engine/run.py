@@ -106,8 +106,6 @@ class Run:
             self._know(grid=self._journal.begin(self.grid, request.asked))
         elif request.planned and self.grid.size:
             self._know(grid=self._planning.tiles(self._units, self._start))
-            if self._crew is not None:
-                self._crew.restrict(self._planning.workers)
         return self.grid
 
     def begin(self) -> None:
@@ -142,8 +140,8 @@ class Run:
         if self.grid.size == n_done:
             return
         check_cancel(self._request.options.cancel)
-        self._start()
         self._share()
+        self._start().restrict(self._planning.processes)
         for result in self._loop().results():
             checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
             yield result.task, result.value
@@ -227,7 +225,6 @@ class Run:
         if self._crew is None:
             self._setup = replace(self._setup, sources=self._supply.sources(self.grid))
             self._crew = self._open.enter_context(self._executor.start(self._job, self._setup))
-            self._crew.restrict(self._planning.workers)
         return self._crew
 
     def _share(self) -> None:
@@ -235,7 +232,7 @@ class Run:
         self._sharing = sharing = self._planning.sharing(self.grid, self._units, self._start)
         if sharing is None:
             return
-        self._start().restrict(sharing.workers)
+        self._start()
         was_done = None if self._journal is None or not self._journal.n_done else self._journal.is_done
         retries = self._request.options.retries
         self._know(sources=self._supply.share(sharing, retries, was_done, self._setup.sources))
@@ -289,6 +286,7 @@ class Run:
             finish=supply.finish,
             end=None if self._sharing is None else supply.end,
             looks_ahead=self._sharing is not None,
+            most_at_once=self._planning.workers if self._planning.workers < self._planning.processes else None,
             summary=lambda seconds: supply.summary(seconds * self._start().workers),
             split=(lambda _: []) if self._job.yields_results else cut,
             bytes_of=self._bytes_of,

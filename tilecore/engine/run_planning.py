@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -41,6 +42,8 @@ class RunPlanning:
     ----------
     workers : int
         Number of tiles to work on at once.
+    processes : int
+        Number of workers, those included that only decode.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class RunPlanning:
         workers: int,
         whole_axes: Sequence[int],
     ) -> None:
-        self.workers = workers
+        self.workers = self.processes = self._most = workers
         self._request, self._supply, self._whole_axes = request, supply, tuple(whole_axes)
         self._findings: Findings | None = None
 
@@ -65,7 +68,7 @@ class RunPlanning:
         if not self._supply.is_stranded:  # slots need tiles of a known shape
             self._findings = self._try_out(planner, start)
         plan = planner.plan(self._findings)
-        self.workers = plan.workers
+        self.workers = self.processes = plan.workers
         _log.info("plan:\n%s", plan)
         return plan.grid
 
@@ -77,14 +80,17 @@ class RunPlanning:
         chunked = self._supply.chunked
         if not chunked:
             return None
-        planner, order = self._planner(units), {"by_number": self._supply.is_ordered}
-        sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
+        planner, sources = self._planner(units), tuple(chunked.values())
+        plan = functools.partial(
+            planner.sharing, grid, sources, processes=self._most, by_number=self._supply.is_ordered
+        )
+        sharing = plan(self._findings)
         is_worth_a_call = self._findings is None and not self._supply.is_stranded and grid.size >= _MANY_TILES
         if sharing is not None and not sharing.is_ample(self.workers) and is_worth_a_call:
             self._findings = self._try_out(planner, start)
-            sharing = planner.sharing(grid, chunked.values(), self._findings, **order)
+            sharing = plan(self._findings)
         if sharing is not None:
-            self.workers = sharing.workers
+            self.workers, self.processes = sharing.workers, sharing.workers + sharing.decoders
             _log.info("%s", sharing)
         return sharing
 

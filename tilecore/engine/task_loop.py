@@ -67,6 +67,7 @@ class TaskLoop:
         self._n_cuts: Counter[int] = Counter()
         self._failures: list[TileFailure] = []
         self._n_done = 0
+        self._n_sent, self._most_at_once = 0, tasks.most_at_once
         self._n_bytes = (0, 0)  # read and written
         self._kills_before = out_of_memory_kills()
         self._run = secrets.token_hex(8)
@@ -85,7 +86,7 @@ class TaskLoop:
             If workers cannot be started, or die too often.
         """
         start, tasks, grid, cancelled = time.monotonic(), self._tasks, self._tasks.grid, False
-        counts = (grid.size, tasks.n_done, grid.volume.size, self._crew.workers)
+        counts = (grid.size, tasks.n_done, grid.volume.size, self._most_at_once or self._crew.workers)
         self._tell(RunStarted, *counts, grid=grid, name=tasks.name)
         try:
             yield from self._work()
@@ -148,6 +149,7 @@ class TaskLoop:
         task = self._tasks.finish(outcome)
         if task is None:
             return
+        self._n_sent -= 1
         if outcome.failure is not None:
             self._fail(task, outcome.failure, outcome)
             return
@@ -165,10 +167,12 @@ class TaskLoop:
         while n_submitted < room and len(waiting) <= n_ahead and (task := self._next()) is not None:
             if prepare is None:
                 self._crew.submit(task)
+                self._n_sent += 1
                 n_submitted += 1
                 continue
             try:
-                preparation = prepare(task, is_due=not waiting)
+                has_room = self._has_room
+                preparation = prepare(task, is_due=has_room and not waiting, has_room=has_room)
             except Exception as error:  # what it needs cannot be read
                 self._fail(task, failure_of(error), Outcome(task))
                 continue
@@ -179,9 +183,15 @@ class TaskLoop:
                 waiting.append(task)
             else:
                 self._crew.submit(preparation.ready)
+                self._n_sent += 1
                 n_submitted += 1
         self._again.extendleft(reversed(waiting))
         return n_submitted
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more task may be sent, as far as the tasks' own limit goes."""
+        return self._most_at_once is None or self._n_sent < self._most_at_once
 
     def _next(self) -> Task | None:
         return self._again.popleft() if self._again else next(self._source, None)
@@ -240,6 +250,8 @@ class TaskLoop:
         if not self._lacked_memory(task, failure):
             return False
         self._crew.restrict(self._crew.workers // 2)
+        if self._most_at_once is not None:
+            self._most_at_once = max(self._most_at_once // 2, 1)
         number = self._number(task)
         if not (parts := self._split(number, task)):
             return False

@@ -62,8 +62,9 @@ class Tasks:
     n_done : int
         Number of tiles that an earlier run has finished.
     prepare : callable, optional
-        Function ``prepare(task, is_due=)`` that tells whether a task can be sent; its errors are failures. `is_due`:
-        whether no task before it waits.
+        Function ``prepare(task, is_due=, has_room=)`` that tells whether a task can be sent; its errors are failures.
+        `has_room`: whether it may be sent now; otherwise only what it waits for is. `is_due`: whether, besides, no task
+        before it waits.
     finish : callable
         Function that is called with the outcome of each attempt. It returns the task as it was given to `prepare`;
         None for a task that was sent before others.
@@ -71,6 +72,8 @@ class Tasks:
         Function that is called with the number of each tile that is finished, or has failed for good.
     looks_ahead : bool
         Whether later tasks may be sent while one waits.
+    most_at_once : int or None
+        Number of these tasks that may be sent at once; None: as many as the crew has room for.
     summary : callable
         Function that is called with the time of the run [s], and returns further attributes of its last event.
     split : callable
@@ -89,6 +92,7 @@ class Tasks:
     finish: Callable[[Outcome], Any] = _itself
     end: Callable[[int], object] | None = None
     looks_ahead: bool = False
+    most_at_once: int | None = None
     summary: Callable[[float], dict[str, Any]] = _nothing
     split: Callable[[Any], list[Any]] = _indivisible
     bytes_of: Callable[[Tile], tuple[int, int]] = _no_bytes

@@ -55,6 +55,8 @@ class TilePlan:
         Memory limit for all workers together, and for decoded chunks that they share [byte].
     source : ChunkedSource or None
         The source, if it is decoded chunk by chunk.
+    processes : int or None
+        Number of workers that was asked for.
     """
 
     grid: TileGrid
@@ -65,13 +67,15 @@ class TilePlan:
     units: tuple[int, ...]
     budget: int = 0
     source: ChunkedSource | None = None
+    processes: int | None = None
 
     @cached_property
     def sharing(self) -> Sharing | None:
         """What tiles share of the source's decoded chunks; None if no two tiles read the same chunk."""
         if self.source is None:
             return None
-        return Sharing.of(self.grid, [self.source], self.budget, self.tile_bytes, self.workers)
+        needs = self.budget, self.tile_bytes, self.workers
+        return Sharing.of(self.grid, [self.source], *needs, processes=self.processes)
 
     @property
     def total_bytes(self) -> int:
@@ -81,13 +85,15 @@ class TilePlan:
     def __str__(self) -> str:
         grid = self.grid
         workers = self.workers if self.sharing is None else self.sharing.workers
+        decoders = 0 if self.sharing is None else self.sharing.decoders
+        more = f", and {decoders} more that only decode{'s' * (decoders == 1)}" if decoders else ""
         aligned = "none needed" if set(self.units) <= {1} else f"to {times(self.units)} voxels"
         return "\n".join(
             [
                 f"tiles      {grid.size} ({times(grid.counts)}) of {times(grid.tile_shape)} voxels",
                 f"halo       {100 * self.halo_overhead:.1f} % more voxels read than written",
                 f"memory     {format_bytes(self.tile_bytes)} per worker, "
-                f"{format_bytes(self.tile_bytes * workers)} for {workers} worker{'s' * (workers != 1)}",
+                f"{format_bytes(self.tile_bytes * workers)} for {workers} worker{'s' * (workers != 1)}{more}",
                 f"alignment  {aligned}",
                 *self._decoding(),
             ]
@@ -194,7 +200,7 @@ def plan_tiles(
     total_read = math.prod(axis.total_read(step) for axis, step in zip(axes, tile_shape, strict=True))
     overhead = total_read / math.prod(lengths) - 1
     tile_bytes = math.ceil(costs.needed_bytes(read_voxels))
-    return TilePlan(grid, n_fitting, tile_bytes, seconds, overhead, units, budget, source)
+    return TilePlan(grid, n_fitting, tile_bytes, seconds, overhead, units, budget, source, n_workers)
 
 
 def _best(

@@ -43,6 +43,11 @@ class RechunkPass:
     bytes_written: int
     worker_bytes: int
 
+    @property
+    def bytes_per_voxel(self) -> float:
+        """Memory that a worker needs for each voxel of a tile [byte]."""
+        return self.worker_bytes / max(math.prod(self.tile_shape), 1)
+
     def __str__(self) -> str:
         tiles = f"{self.n_tiles} tile{'s' * (self.n_tiles != 1)} of {times(self.tile_shape)} voxels"
         return f"{tiles}: reads {format_bytes(self.bytes_read)}, writes {format_bytes(self.bytes_written)}"

@@ -44,7 +44,9 @@ def rehearse(units: Sequence[UnitGrid], itemsizes: Sequence[int], order: TileOrd
             if retention.held(key) is None:
                 n_decoded += 1
                 uses = retention.open_uses(key)
-                if uses[-1] == position or retention.admit(key, uses, position, is_due=True) is None:
+                if not retention.is_kept_for_others(uses, position, is_due=True):
+                    continue
+                if retention.admit(key, uses, position, is_due=True) is None:
                     continue
                 retention.decoded(key)
             kept.append(key)

@@ -77,6 +77,10 @@ class Retention:
         Tells whether an earlier run has finished the tile of a number.
     move : callable, optional
         Function ``move(source, number, old, new)`` that copies a part of a unit to another place.
+    n_at_once : int
+        Number of tiles that are worked on at once.
+    spare : int
+        Bytes that these tiles never need: in them lie units that are decoded early, for tiles that come after them.
     """
 
     def __init__(
@@ -87,11 +91,16 @@ class Retention:
         capacity: int,
         was_done: Callable[[int], bool] | None = None,
         move: Callable[[int, int, Place, Place], object] | None = None,
+        n_at_once: int = 1,
+        spare: int = 0,
     ) -> None:
         self._units, self._itemsizes, self._order = units, itemsizes, order
         self._was_done, self._move = was_done, move
         self._ranges = Ranges(capacity // _ALIGNMENT * _ALIGNMENT)
         self._held: dict[UnitKey, Held] = {}
+        self._n_at_once, self._spare = n_at_once, spare
+        self._next = 0  # position of the tile that comes next
+        self._early: dict[UnitKey, int] = {}  # position of the tile for which each was decoded early
         self._finished: set[int] = set()
         self._first_open = 0  # all positions before it are finished
 
@@ -116,6 +125,13 @@ class Retention:
         readers = units.readers(units.box(units.index(key[1])))
         return [each for each in self._order.positions(readers) if not self._is_finished(each)]
 
+    def is_kept_for_others(self, uses: list[int], position: int, *, is_due: bool) -> bool:
+        """Whether a unit with these open uses is decoded for all tiles, and not by the one at `position` for itself.
+
+        Tiles before the one that comes next read already what they need. Those before a later one may still need it.
+        """
+        return bool(uses) and (uses[-1] > position or (not is_due and uses[0] < position))
+
     def admit(self, key: UnitKey, uses: list[int], position: int, *, is_due: bool) -> Held | None:
         """Find room for a unit that is not kept now.
 
@@ -124,11 +140,12 @@ class Retention:
         key : tuple of int
             The unit.
         uses : list of int
-            Its open uses, among them one after `position`.
+            Its open uses, for which `is_kept_for_others` holds.
         position : int
             Position, in the order, of the tile for which it is decoded.
         is_due : bool
-            Whether this tile comes next: only then other units are let go, if they are less useful.
+            Whether this tile comes next: only then other units are let go, if they are less useful. For one that comes
+            much later there is only room that none before it needs.
 
         Returns
         -------
@@ -139,6 +156,11 @@ class Retention:
         units = self._units[source]
         needed = self._part(units, units.box(units.index(number)), uses)
         n_bytes = self._n_bytes(source, needed)
+        if is_due:
+            self._next = position
+        is_early = position >= self._next + self._n_at_once
+        if is_early and n_bytes > self._spare - self._early_bytes():
+            return None
         offset = self._ranges.take(n_bytes)
         if offset is None and is_due:
             later = uses[bisect_right(uses, position)]
@@ -147,6 +169,8 @@ class Retention:
             return None
         held = Held(Place(offset, needed, n_bytes), uses, uses[0] // self._order.tiles_per_layer)
         self._held[key] = held
+        if is_early:
+            self._early[key] = position
         return held
 
     def decoded(self, key: UnitKey) -> None:
@@ -156,6 +180,7 @@ class Retention:
 
     def forget(self, key: UnitKey) -> None:
         """Let a unit go, whoever needs it."""
+        self._early.pop(key, None)
         place = self._held.pop(key).place
         self._ranges.give_back(place.offset, place.n_bytes)
 
@@ -183,6 +208,12 @@ class Retention:
             if held is not None and position in held.uses:
                 held.uses.remove(position)
                 self._settle(key)
+
+    def _early_bytes(self) -> int:
+        """Size of units whose tiles are still not among those that come next."""
+        first = self._next + self._n_at_once
+        self._early = {key: position for key, position in self._early.items() if position >= first}
+        return sum(self._held[key].place.n_bytes for key in self._early)
 
     def _is_finished(self, position: int) -> bool:
         if position < self._first_open or position in self._finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +22,11 @@ __all__ = ["ChunkedSource", "Sharing"]
 _UNIT_BYTES = 2**18
 # Decodes of a unit, on average, that are as good as one.
 _ONCE = 1.02
-# Fewer workers, with which each unit is decoded once, are not worth it if decoding takes less than this part of the
+# Fewer tiles at once, so that each unit is decoded once, are not worth it if the run takes less than this part of the
 # time with more of them.
 _PATIENCE = 0.6
+# Time of all other work, in units of that in which everything is decoded once: as for a cheap function.
+_OTHER_WORK = 1.0
 # Room for the alignment of units [byte].
 _SLACK = 2**20
 
@@ -86,6 +87,8 @@ class Sharing:
         Bytes in which units may be kept.
     workers : int
         Number of tiles worked on at once.
+    decoders : int
+        Number of further workers, for whose tiles there is no memory: they only decode.
     expected : Rehearsed
         How often a unit is decoded, and how many bytes are kept at once.
     once_bytes : int
@@ -98,6 +101,7 @@ class Sharing:
     order: TileOrder
     capacity: int
     workers: int
+    decoders: int
     expected: Rehearsed
     once_bytes: int
 
@@ -110,6 +114,7 @@ class Sharing:
         tile_bytes: int,
         workers: int,
         *,
+        processes: int | None = None,
         by_number: bool = False,
     ) -> Sharing | None:
         """Plan what is shared; None if no two tiles read the same unit.
@@ -128,34 +133,24 @@ class Sharing:
             Memory that a worker needs for the largest tile [byte].
         workers : int
             Largest number of tiles to work on at once.
+        processes : int, optional
+            Number of workers that there are; default: as many.
         by_number : bool
             Whether tiles must be worked on in the order of their numbers.
         """
         if not grid.size or not any(_is_shared(each, grid) for each in sources):
             return None
-        units = tuple([each.units(grid) for each in sources])
-        itemsizes = tuple([each.itemsize for each in sources])
-        orders = [TileOrder.of_grid(grid.counts)] if by_number else None
-        everything = sum(math.prod(each.shape) * each.itemsize for each in sources) + _SLACK
-
-        def room(n_workers: int) -> int:
-            return min(max(budget - n_workers * tile_bytes, 0), everything)
-
-        @functools.cache
-        def decodes(n_workers: int) -> float:
-            return min(reckoned(units, itemsizes, room(n_workers), n_workers, orders).values()).decodes
-
+        problem = _Problem(grid, tuple(sources), budget, tile_bytes, by_number=by_number)
         most = max(min(workers, grid.size, budget // max(tile_bytes, 1)), 1)
-        fitting = next((n for n in range(most, 0, -1) if decodes(n) <= _ONCE), most)
-        if fitting < most:
-            cores = usable_cores()
-            if decodes(most) / min(most, cores) < _PATIENCE / min(fitting, cores):
-                fitting = most
-        capacity = room(fitting)
-        order, expected = choose_order(units, itemsizes, capacity, fitting, orders)
-        ample = min(reckoned(units, itemsizes, everything, fitting, orders).values())
-        once_bytes = fitting * tile_bytes + ample.most_bytes
-        return cls(grid, units, itemsizes, order, capacity, fitting, expected, once_bytes)
+        cores = min(processes or workers, usable_cores())
+        n_tiles = problem.best(most, cores)
+        room = problem.room(n_tiles)
+        shared = problem.units, problem.itemsizes
+        order, expected = choose_order(*shared, min(room, problem.everything), n_tiles, problem.orders)
+        n_decoders = problem.decoders(n_tiles, cores, expected)
+        capacity = min(room - n_decoders * problem.chunk_bytes, problem.everything)
+        once_bytes = n_tiles * tile_bytes + problem.reckoned(problem.everything, n_tiles).most_bytes
+        return cls(grid, *shared, order, capacity, n_tiles, n_decoders, expected, once_bytes)
 
     def __str__(self) -> str:
         decodes, most_bytes = self.expected
@@ -179,6 +174,51 @@ class Sharing:
     def n_units(self) -> int:
         """Number of units of all sources."""
         return sum(each.size for each in self.units)
+
+
+class _Problem:
+    """How often units are decoded, whatever number of tiles is worked on at once."""
+
+    def __init__(
+        self, grid: TileGrid, sources: tuple[ChunkedSource, ...], budget: int, tile_bytes: int, *, by_number: bool
+    ) -> None:
+        self.units = tuple([each.units(grid) for each in sources])
+        self.itemsizes = tuple([each.itemsize for each in sources])
+        self.orders = [TileOrder.of_grid(grid.counts)] if by_number else None
+        self.everything = sum(math.prod(each.shape) * each.itemsize for each in sources) + _SLACK
+        self.chunk_bytes = max(each.chunk_bytes for each in sources)
+        self._budget, self._tile_bytes = budget, tile_bytes
+        self._expected: dict[int, Rehearsed] = {}
+
+    def best(self, most: int, cores: int) -> int:
+        """Number of tiles, up to `most`, to be worked on at once by workers that use so many cores."""
+
+        def seconds(n_tiles: int) -> float:
+            n_busy, expected = min(n_tiles, cores), self.expected(n_tiles)
+            whole = (_OTHER_WORK + expected.decodes) / (n_busy + self.decoders(n_tiles, cores, expected))
+            return max(whole, _OTHER_WORK / n_busy)
+
+        fitting = next((n for n in range(most, 0, -1) if self.expected(n).decodes <= _ONCE), most)
+        return fitting if fitting == most or seconds(most) >= _PATIENCE * seconds(fitting) else most
+
+    def decoders(self, n_tiles: int, cores: int, expected: Rehearsed) -> int:
+        """Number of cores, beside those of the tiles, that can decode in memory that is not needed for units."""
+        n_fitting = (self.room(n_tiles) - expected.most_bytes) // max(self.chunk_bytes, 1)
+        return max(min(cores - n_tiles, n_fitting), 0)
+
+    def expected(self, n_tiles: int) -> Rehearsed:
+        """Decodes, and bytes kept at once, with so many tiles at once."""
+        if n_tiles not in self._expected:
+            self._expected[n_tiles] = self.reckoned(self.room(n_tiles), n_tiles)
+        return self._expected[n_tiles]
+
+    def reckoned(self, capacity: int, n_tiles: int) -> Rehearsed:
+        """Decodes, and bytes kept at once, of the best order."""
+        return min(reckoned(self.units, self.itemsizes, capacity, n_tiles, self.orders).values())
+
+    def room(self, n_tiles: int) -> int:
+        """Memory that is left for units [byte]."""
+        return max(self._budget - n_tiles * self._tile_bytes, 0)
 
 
 def _megabytes(n_bytes: int) -> str:

@@ -102,12 +102,14 @@ class Supply:
         needs_nothing = self._may_start is None and self._feeder is None and self._units is None
         return None if needs_nothing else self._prepare
 
-    def _prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
+    def _prepare(self, task: TileTask, *, is_due: bool, has_room: bool) -> Preparation:
         if self._may_start is not None and not self._may_start(task):
             return WAIT
         if self._feeder is not None and not self._feeder.has_room:
             return WAIT
-        preparation = Preparation(task) if self._units is None else self._units.prepare(task, is_due=is_due)
+        preparation = (
+            Preparation(task) if self._units is None else self._units.prepare(task, is_due=is_due, has_room=has_room)
+        )
         if self._feeder is None or preparation.ready is None:
             return preparation
         try:

@@ -80,14 +80,24 @@ class UnitSupply:
         }
         # Nothing here refers to this object in a circle: the memory is freed with the last reference to it.
         move = functools.partial(_move, list(self.shared.values()))
-        self._retention = Retention(sharing.units, sharing.itemsizes, sharing.order, sharing.capacity, was_done, move)
+        spare = max(sharing.capacity - sharing.expected.most_bytes, 0)
+        self._retention = Retention(
+            sharing.units,
+            sharing.itemsizes,
+            sharing.order,
+            sharing.capacity,
+            was_done,
+            move,
+            n_at_once=sharing.workers,
+            spare=spare,
+        )
         self._reading: dict[TileTask, list[UnitKey]] = {}
         self._failures: Counter[UnitKey] = Counter()
         self._damaged: dict[UnitKey, BaseException] = {}
         self._alone: set[UnitKey] = set()
         self.n_decoded = 0
 
-    def prepare(self, task: TileTask, *, is_due: bool) -> Preparation:
+    def prepare(self, task: TileTask, *, is_due: bool, has_room: bool) -> Preparation:
         """Find out what a task reads from memory, and what has to be decoded before it.
 
         Parameters
@@ -95,7 +105,9 @@ class UnitSupply:
         task : TileTask
             The task.
         is_due : bool
-            Whether it comes next. For a later one nothing else is let go.
+            Whether it comes next, and there is room for it. For a later one nothing else is let go.
+        has_room : bool
+            Whether it may be sent now; otherwise only what it reads is decoded.
 
         Raises
         ------
@@ -121,7 +133,7 @@ class UnitSupply:
                     masks[self._numbers[source]] |= 1 << bit
                 else:
                     must_wait = True
-        if missing or must_wait:
+        if missing or must_wait or not has_room:
             return Preparation(None, list(self._tasks(missing))) if missing else WAIT
         self._retention.begin(there)
         self._reading[task] = there
@@ -161,7 +173,7 @@ class UnitSupply:
         if key in self._damaged:
             raise self._damaged[key].with_traceback(None)
         uses = self._retention.open_uses(key)
-        if not uses or uses[-1] <= position or key in self._alone:
+        if key in self._alone or not self._retention.is_kept_for_others(uses, position, is_due=is_due):
             return _Verdict.ALONE
         held = self._retention.admit(key, uses, position, is_due=is_due)
         if held is None:
