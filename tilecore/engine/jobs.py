@@ -20,9 +20,10 @@ from tilecore.engine.measuring import Measurement, measured
 from tilecore.engine.pilot import PilotTask
 from tilecore.engine.setup import Setup
 from tilecore.engine.supply.shared_units import SharedUnits
-from tilecore.engine.tile_tasks import DecodeTask, TileTask
+from tilecore.engine.tile_tasks import Ahead, DecodeTask, TileTask
 from tilecore.errors import ParameterError, ParameterTypeError, TilecoreError
 from tilecore.executors.attempts import lap, not_sent
+from tilecore.formats.source import FileSource
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile
@@ -126,6 +127,8 @@ class TileJob:
             return setup.sources[task.source].decode(task.units)
         tile = task.tile(setup.grid)
         blocks = self._read(tile, task, setup)
+        if task.ahead is not None:  # the disk works while this core computes
+            _expect(task.ahead, setup)
         lap()
         result = self._apply(blocks, tile)
         lap()
@@ -248,6 +251,16 @@ class MapJob(TileJob):
 
     def _owned(self, tile: Tile, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[self.placement.inner(tile, block_box(tile, self.boundary), array.shape)]
+
+
+def _expect(ahead: Ahead, setup: Setup) -> None:
+    """Tell the system what is read for a later tile."""
+    read = setup.grid[ahead.number].read
+    for number, source in enumerate(setup.sources):
+        if isinstance(source, SharedUnits):
+            source.expect(read, 0 if ahead.missing is None else ahead.missing[number])
+        elif ahead.missing is None and isinstance(source, FileSource) and len(source.shape) == read.ndim:
+            source.expect(read)
 
 
 def _arrays_of(result: object) -> list[npt.NDArray[Any]]:

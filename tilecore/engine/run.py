@@ -26,7 +26,7 @@ from tilecore.engine.setup import Setup
 from tilecore.engine.supply.supply import Supply
 from tilecore.engine.task_loop import TaskLoop
 from tilecore.engine.tasks import Result, Tasks
-from tilecore.engine.tile_tasks import TileTask, cut_in_two
+from tilecore.engine.tile_tasks import TileTask, cut_in_two, looking_ahead
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
 from tilecore.executors.base import Crew
@@ -278,7 +278,7 @@ class Run:
             numbers = (number for number in numbers if not journal.is_done(number))
         cut = functools.partial(cut_in_two, grid=grid, units=self._units, whole_axes=self._whole_axes)
         tasks = Tasks(
-            tasks=map(TileTask, numbers),
+            tasks=looking_ahead(numbers, self._planning.workers) if self._expects else map(TileTask, numbers),
             tile_of=lambda task: task.tile(grid),
             grid=grid,
             n_done=0 if journal is None else journal.n_done,
@@ -301,6 +301,11 @@ class Run:
             announce=announcer(observers) if observers else None,
             cancel=options.cancel,
         )
+
+    @property
+    def _expects(self) -> bool:
+        """Whether tasks tell what later tiles read; where units are shared, their supply does."""
+        return self._sharing is None and self._supply.expects
 
     def _bytes_of(self, tile: Tile) -> tuple[int, int]:
         return self._request.inputs.bytes_of(tile.read), 0 if self._outputs is None else self._outputs.bytes_of(tile)

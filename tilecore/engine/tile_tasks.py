@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tilecore.engine.write_units import halves
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["DecodeTask", "TileTask", "cut_in_two"]
+__all__ = ["Ahead", "DecodeTask", "TileTask", "cut_in_two", "looking_ahead"]
+
+
+class Ahead(NamedTuple):
+    """A tile that comes soon, and what is read of the sources for it.
+
+    Attributes
+    ----------
+    number : int
+        Number of the tile in the grid.
+    missing : tuple of int, or None
+        For each source, which of the units that the tile reads are not in shared memory: a bit for each. None: all of
+        its read box is read.
+    """
+
+    number: int
+    missing: tuple[int, ...] | None = None
 
 
 class TileTask(NamedTuple):
@@ -26,12 +43,15 @@ class TileTask(NamedTuple):
     shared : tuple of int
         For each source, which of the units that the tile reads lie decoded in shared memory: a bit for each.
         Empty if none do.
+    ahead : Ahead or None
+        What is read soon after this tile; None if nobody needs to be told.
     """
 
     number: int
     part: Box | None = None
     slot: int = -1
     shared: tuple[int, ...] = ()
+    ahead: Ahead | None = None
 
     def tile(self, grid: TileGrid) -> Tile:
         """Return the tile, or the part of it as a tile."""
@@ -52,6 +72,16 @@ class DecodeTask(NamedTuple):
 
     source: int
     units: tuple[int, ...]
+
+
+def looking_ahead(numbers: Iterable[int], distance: int) -> Iterator[TileTask]:
+    """Make tasks of tiles that follow each other; each tells of the tile that comes so much later."""
+    window: deque[int] = deque()
+    for number in numbers:
+        window.append(number)
+        if len(window) > distance:
+            yield TileTask(window.popleft(), ahead=Ahead(number))
+    yield from map(TileTask, window)
 
 
 def cut_in_two(task: TileTask, grid: TileGrid, units: Sequence[int], whole_axes: Sequence[int]) -> list[TileTask]:

@@ -37,6 +37,8 @@ class Reader(Protocol):
     A reader may also have a method ``read_into(box, out)``, which reads a box that lies inside the image into an
     array of its shape and of the image's dtype, without a copy where it can; the array's voxels need not be
     contiguous. Without this method, what `read` returns is copied.
+
+    A method ``expect(box)`` tells the system that a box is read soon (see `expect_bytes`); it must not wait for a disk.
     """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -242,6 +242,12 @@ class FileSource:
             read_into(self._open(), within, whole)
         else:
             whole[...] = self._open().read(within)
+
+    def expect(self, box: Box) -> None:
+        """Tell the system that a box is read soon, if the kind of file allows it; nobody waits for the disk."""
+        own: Callable[[Box], None] | None = getattr(self._open(), "expect", None)
+        if own is not None and box.size:
+            own(box_in_file(self._window, box))
 
     def __len__(self) -> int:
         if not self.info.shape:

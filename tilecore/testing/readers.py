@@ -127,6 +127,7 @@ class ReaderContract:
             around = np.full([length + 2 for length in box.shape], 7, source.dtype)
             fitting = np.empty(box.shape, source.dtype, order="C" if number % 2 else "F")
             wider = np.empty(box.shape, np.float32)
+            source.expect(box)  # a hint, which changes nothing
             for out in (around[1:-1, 1:-1, 1:-1], fitting, wider):
                 source.read_into(box, out)
                 np.testing.assert_array_equal(out, expected, err_msg=f"{law}: {box}")

@@ -65,6 +65,13 @@ class SharedUnits:
             offset, held = self._line(number, _spans(self._units.box(self._units.index(number))))
             read_box_into(self._source, _box(held), self._voxels(offset, held))
 
+    def expect(self, read: Box, mask: int) -> None:
+        """Tell the system that units are read soon: of those that a tile reads, the ones of a mask."""
+        if (expect := getattr(self._source, "expect", None)) is not None:
+            for bit, number in enumerate(self._units.touched(read)):
+                if mask >> bit & 1:
+                    expect(self._units.box(self._units.index(number)))
+
     def through(self, read: Box, mask: int) -> _Sharer | ReadableArray:
         """The source for one task, which takes some of the units that it reads from memory.
 

@@ -80,6 +80,11 @@ class Supply:
                 found[number] = ChunkedSource(shape, chunks, np.dtype(array.dtype).itemsize, start)
         return found
 
+    @property
+    def expects(self) -> bool:
+        """Whether a source can be told what is read soon."""
+        return any(isinstance(self._inputs.arrays[number], FileSource) for number in self.chunked)
+
     def sources(self, grid: TileGrid) -> tuple[Any, ...]:
         """What workers read: the sources, or slots for those that they cannot reach."""
         if not self.is_stranded:

@@ -14,7 +14,7 @@ from tilecore.array_types import ReadableArray
 from tilecore.arrays.shared import SharedArray
 from tilecore.engine.supply.shared_units import SharedUnits
 from tilecore.engine.tasks import WAIT, Preparation
-from tilecore.engine.tile_tasks import DecodeTask, TileTask
+from tilecore.engine.tile_tasks import Ahead, DecodeTask, TileTask
 from tilecore.errors import TilecoreError, WorkerError
 from tilecore.executors.base import Failure
 from tilecore.geometry.retention import Place, Retention, UnitKey
@@ -138,11 +138,11 @@ class UnitSupply:
         self._retention.begin(there)
         self._reading[task] = there
         self.n_decoded += n_read - len(there)
-        return Preparation(task._replace(shared=tuple(masks)))
+        return Preparation(task._replace(shared=tuple(masks), ahead=self._ahead(position)))
 
     def take_back(self, task: TileTask) -> TileTask:
         """Take note of the end of a tile's task; return it as it was given."""
-        given = task._replace(shared=())
+        given = task._replace(shared=(), ahead=None)
         self._retention.end(self._reading.pop(given))
         return given
 
@@ -167,6 +167,19 @@ class UnitSupply:
         """Free the memory, as soon as no task uses it any more."""
         for shared in self.shared.values():
             shared.close()
+
+    def _ahead(self, position: int) -> Ahead | None:
+        """What has to be read, soon after the tile at a position, for the one that its worker may get next."""
+        position += self.sharing.workers
+        if position >= self.sharing.order.size:
+            return None
+        number = self.sharing.order.number(position)
+        read, missing = self.sharing.grid[number].read, [0] * (max(self._numbers) + 1)
+        for source, units in enumerate(self.sharing.units):
+            for bit, unit in enumerate(units.touched(read)):
+                if self._retention.held((source, unit)) is None:
+                    missing[self._numbers[source]] |= 1 << bit
+        return Ahead(number, tuple(missing)) if any(missing) else None
 
     def _admit(self, key: UnitKey, position: int, *, is_due: bool) -> _Verdict:
         """Decide what becomes of a unit that is not in memory."""

@@ -16,6 +16,7 @@ from tilecore.formats.image_info import ImageInfo
 from tilecore.formats.paths import files_in, matching, tiffs_in
 from tilecore.formats.planes.numbering import Numbering
 from tilecore.formats.planes.pictures import SUFFIXES, Picture
+from tilecore.formats.readahead import expect_bytes
 from tilecore.formats.reader_errors import inside, reading
 from tilecore.formats.tiff.plane import TiffPlanes
 from tilecore.geometry.boxes import Box
@@ -115,10 +116,8 @@ class PlanesReader:
 
     def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
         """Read a box into an array."""
-        split = len(self.info.shape) - (3 if self.info.axes.endswith("S") else 2)
+        positions, split = self._positions(box), self._split
         counts, inner = self.info.shape[:split], Box(box.start[split:], box.stop[split:])
-        ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
-        positions = list(product(*ranges))
         n_threads = threads_for(self.info.decoded_bytes(box))
 
         def read_plane(position: tuple[int, ...]) -> None:
@@ -128,6 +127,20 @@ class PlanesReader:
                 self._checked(number).read_into(place, inner, -(-n_threads // len(positions)))
 
         spread(read_plane, positions, n_threads)
+
+    def expect(self, box: Box) -> None:
+        """Tell the system that the planes of a box are read soon."""
+        for position in self._positions(box):
+            expect_bytes(self._paths[int(np.ravel_multi_index(position, self.info.shape[: self._split]))])
+
+    def _positions(self, box: Box) -> list[tuple[int, ...]]:
+        """Positions of the planes that a box touches."""
+        return list(product(*map(range, box.start[: self._split], box.stop[: self._split])))
+
+    @property
+    def _split(self) -> int:
+        """Number of axes that count the planes."""
+        return len(self.info.shape) - (3 if self.info.axes.endswith("S") else 2)
 
     def _checked(self, number: int) -> Plane:
         plane = self._plane(self._paths[number])

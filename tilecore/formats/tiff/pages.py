@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
+from tilecore.formats.readahead import expect_bytes
 from tilecore.formats.reader_errors import needs_extra, reading
 from tilecore.formats.tiff.directories import keyframe_of, path_of
 from tilecore.geometry.boxes import Box
@@ -137,6 +138,11 @@ class TiffSegments:
         spread(
             partial(self._read_segments, result), [needed[first::n_threads] for first in range(n_threads)], n_threads
         )
+
+    def expect(self, box: Box) -> None:
+        """Tell the system that a box of the page is read soon."""
+        needed = _needed(box, (1, *self.chunk_shape, self.keyframe.shaped[4]), self._counts)
+        expect_bytes(self.path, [(self.offsets[number], self.counts[number]) for number, _, _ in needed])
 
     def _read_segments(self, result: npt.NDArray[Any], needed: list[_Segment]) -> None:
         with reading(self.path, "TIFF"), open(self.path, "rb", buffering=0) as file:

@@ -187,12 +187,7 @@ class TiffReader:
 
     def read_into(self, box: Box, out: npt.NDArray[Any]) -> None:
         """Read a box into an array."""
-        split = self._n_leading
-        leading, page_shape = self.info.shape[:split], self._page_shape(self.info)
-        shaped = self._series.keyframe.shaped
-        inner = _in_page(Box(box.start[split:], box.stop[split:]), page_shape, shaped)
-        ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
-        positions = list(product(*ranges))
+        positions, inner = self._pages_in(box)
         n_threads = threads_for(self.info.decoded_bytes(box))
 
         def read_page(position: tuple[int, ...]) -> None:
@@ -200,7 +195,7 @@ class TiffReader:
                 tuple([slice(at - first, at - first + 1) for at, first in zip(position, box.start, strict=False)])
             ]
             with reading(self._path, "TIFF"):
-                page = self._page(int(np.ravel_multi_index(position, leading)) if leading else 0)
+                page = self._page(self._number(position))
                 if page is None:
                     place[...] = 0
                 else:  # a view of the same voxels: only axes of length 1 differ
@@ -208,8 +203,22 @@ class TiffReader:
 
         spread(read_page, positions, n_threads)
 
-    def _page_shape(self, info: ImageInfo) -> tuple[int, ...]:
-        return info.shape[self._n_leading :]
+    def expect(self, box: Box) -> None:
+        """Tell the system that a box is read soon, as far as the places of its pages in the file are known."""
+        positions, inner = self._pages_in(box)
+        for page in filter(None, [self._pages.get(self._number(position)) for position in positions]):
+            page.expect(inner)
+
+    def _pages_in(self, box: Box) -> tuple[list[tuple[int, ...]], Box]:
+        """Positions of the pages that a box touches, and the part of each."""
+        split = self._n_leading
+        inner = Box(box.start[split:], box.stop[split:])
+        ranges = [range(first, last) for first, last in zip(box.start[:split], box.stop[:split], strict=True)]
+        return list(product(*ranges)), _in_page(inner, self.info.shape[split:], self._series.keyframe.shaped)
+
+    def _number(self, position: tuple[int, ...]) -> int:
+        leading = self.info.shape[: self._n_leading]
+        return int(np.ravel_multi_index(position, leading)) if leading else 0
 
     def _checked(self, page: TiffSegments, number: int) -> TiffSegments:
         """Refuse a page of another size or data type than the stack's, which may come from another file."""

@@ -119,7 +119,7 @@ class N5Reader:
 
         def read_block(block: tuple[tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]) -> None:
             index, in_box, in_chunk = block
-            key = self._folder + "/".join(map(str, reversed(index)))
+            key = self._key(index)
             with reading(f"{self._store.root}/{key}", "an N5 block"):
                 if (content := self._store.get(key)) is None:
                     out[in_box] = self._missing(key)
@@ -127,6 +127,15 @@ class N5Reader:
                     self._decode(key, memoryview(content), out[in_box], in_chunk)
 
         spread(read_block, list(touched(box, self.info.chunks)), threads_for(self.info.decoded_bytes(box)))
+
+    def expect(self, box: Box) -> None:
+        """Tell the system that a box is read soon."""
+        assert self.info.chunks is not None
+        for index, _, _ in touched(box, self.info.chunks):
+            self._store.expect(self._key(index))
+
+    def _key(self, index: tuple[int, ...]) -> str:
+        return self._folder + "/".join(map(str, reversed(index)))
 
     def _missing(self, key: str) -> int:
         if not self._fill:

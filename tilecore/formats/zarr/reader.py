@@ -101,6 +101,15 @@ class ZarrReader:
             return
         spread(self._read_chunk, list(self._chunks_in(box, out)), threads_for(self.info.decoded_bytes(box)))
 
+    def expect(self, box: Box) -> None:
+        """Tell the system that a box is read soon; a part of a shard is left out, as its index would be read first."""
+        shape, units = self.info.shape, self._metadata.units
+        for index, _, within in touched(box, units):
+            axes = zip(within, index, units, shape, strict=True)
+            is_whole = all(part.start == 0 and part.stop == min(n, end - n * at) for part, at, n, end in axes)
+            if is_whole or not self._metadata.is_sharded:
+                self._store.expect(self._folder + self._metadata.key(index))
+
     def _chunks_in(self, box: Box, out: npt.NDArray[Any]) -> Iterator[_Chunk]:
         for index, in_box, in_unit in touched(box, self._metadata.units):
             key, place = self._folder + self._metadata.key(index), part_of(out, in_box)

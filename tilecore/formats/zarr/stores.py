@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tilecore.errors import UnreadableFileError
 from tilecore.formats.paths import natural_order
+from tilecore.formats.readahead import expect_bytes
 from tilecore.formats.reader_errors import inside, reading
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Store(Protocol):
 
     def get_range(self, key: str, offset: int, length: int) -> bytes | None:
         """Return some bytes of a key, counted from the end if `offset` is negative; None if the key does not exist."""
+
+    def expect(self, key: str) -> None:
+        """Tell the system that a key is read soon."""
 
     def place(self, folder: str) -> str:
         """File or folder that holds all keys beginning with `folder`."""
@@ -69,6 +73,10 @@ class FolderStore:
                 return file.read(length)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def expect(self, key: str) -> None:
+        """Tell the system that a file is read soon."""
+        expect_bytes(os.path.join(self.root, key))
 
     def place(self, folder: str) -> str:
         """Path of a subfolder."""
@@ -121,6 +129,9 @@ class ZipStore:
                 return file.read(length)
         except KeyError:
             return None
+
+    def expect(self, key: str) -> None:
+        """Do nothing: a member's place in the file would have to be read first."""
 
     def place(self, folder: str) -> str:
         """Path of the zip file itself."""
