@@ -41,6 +41,21 @@ def open_in_tensorstore(path: Path, cache_bytes: int = 0, **options: Any) -> Any
     return tensorstore.open({"driver": "zarr3", "kvstore": place, "context": context, **options}).result()
 
 
+def others(path: Path) -> dict[str, Any]:
+    """The array, opened by other libraries that are installed; each is indexed by slices, and gives an array."""
+    arrays: dict[str, Any] = {}
+    if importlib.util.find_spec("tensorstore") is not None:
+        arrays["tensorstore"] = open_in_tensorstore(path)
+    if importlib.util.find_spec("zarrs") is not None:
+        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+            arrays["zarrs"] = zarr.open_array(path, mode="r")
+    if importlib.util.find_spec("zarrista") is not None:
+        import zarrista
+
+        arrays["zarrista"] = zarrista.Array.open(zarrista.store.FilesystemStore(str(path)), "/")
+    return arrays
+
+
 class ReadAllZarr(Benchmark):
     name = "read-all-zarr"
     goal = "a whole array of chunks of 128^3 voxels, zstd: faster than zarr-python and tensorstore"
@@ -61,9 +76,8 @@ class ReadAllZarr(Benchmark):
         found: dict[str, Callable[[], Any]] = {
             "tilecore": lambda: open_source(self.path)[...],
             "zarr-python": lambda: zarr.open_array(self.path, mode="r")[...],
+            **{name: lambda name=name: np.asarray(others(self.path)[name][...]) for name in others(self.path)},
         }
-        if importlib.util.find_spec("tensorstore") is not None:
-            found["tensorstore"] = lambda: open_in_tensorstore(self.path).read().result()
         whole = found["tilecore"]()
         assert all(np.array_equal(read(), whole) for read in found.values())
         return found
@@ -83,6 +97,9 @@ class ReadBoxes(ReadAllZarr):
             "tilecore, read_boxes": lambda: read_boxes(self.path, self.boxes),
             "tilecore, slices": lambda: self._slices(open_source(self.path)),
             "zarr-python, slices": lambda: self._slices(zarr.open_array(self.path, mode="r")),
+            **{
+                f"{name}, slices": lambda name=name: self._slices(others(self.path)[name]) for name in others(self.path)
+            },
         }
         if importlib.util.find_spec("tensorstore") is not None:
             found["tensorstore, reads together"] = lambda: self._by_tensorstore(0)
@@ -92,7 +109,7 @@ class ReadBoxes(ReadAllZarr):
         return found
 
     def _slices(self, array: Any) -> list[Any]:
-        return [array[box.slices] for box in self.boxes]
+        return [np.asarray(array[box.slices]) for box in self.boxes]
 
     def _by_tensorstore(self, cache_bytes: int) -> list[Any]:
         array = open_in_tensorstore(self.path, cache_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ SIDE = 64
 ZSTD = {"level": 1, "checksum": True}
 #: Peak memory that each contender is allowed, where it can be told [byte].
 BUDGET = "200MB"
+CUBED = {"max_workers": WORKERS}
 
 
 class Memory(NamedTuple):
@@ -161,6 +163,16 @@ def by_dask(source: Path, out: Path) -> None:
         da.to_zarr(array, target)
 
 
+def by_cubed(source: Path, out: Path) -> None:
+    import cubed
+
+    with tempfile.TemporaryDirectory(dir=out.parent) as work:
+        spec = cubed.Spec(work_dir=work, allowed_mem="600MB", executor_name="processes", executor_options=CUBED)
+        array = cubed.from_zarr(str(source), spec=spec).rechunk(_columns(source))
+        codec = zarr.codecs.ZstdCodec(**ZSTD)  # type: ignore[arg-type]
+        cubed.to_zarr(array, str(out), compressors=codec)
+
+
 def by_tensorstore(source: Path, out: Path) -> None:
     """Copy four slabs, of whole chunks of the target."""
     import tensorstore as ts
@@ -205,6 +217,8 @@ WAYS: dict[str, Callable[[Path, Path], None]] = {
     "dask, threads": by_dask,
     "tensorstore, slabs": by_tensorstore,
 }
+if importlib.util.find_spec("cubed") is not None:
+    WAYS["cubed, 600MB"] = by_cubed
 
 if __name__ == "__main__":
     WAYS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec
 
 from benchmarks.bench_read_boxes import memory_folder, open_in_tensorstore
 from benchmarks.measuring import Benchmark
@@ -39,6 +41,8 @@ class UncompressedRoundTrip(Benchmark):
             checksum = {"name": "crc32c"}
             found["tensorstore, with checksums"] = lambda: self._by_tensorstore([LITTLE_ENDIAN, checksum])
             found["tensorstore, without"] = lambda: self._by_tensorstore([LITTLE_ENDIAN])
+        if importlib.util.find_spec("zarrs") is not None:
+            found["zarrs, with checksums"] = self._by_zarrs
         for name, run in found.items():
             self.prepare(name)
             assert np.array_equal(run(), self.volume)
@@ -49,6 +53,12 @@ class UncompressedRoundTrip(Benchmark):
         with create_sink(path, self.volume.shape, np.uint16, chunks=(self.chunk,) * 3, codec="none") as sink:
             sink[...] = self.volume
         return open_source(path)[...]
+
+    def _by_zarrs(self) -> Any:
+        path, options = self.folder / "zarrs.zarr", {"chunks": (self.chunk,) * 3, "compressors": Crc32cCodec()}
+        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+            zarr.create_array(path, data=self.volume, **options)
+            return zarr.open_array(path, mode="r")[...]
 
     def _by_tensorstore(self, codecs: list[Any]) -> Any:
         path = self.folder / "tensorstore.zarr"
