@@ -35,8 +35,10 @@ RANKS = {
     "executors": 5,  # they pack what they send
     "formats": 5,  # files as sources and sinks
     "engine": 6,  # takes paths wherever it takes arrays
+    "filters": 7,  # functions of whole arrays, which declare what tiles need
     "pictures": 7,
     "blobs": 8,
+    "datasets": 8,
     "recordings": 8,
     "stacks": 8,  # the parts, thin over the engine
     "compat": 9,

@@ -15,6 +15,7 @@ ACROSS = {
     "compat": 3.9,
     "blobs": -1.0,
     "stacks": 3.9,
+    "filters": -2.9,
     "pictures": 0.9,
     "engine": 0.5,
     "executors": -1.2,
@@ -32,6 +33,7 @@ ACROSS = {
     "renaming": 5.2,
     "plugins": 7.2,
     "recordings": 6.6,
+    "datasets": 9.2,
     "array_types": -3.6,
     "errors": 0.9,
 }

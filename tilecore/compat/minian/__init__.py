@@ -1,0 +1,18 @@
+"""Names of ``minian.utilities``: labelled datasets, chunks and throttling."""
+
+# Chunks and numbers
+from tilecore.datasets.chunk_lengths import get_chk, get_chunksize, get_optimal_chk, rechunk_like
+from tilecore.filters.baselines import med_baseline
+from tilecore.filters.local_extremes import local_extreme
+from tilecore.geometry.factoring import factors
+
+__all__ = [
+    # Chunks and numbers
+    "factors",
+    "get_chk",
+    "get_chunksize",
+    "get_optimal_chk",
+    "local_extreme",
+    "med_baseline",
+    "rechunk_like",
+]

@@ -1,0 +1,1 @@
+"""Labelled datasets: arrays whose axes have names, in memory, in blocks and on disk."""

@@ -1,0 +1,1 @@
+"""Filters: functions of whole arrays, which can also be mapped over tiles."""
