@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tilecore.array_types import ReadableArray, WritableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent, of_files
+from tilecore.arrays.lazily_loaded import stored_behind
 from tilecore.errors import ParameterError, ParameterTypeError
 
 __all__ = [
@@ -89,7 +90,8 @@ def adopted(array: object) -> object:
     object
         An ndarray of the same memory, if the object holds its voxels in memory and numpy can see them
         (``__array_interface__``, ``__dlpack__``), or if it has no other way (``__array__``). The data of a
-        labelled array. Any other object as it is: its boxes are read, or computed, one by one.
+        labelled array. The array of zarr that xarray or dask only read. Any other object as it is: its boxes are
+        read, or computed, one by one.
 
     Raises
     ------
@@ -184,9 +186,14 @@ def is_in_file(array: object) -> bool:
 
 
 def _data_of(array: object) -> object:
-    """Data of a labelled array; the array itself if it is read from a file."""
+    """Data of a labelled array; if it is read from a file, what is read there, or the array itself."""
     labelled: Any = array
-    return labelled if is_in_file(array) else adopted(labelled.data)
+    return stored_behind(labelled) or labelled if is_in_file(array) else adopted(labelled.data)
+
+
+def _read_or_computed(array: object) -> object:
+    """What an array of dask does nothing but read; otherwise the array itself."""
+    return stored_behind(array) or array
 
 
 def _from_zero(array: object) -> object:
@@ -251,6 +258,7 @@ def _is_read_by_box(array: object) -> bool:
 _FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], object]], ...] = (
     (lambda array: isinstance(array, np.ndarray), _same),
     (is_labelled, _data_of),
+    (lambda array: is_of("dask", array), _read_or_computed),
     (_is_tensorstore, _from_zero),
     (_is_in_memory, _seen_by_numpy),
     (_is_read_by_box, _same),
