@@ -10,6 +10,7 @@ from .blobs.writing import write_blobs
 from .configuration import Settings, settings
 from .engine.cancelling import Cancel
 from .engine.collecting import collect_tiles, iter_tiles, reduce_tiles
+from .engine.dataset_variable import DatasetVariable
 from .engine.declared import declare
 from .engine.events import (
     Event,
@@ -96,6 +97,7 @@ __all__ = [
     "create_sink",
     "declare",
     "detect_blobs",
+    "DatasetVariable",
     "DiskSpaceError",
     "Event",
     "Executor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, Protocol, SupportsIndex, TypeAlias
 
@@ -16,6 +16,7 @@ __all__ = [
     "DTypesLike",
     "Index",
     "Json",
+    "LabelledArray",
     "OneOutput",
     "OneSource",
     "OutputLike",
@@ -41,6 +42,25 @@ class ReadableArray(Protocol):
 
     def __getitem__(self, slices: tuple[slice, ...], /) -> npt.ArrayLike:
         """Read a box."""
+        ...
+
+
+class LabelledArray(ReadableArray, Protocol):
+    """An array of xarray: a ``DataArray``, whose axes have names and whose voxels have coordinates."""
+
+    @property
+    def dims(self) -> tuple[Hashable, ...]:
+        """Names of the axes."""
+        ...
+
+    @property
+    def coords(self) -> Mapping[Any, Any]:
+        """Coordinates by name."""
+        ...
+
+    @property
+    def attrs(self) -> dict[Any, Any]:
+        """Attributes by name."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary
+from tilecore.engine.dimensions import HaloByName, TileShapeByName
 from tilecore.engine.jobs import CollectJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.request import Request
@@ -14,7 +15,6 @@ from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
 from tilecore.engine.verb_options import TileOptions
 from tilecore.engine.verbs import takes_run_options
-from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
@@ -31,8 +31,8 @@ def iter_tiles(
     function: Callable[..., Value],
     source: SourceLike,
     *,
-    tile_shape: TileShapeLike = None,
-    halo: HaloLike | None = None,
+    tile_shape: TileShapeByName = None,
+    halo: HaloByName | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -85,8 +85,8 @@ def collect_tiles(
     function: Callable[..., Value],
     source: SourceLike,
     *,
-    tile_shape: TileShapeLike = None,
-    halo: HaloLike | None = None,
+    tile_shape: TileShapeByName = None,
+    halo: HaloByName | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -147,8 +147,8 @@ def reduce_tiles(
     source: SourceLike,
     *,
     initial: object = None,
-    tile_shape: TileShapeLike = None,
-    halo: HaloLike | None = None,
+    tile_shape: TileShapeByName = None,
+    halo: HaloByName | None = None,
     boundary: Boundary = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -225,8 +225,8 @@ class _Fold:
 def _prepare(
     function: Callable[..., Any],
     source: SourceLike,
-    tile_shape: TileShapeLike,
-    halo: HaloLike | None,
+    tile_shape: TileShapeByName,
+    halo: HaloByName | None,
     boundary: Boundary,
     kwargs: Mapping[str, Any] | None,
     pass_tile: bool,

@@ -16,6 +16,7 @@ from tilecore.arrays.access import Access, Reach, chunk_lengths
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.foreign import as_readable
 from tilecore.arrays.kinds import access_of, as_array
+from tilecore.engine.dimensions import check_labels, names_of
 from tilecore.errors import ParameterError, SourceChangedError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.image_info import ImageInfo
@@ -36,10 +37,13 @@ class Inputs:
         The opened sources; the first one is the volume.
     info : ImageInfo or None
         Properties of the volume from its file, or from its labels; None if it has neither.
+    names : tuple of str
+        Names of the volume's axes; empty if it does not name them.
     """
 
     arrays: tuple[Any, ...]
     info: ImageInfo | None
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: SourceLike) -> Inputs:
@@ -74,8 +78,10 @@ class Inputs:
         told = [told_axes(each) or told_axes(array) or "" for each, array in zip(given, arrays, strict=True)]
         for axes in told[1:]:
             _check_order(told[0], axes)
+        check_labels(given)
         info = getattr(arrays[0], "info", None)  # zarr arrays have one too, of another kind
-        return cls(arrays, info if isinstance(info, ImageInfo) else info_of_labels(given[0]))
+        known = info if isinstance(info, ImageInfo) else info_of_labels(given[0])
+        return cls(arrays, known, names_of(given[0], arrays[0]))
 
     @functools.cached_property
     def accesses(self) -> tuple[Access, ...]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.array_types import DTypesLike, OutputLike, SharesMemory, SourceLike, WritableArray
+from tilecore.array_types import DTypesLike, LabelledArray, OutputLike, SharesMemory, SourceLike, WritableArray
 from tilecore.arrays.padding import Boundary
 from tilecore.arrays.shared import SharedArray
+from tilecore.engine.dataset_variable import DatasetVariable
 from tilecore.engine.declared import first_given
+from tilecore.engine.dimensions import (
+    AxesByName,
+    HaloByName,
+    Labels,
+    ScaleByName,
+    TileShapeByName,
+    axes_by_name,
+    values_by_name,
+)
 from tilecore.engine.jobs import MapJob
 from tilecore.engine.options import RunOptions
 from tilecore.engine.outputs import Outputs
@@ -24,18 +34,39 @@ from tilecore.engine.verbs import takes_run_options
 from tilecore.engine.write_units import check_alignment
 from tilecore.formats.pyramids import Level, mean_of_voxels
 from tilecore.formats.source import FileSource
-from tilecore.geometry.per_axis import HaloLike, TileShapeLike
-from tilecore.geometry.placement import Placement, ScaleLike
+from tilecore.geometry.placement import Placement
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 __all__ = ["level_maker", "map_tiles"]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Out = TypeVar("Out", bound=WritableArray)
+Labelled = TypeVar("Labelled", bound=LabelledArray)
 
 # Options that do not apply to levels: they are made again if a run is continued, as the journal has only the finest.
 _NOT_FOR_LEVELS = ("journal", "resume", "durable", "callbacks", "on_error", "copy")
 
 
+@overload
+def map_tiles(  # type: ignore[overload-overlap]
+    function: Callable[..., Any],
+    source: Labelled | Sequence[Labelled],
+    *,
+    out: None = None,
+    dtype: type[Any] | np.dtype[Any] | str | None = None,
+    **options: Unpack[MapOptions],
+) -> Labelled: ...
+@overload
+def map_tiles(  # type: ignore[overload-overlap]
+    function: Callable[..., Any],
+    source: Labelled | Sequence[Labelled],
+    *,
+    out: None = None,
+    dtype: list[Any] | tuple[Any, ...],
+    **options: Unpack[MapOptions],
+) -> tuple[Labelled, ...]: ...
 @overload
 def map_tiles(
     function: Callable[..., Any],
@@ -63,6 +94,15 @@ def map_tiles(
     dtype: list[Any] | tuple[Any, ...],
     **options: Unpack[MapOptions],
 ) -> tuple[npt.NDArray[Any], ...]: ...
+@overload
+def map_tiles(
+    function: Callable[..., Any],
+    source: SourceLike,
+    *,
+    out: DatasetVariable,
+    dtype: npt.DTypeLike | None = None,
+    **options: Unpack[MapOptions],
+) -> DataArray: ...
 @overload
 def map_tiles(
     function: Callable[..., Any],
@@ -104,13 +144,13 @@ def map_tiles(
     function: Callable[..., Any],
     source: SourceLike,
     *,
-    tile_shape: TileShapeLike = None,
-    halo: HaloLike | None = None,
+    tile_shape: TileShapeByName = None,
+    halo: HaloByName | None = None,
     boundary: Boundary = None,
-    out: OutputLike = None,
+    out: OutputLike | DatasetVariable = None,
     dtype: DTypesLike = None,
-    scale: ScaleLike | None = None,
-    drop_axis: int | Sequence[int] = (),
+    scale: ScaleByName | None = None,
+    drop_axis: AxesByName = (),
     new_axis: Mapping[int, int] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
@@ -131,32 +171,33 @@ def map_tiles(
     source : array_like, path, or list of them, shape (Z, Y, X) or any other
         The volume: ndarray, memmap, zarr array, SharedArray, a source of `open_source`, or
         the path of a file that it opens. Several volumes must agree in shape, as far as
-        they have the same axes.
-    tile_shape : int or sequence of (int or None), optional
+        they have the same axes, and if they are arrays of xarray in their labels.
+    tile_shape : int, sequence of (int or None), or dict of str to int, optional
         Shape of a tile's write box [voxel]. Default, also of a length that is None: chosen by `plan_tiles`,
         after the function has been measured on a small block in the middle of the volume. Time and
-        channel axes of a file have tiles of one, and may be left out here and in `halo`.
-    halo : int, sequence of int, or sequence of (int, int), optional
-        Context read before and after a tile, per axis [voxel]. If no result depends on
+        channel axes of a file have tiles of one, and may be left out here and in `halo`. By the names of axes if the
+        source has them, such as ``{"frame": 100, "height": -1}``, where -1 is the whole axis.
+    halo : int, sequence of int, sequence of (int, int), or dict of str to them, optional
+        Context read before and after a tile, per axis [voxel], or by the names of axes. If no result depends on
         voxels farther away, the output equals that on the whole volume bit for bit.
         Default: what the function declares (see `declare`), otherwise 0.
     boundary : {"reflect", "symmetric", "edge", "wrap", "constant"}, number, or None
         Voxels of blocks beyond the volume's edges: a mode of `numpy.pad`, or a value. Default:
         the mode that the function declares, otherwise blocks end at the edges.
-    out : array_like, path, or sequence of them, optional
+    out : array_like, path, DatasetVariable, or sequence of them, optional
         Output array or file: an ndarray, memmap, SharedArray or zarr array of the right shape,
         a sink of `create_sink`, or the path of a new file (``.npy``, ``.bin``, ``.tif``,
         ``.zarr``, ``.ome.zarr``, ``.h5``), which gets the axes and the voxel size of the
-        source. Default: new ndarrays.
+        source; or a variable of a dataset, which gets its labels. Default: new ndarrays.
     dtype : dtype_like or sequence of them, optional
         Data type of new outputs. Default: what the function declares, otherwise that of the first
         result.
-    scale : number or sequence of numbers, optional
-        Number of output voxels per voxel of the volume, for all axes or each: whole numbers or 1/n.
+    scale : number, sequence of numbers, or dict of str to number, optional
+        Number of output voxels per voxel of the volume, for all axes, each, or some by name: whole numbers or 1/n.
         An axis of n voxels gives ``ceil(n * scale)``. Default: what the function declares,
         otherwise 1.
-    drop_axis : int or sequence of int
-        Axes of the volume that results do not have; each tile spans them.
+    drop_axis : int, str, or sequence of them
+        Axes of the volume, by number or name, that results do not have; each tile spans them.
     new_axis : dict of int to int, optional
         Axes that results have in addition to the volume's: position in the output, and length.
     kwargs : dict, optional
@@ -175,7 +216,10 @@ def map_tiles(
     Returns
     -------
     array_like, or tuple of them
-        `out`, or new arrays; for a path, the written file as an array.
+        `out`, or new arrays; for a path, the written file as an array, and for a variable a DataArray that is loaded
+        lazily. If the (first) source is a DataArray, so are
+        new arrays: with its dimensions, name, attributes, and coordinates along axes that are neither dropped nor
+        scaled.
 
     Raises
     ------
@@ -205,10 +249,13 @@ def map_tiles(
     """
     request = Request.of(function, kwargs, source, tile_shape=tile_shape, halo=halo, boundary=boundary, run=run)
     grid, inputs, declared = request.grid, request.inputs, request.declared
-    placement = Placement.of(grid.ndim, first_given(scale, declared.scale), drop_axis, new_axis)
+    factors: Any = values_by_name(first_given(scale, declared.scale), inputs.names, "scale", 1)
+    dropped = axes_by_name(drop_axis, inputs.names, "drop_axis")
+    placement = Placement.of(grid.ndim, factors, dropped, new_axis)
     placement.check(grid)
+    labels = Labels.of(source, placement)
     is_tilewise = placement == Placement.of(grid.ndim) and not any(map(any, grid.halo))
-    targets = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise}
+    targets: Any = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise, "labels": labels}
     dtypes = first_given(dtype, declared.dtype)
     outputs = Outputs(out, dtypes, placement=placement, grid=grid, inputs=inputs, **targets)
     check_alignment(grid, outputs.units)
@@ -216,13 +263,18 @@ def map_tiles(
     with Run(job, request, outputs=outputs, whole_axes=placement.dropped) as one:
         one.plan()
         if one.is_finished:
-            return outputs.opened()
+            return _with_labels(outputs.opened(), out, labels)
         one.begin()
         for _ in one.work():
             pass  # workers have written the result
         if not outputs.are_made:  # a volume without voxels has no tile and no result
             outputs.make_empty(np.dtype(inputs.arrays[0].dtype))
-        return one.finish(level_maker(run))
+        return _with_labels(one.finish(level_maker(run)), out, labels)
+
+
+def _with_labels(result: object, out: OutputLike | DatasetVariable, labels: Labels | None) -> object:
+    """Results as the caller gets them: new arrays of a labelled source have labels."""
+    return result if labels is None else labels.on_new(result, out)
 
 
 def level_maker(run: RunOptions) -> Callable[[Level], object]:

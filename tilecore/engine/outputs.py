@@ -13,22 +13,23 @@ import numpy.typing as npt
 from tilecore.array_types import DTypesLike, OneOutput, OutputLike, ReadableArray
 from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.kinds import access_of
+from tilecore.engine.dataset_variable import DatasetVariable, variable_sink
+from tilecore.engine.dimensions import Labels
 from tilecore.engine.finished_mark import is_finished, mark_finished
 from tilecore.engine.inplace import kept_apart
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import checksums_of
+from tilecore.engine.output_image import described
 from tilecore.engine.output_kinds import FileOutput, GivenOutput, NewOutput, Output, Owned, OwnedOutput
 from tilecore.engine.write_units import common_units, cut_steps
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
-from tilecore.formats.image_info import ImageInfo, level_origin_um
 from tilecore.formats.pyramids import Level
-from tilecore.formats.recorded import NOT_TOLD
 from tilecore.geometry.placement import Placement
 from tilecore.geometry.tiles import Tile, TileGrid
 
-__all__ = ["Outputs", "described"]
+__all__ = ["Outputs"]
 
 
 class Outputs:
@@ -52,11 +53,13 @@ class Outputs:
         Whether an output may be a source.
     tilewise : bool
         Whether a tile's results depend only on the voxels that they replace.
+    labels : Labels, optional
+        Labels of the results.
     """
 
     def __init__(
         self,
-        out: OutputLike,
+        out: OutputLike | DatasetVariable,
         dtype: DTypesLike,
         *,
         placement: Placement,
@@ -65,8 +68,9 @@ class Outputs:
         overwrite: bool = False,
         inplace: bool = False,
         tilewise: bool = False,
+        labels: Labels | None = None,
     ) -> None:
-        self._placement = placement
+        self._placement, self._labels, self._names = placement, labels, inputs.names
         self._shape, self._steps = placement.shape(grid.shape), cut_steps(grid, placement)
         self._several = isinstance(out, (list, tuple)) or isinstance(dtype, (list, tuple))
         told = described(inputs.info, placement) | {"overwrite": overwrite}
@@ -77,12 +81,17 @@ class Outputs:
             raise ParameterError.of("out", [str(path) for path in paths], "each output needs its own file")
         self._outputs = kept_apart(made, inputs, inplace=inplace, tilewise=tilewise)
 
-    def _output(self, out: OneOutput, dtype: np.dtype[Any] | None, told: dict[str, Any]) -> Output:
+    def _output(self, out: OneOutput | DatasetVariable, dtype: np.dtype[Any] | None, told: dict[str, Any]) -> Output:
         if out is None:
             return NewOutput(self._shape, dtype)
         if isinstance(out, Owned):
             return OwnedOutput(out, self._shape)
-        sink = prepare_sink(out, self._shape, **told) if isinstance(out, (str, os.PathLike)) else out
+        sink: object = out
+        if isinstance(out, DatasetVariable):
+            known: Any = {"labels": self._labels, "names": self._names, "overwrite": told["overwrite"]}
+            sink = variable_sink(out, self._shape, placement=self._placement, **known)
+        elif isinstance(out, (str, os.PathLike)):
+            sink = prepare_sink(out, self._shape, **told)
         if isinstance(sink, FileSink) and not sink.is_created:
             if sink.shape != self._shape:
                 raise ParameterError.of("out", sink.shape, f"must have the shape of the result, {self._shape}")
@@ -264,7 +273,7 @@ class Outputs:
             output.discard()
 
 
-def _paired(out: OutputLike, dtype: DTypesLike) -> tuple[list[Any], list[Any]]:
+def _paired(out: OutputLike | DatasetVariable, dtype: DTypesLike) -> tuple[list[Any], list[Any]]:
     """Lists of outputs and dtypes, of the same length."""
     outs = list(out) if isinstance(out, (list, tuple)) else [out]
     dtypes = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype]
@@ -286,26 +295,3 @@ def _as_dtype(dtype: npt.DTypeLike | None) -> np.dtype[Any] | None:
     if kind is not None and kind.hasobject:
         raise ParameterTypeError.of("dtype", kind, "Python objects make no volume; use collect_tiles")
     return kind
-
-
-def described(info: ImageInfo | None, placement: Placement) -> dict[str, Any]:
-    """Metadata of an image that are still true after its axes were scaled, dropped or added."""
-    if info is None:
-        return {}
-    recorded = info.recorded if set(placement.scale) <= {1} else NOT_TOLD
-    if placement.added:
-        return {"recorded": recorded.of_time}
-    axes = "".join([name for axis, name in enumerate(info.axes) if axis not in placement.dropped])
-    factors = dict(zip(info.axes, placement.scale, strict=True))
-    size = info.voxel_size_um
-    if size is not None:
-        z, y, x = [float(each / factors.get(axis, 1)) for each, axis in zip(size, "ZYX", strict=True)]
-        size = (z, y, x)
-    # What is scaled begins at the same edge, as the levels of a pyramid do.
-    moved = level_origin_um(info.voxel_size_um, size)
-    origin = [at + shift for at, shift in zip(info.origin_um, moved, strict=True)]
-    told: dict[str, Any] = {"axes": None if info.axes_are_guessed else axes, "voxel_size_um": size}
-    told |= {} if size is None else {"origin_um": origin}
-    if "C" not in axes:
-        return {**told, "recorded": recorded.of_time}
-    return {**told, "channel_names": info.channel_names, "recorded": recorded}

@@ -14,7 +14,7 @@ from tilecore.arrays.extents import of_files
 from tilecore.bytesize import parse_bytes
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.options import Options, RunOptions
-from tilecore.engine.outputs import described
+from tilecore.engine.output_image import described
 from tilecore.engine.rechunk_run import RechunkRun
 from tilecore.engine.verbs import takes_run_options
 from tilecore.errors import MemoryBudgetError, ParameterError

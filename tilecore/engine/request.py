@@ -11,11 +11,12 @@ import numpy as np
 from tilecore.array_types import SourceLike
 from tilecore.arrays.padding import Boundary, as_boundary, check_boundary
 from tilecore.engine.declared import Declared, first_given
+from tilecore.engine.dimensions import HaloByName, TileShapeByName, values_by_name
 from tilecore.engine.inputs import Inputs, extra_axes, for_all_axes
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.pilot import Planner
 from tilecore.formats.image_info import ImageInfo
-from tilecore.geometry.per_axis import HaloLike, TileShapeLike, as_tile_shape
+from tilecore.geometry.per_axis import TileShapeLike, as_tile_shape
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Request"]
@@ -75,8 +76,8 @@ class Request:
         kwargs: Mapping[str, Any] | None,
         source: SourceLike,
         *,
-        tile_shape: TileShapeLike,
-        halo: HaloLike | None,
+        tile_shape: TileShapeByName,
+        halo: HaloByName | None,
         boundary: Boundary,
         run: RunOptions,
     ) -> Request:
@@ -90,15 +91,23 @@ class Request:
         options, declared = Options.of(run), Declared.of(function, kwargs)
         inputs = Inputs.of(source)
         shape, info = inputs.shape, inputs.info
-        asked = _asked(tile_shape, shape, info)
+        asked = _asked(_lengths(tile_shape, inputs), shape, info)
         lengths = [max(n, 1) if given is None else given for given, n in zip(asked, shape, strict=True)]
-        halo = first_given(halo, declared.halo, 0)
-        grid = TileGrid(shape, lengths, for_all_axes(halo, info, 0))
+        margin = values_by_name(first_given(halo, declared.halo, 0), inputs.names, "halo", 0)
+        grid = TileGrid(shape, lengths, for_all_axes(margin, info, 0))
         boundary = as_boundary(first_given(boundary, declared.boundary))
         if any(map(any, grid.halo)):
             for array in inputs.arrays:
                 check_boundary(boundary, np.dtype(array.dtype))
         return cls(inputs, grid, asked, extra_axes(info), options, boundary, declared)
+
+
+def _lengths(tile_shape: TileShapeByName, inputs: Inputs) -> TileShapeLike:
+    """The shape of a tile, for each axis if it was given by names, where -1 is the whole axis."""
+    if not isinstance(tile_shape, Mapping):
+        return tile_shape
+    lengths: Any = values_by_name(tile_shape, inputs.names, "tile_shape", None)
+    return [max(n, 1) if given == -1 else given for given, n in zip(lengths, inputs.shape, strict=True)]
 
 
 def _asked(tile_shape: TileShapeLike, shape: tuple[int, ...], info: ImageInfo | None) -> tuple[int | None, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tilecore.arrays.padding import Boundary
+from tilecore.engine.dimensions import AxesByName, HaloByName, ScaleByName, TileShapeByName
 from tilecore.engine.options import RunOptions
-from tilecore.geometry.per_axis import HaloLike, TileShapeLike
-from tilecore.geometry.placement import ScaleLike
 
 __all__ = ["MapOptions", "TileOptions"]
 
@@ -16,8 +15,8 @@ __all__ = ["MapOptions", "TileOptions"]
 class TileOptions(RunOptions, total=False):
     """What every verb takes besides the function and the source: see `iter_tiles`."""
 
-    tile_shape: TileShapeLike
-    halo: HaloLike | None
+    tile_shape: TileShapeByName
+    halo: HaloByName | None
     boundary: Boundary
     kwargs: Mapping[str, Any] | None
     pass_tile: bool
@@ -26,8 +25,8 @@ class TileOptions(RunOptions, total=False):
 class MapOptions(TileOptions, total=False):
     """What `map_tiles` takes besides these and its outputs."""
 
-    scale: ScaleLike | None
-    drop_axis: int | Sequence[int]
+    scale: ScaleByName | None
+    drop_axis: AxesByName
     new_axis: Mapping[int, int] | None
     overwrite: bool
     inplace: bool
