@@ -183,3 +183,32 @@ def test_the_voxel_size_is_that_of_the_axes_that_there_are(tmp_path: Path) -> No
 def test_a_mask_of_another_order_is_told_as_it_is_in_its_file() -> None:
     with pytest.raises(ParameterError, match=r"mask=\(14, 30, 44\): along z, y, x .*\(14, 30, 44\); its axes .* XYZ"):
         of_tilecore(moved(textured(SHAPE), "XYZ"), axes="XYZ", mask=np.ones(SHAPE))
+
+
+@pytest.mark.parametrize("dims", [("z", "y", "x"), ("X", "Z", "C", "Y")])
+def test_tiles_are_given_by_the_names_of_axes(dims: tuple[str, ...]) -> None:
+    xarray = pytest.importorskip("xarray")
+    volume = np.zeros((20, 24, 28), np.float32)
+    volume[5, 6, 7] = volume[14, 17, 20] = 1
+    whole = xarray.DataArray(volume, dims=("z", "y", "x"))
+    for name in "ZYX":
+        whole = whole.rename({name.lower(): name}) if name in dims else whole
+    source = (whole.expand_dims("C") if "C" in dims else whole).transpose(*dims)
+    options: Any = {"min_sigma": 1, "max_sigma": 2, "num_sigma": 2, "threshold": 0.05, "executor": "serial"}
+    named = detect_blobs(source, tile_shape={"z": 10, "Y": -1}, **options)
+    numbered = detect_blobs(source, tile_shape=(10, 24, None), **options)
+    np.testing.assert_array_equal(np.asarray(named), np.asarray(numbered))
+    assert len(named) == 2 and set(named["tile_z"]) == {0, 1} and set(named["tile_y"]) == {0}
+    with pytest.raises(ParameterError, match="no dimension 'frame', but z, y, x"):
+        detect_blobs(source, tile_shape={"frame": 3}, **options)
+
+
+def test_the_halo_is_given_by_the_names_of_axes() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def detector(block: np.ndarray) -> np.ndarray:
+        seen.append(block.shape)
+        return np.empty((0, 3))
+
+    detect_blobs(np.zeros((8, 8, 8)), detector=detector, halo={"y": 1}, tile_shape={"z": 4, "y": 4}, executor="serial")
+    assert {shape[:2] for shape in seen} == {(4, 5)}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tilecore.array_types import OneSource, ReadableArray
+from tilecore.engine.dimensions import HaloByName, TileShapeByName, values_by_name
 from tilecore.engine.inputs import Inputs
 from tilecore.errors import ParameterError
 from tilecore.formats.arranged import arranged
 from tilecore.formats.axes import as_axes, guessed_axes, known_axes
 from tilecore.formats.labels import told_axes
-from tilecore.geometry.per_axis import as_integer
+from tilecore.geometry.per_axis import HaloLike, TileShapeLike, as_integer
 
 __all__ = ["Channels", "channels_of"]
 
@@ -54,6 +55,28 @@ class Channels:
         for time, volumes in self.by_time.items():
             for channel, volume in volumes.items():
                 yield ({"t": time} if self.has_times else {}) | {"channel": channel}, volume
+
+    def lengths(self, tile_shape: TileShapeByName) -> TileShapeLike:
+        """The shape of a tile of a volume; names of axes, in small or capital letters, become their places."""
+        if not isinstance(tile_shape, Mapping):
+            return tile_shape
+        whole = next(iter(self.volumes.values())).shape
+        given = self._by_name(tile_shape, "tile_shape", None)
+        return [max(int(length), 1) if each == -1 else each for each, length in zip(given, whole, strict=True)]
+
+    def margin(self, halo: HaloByName | None) -> HaloLike | None:
+        """The halo of a volume; names of axes, in small or capital letters, become their places."""
+        if not isinstance(halo, Mapping):
+            return halo
+        margin: list[tuple[int, int]] = self._by_name(halo, "halo", 0)
+        return margin
+
+    def _by_name(self, values: Mapping[str, object], parameter: str, rest: object) -> list[Any]:
+        """Values for the axes of a volume, in the order z, y, x."""
+        named = {str(name).lower(): value for name, value in values.items()}
+        order = sorted(self.axes, key="ZYX".find) if set(self.axes) <= set("ZYX") else self.axes
+        given: Any = values_by_name(named, [letter.lower() for letter in order], parameter, rest)
+        return list(given)
 
 
 def channels_of(

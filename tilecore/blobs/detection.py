@@ -31,10 +31,10 @@ from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
 from tilecore.blobs.search import Search, Seen
 from tilecore.blobs.table import Blobs
+from tilecore.engine.dimensions import HaloByName, TileShapeByName
 from tilecore.engine.options import RunOptions
 from tilecore.engine.verbs import takes_run_options
 from tilecore.formats.opening import open_source
-from tilecore.geometry.per_axis import HaloLike
 
 __all__ = ["detect_blobs"]
 
@@ -62,8 +62,8 @@ def detect_blobs(
     axes: str | None = None,
     mask: OneSource | None = None,
     params: Mapping[str, Any] | None = None,
-    halo: HaloLike | None = None,
-    tile_shape: int | Sequence[int] | None = None,
+    halo: HaloByName | None = None,
+    tile_shape: TileShapeByName = None,
     **run: Unpack[RunOptions],
 ) -> Blobs:
     """Find the bright blobs of a volume, tile by tile: exactly those that the detector finds in the whole volume.
@@ -121,11 +121,11 @@ def detect_blobs(
         not name its axes, they are those of the source.
     params : mapping, optional
         Arguments for a detector of your own.
-    halo : int or sequence, optional
-        Context that a detector of your own needs around a tile [voxel]. Default: what it declares for
-        `params`, see `declare`.
-    tile_shape : int or sequence of int, optional
-        As for `map_tiles`.
+    halo : int, sequence or dict, optional
+        Context that a detector of your own needs around a tile [voxel]; also by the names of axes, z, y and x.
+        Default: what it declares for `params`, see `declare`.
+    tile_shape : int, sequence of int, or dict of str to int, optional
+        As for `map_tiles`; by the names of axes, z, y and x.
     **run
         Executor, workers, retries, journal and other options of the run: see Other Parameters.
 
@@ -188,7 +188,7 @@ def detect_blobs(
     tables: list[dict[str, Any]] = []
     seen = Seen(edges=[set() for _ in shape])
     for place, volume in found.places():
-        search = Search([volume, *masks], place, tile_shape, of_place(run, place, found), seen)
+        search = Search([volume, *masks], place, found.lengths(tile_shape), of_place(run, place, found), seen)
         if builtin is not None:
             space = ScaleSpace.of(
                 builtin,
@@ -203,7 +203,7 @@ def detect_blobs(
             chosen = ScaleSpaceDetector(space, shape, 0.0, as_border(exclude_border, len(shape)))
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
-            tables.append(search.own(own_detector(detector, params, halo)))
+            tables.append(search.own(own_detector(detector, params, found.margin(halo))))
     told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
     told["origin_um"] = origin_of(opened, voxel_size_um, found.axes)
     blobs = Blobs(_joined(tables), tile_edges=seen.tile_edges, largest_response=seen.largest_response, **told)

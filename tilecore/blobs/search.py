@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tilecore.engine.collecting import iter_tiles
 from tilecore.engine.options import RunOptions
 from tilecore.errors import ParameterError
 from tilecore.geometry.costs import TileCosts
+from tilecore.geometry.per_axis import TileShapeLike
 from tilecore.geometry.planning import plan_tiles
 from tilecore.geometry.tiles import Tile
 from tilecore.machine import available_memory
@@ -53,7 +54,7 @@ class Search:
 
     sources: list[Any]
     place: dict[str, int]
-    tile_shape: int | Sequence[int] | None
+    tile_shape: TileShapeLike
     run: RunOptions
     seen: Seen
 
