@@ -107,6 +107,9 @@ def test_a_run_is_continued(tmp_path: Path) -> None:
     assert sum(type(event).__name__ == "TileDone" for event in counted) < 6
     again = map_tiles(_fails, source, resume=True, **options)
     xr.testing.assert_identical(again.compute(), source.rename("x"))
+    for other in (source.assign_coords(mouse="m2"), source.assign_attrs(unit="photons")):  # not the finished one
+        with pytest.raises(OutputExistsError):
+            map_tiles(_stops, other, resume=True, **options)
 
 
 def _stops(block: npt.NDArray[Any], stop: str) -> npt.NDArray[Any]:

@@ -180,6 +180,17 @@ def test_outputs_of_ones_own_are_given_back(tmp_path: Path) -> None:
     assert isinstance(written, np.ndarray)
 
 
+def test_an_output_with_other_dimensions_is_refused() -> None:
+    source = labelled().isel(height=slice(4))
+    with pytest.raises(ParameterError, match="result has the dimensions"):
+        map_tiles(np.copy, source, out=xr.zeros_like(source.transpose("frame", "width", "height")), executor="serial")
+
+
+def test_names_of_dimensions_need_not_be_text() -> None:
+    source = xr.DataArray(np.ones((3, 2)), dims=(0, 1), coords={"depth": 3.5})
+    xr.testing.assert_identical(map_tiles(np.copy, source, executor="serial"), source)
+
+
 def test_lazy_coordinates_stay_lazy() -> None:
     source = labelled().assign_coords(position=(("height", "width"), da.ones((5, 4))))
     found = map_tiles(smooth, source, tile_shape=3, executor="serial")

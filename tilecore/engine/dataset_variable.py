@@ -83,7 +83,7 @@ def variable_sink(
         If the folder cannot be made.
     """
     coords: Any = None if labels is None else labels.coords()
-    dims = names_of_result(names, placement) if out.dims is None else tuple(map(str, out.dims))
+    dims = tuple(map(str, names_of_result(names, placement) if out.dims is None else out.dims))
     if len(dims) != len(shape) or len(set(dims)) != len(dims):
         raise ParameterError.of("dims", out.dims, f"the result of shape {shape} needs as many different names")
     if labels is not None and dims != labels.dims:

@@ -45,9 +45,9 @@ def names_of(source: OneSource, opened: object) -> tuple[str, ...]:
     return tuple((told_axes(opened) or "").lower())
 
 
-def names_of_result(names: Sequence[str], placement: Placement) -> tuple[str, ...]:
+def names_of_result(names: Sequence[Hashable], placement: Placement) -> tuple[Hashable, ...]:
     """Names of the axes of a result; an axis without a name is called dim_0 if it is the first, and so on."""
-    known: list[str | None] = [*names] or [None] * len(placement.scale)
+    known: list[Hashable] = [*names] or [None] * len(placement.scale)
     known = [name for axis, name in enumerate(known) if axis not in placement.dropped]
     for position, _ in placement.added:
         known.insert(position, None)
@@ -56,7 +56,7 @@ def names_of_result(names: Sequence[str], placement: Placement) -> tuple[str, ..
         while name is None and fresh in known:
             fresh = f"{fresh}_new"
         known[position] = fresh if name is None else name
-    return tuple(map(str, known))
+    return tuple(known)
 
 
 def values_by_name(values: object, names: Sequence[str], parameter: str, rest: object) -> object:
@@ -139,7 +139,7 @@ class Labels:
         return cls(first, placement) if is_labelled(first) and hasattr(first, "coords") else None
 
     @property
-    def dims(self) -> tuple[str, ...]:
+    def dims(self) -> tuple[Hashable, ...]:
         """Names of the axes of a result."""
         return names_of_result(self.source.dims, self.placement)
 
@@ -153,6 +153,18 @@ class Labels:
             gone |= set(kept.xindexes.get_all_coords(name, errors="ignore"))
         coords: Mapping[Hashable, Any] = kept.drop_vars(gone).coords
         return coords
+
+    def check_out(self, out: object) -> None:
+        """Refuse a labelled array as output whose dimensions are not those of the result.
+
+        Raises
+        ------
+        ParameterError
+            If it is so.
+        """
+        given: Any = out
+        if is_labelled(out) and tuple(given.dims) != self.dims:
+            raise ParameterError.of("out", tuple(given.dims), f"the result has the dimensions {self.dims}")
 
     def on(self, values: object) -> object:
         """Give a result its labels."""

@@ -19,6 +19,7 @@ from tilecore.bytesize import format_bytes
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.pyramids import Level
+from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.machine import available_memory
 
 __all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output", "Owned", "OwnedOutput"]
@@ -44,7 +45,7 @@ class Output:
     path: Path | None = None
     #: The file, and those beside it that belong to it.
     files: tuple[Path, ...] = ()
-    #: Name of the dataset in the file; empty for the file's default, and for files of one image.
+    #: Name of the dataset in the file, and its labels if it has some; empty for the file's default, or one image.
     dataset = ""
     #: Default path of a journal; None if the output is not a file.
     journal_path: Path | None = None
@@ -192,9 +193,10 @@ class FileOutput(Output):
 
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
-        self.sink, self.path, self.files, self.dataset = sink, sink.path, sink.files, sink.spec.dataset
+        self.sink, self.path, self.files = sink, sink.path, sink.files
+        self.dataset = sink.content if isinstance(sink, VariableSink) else sink.spec.dataset
         # Each dataset of a file has its own journal, so that a script may write one after the other with resume=True.
-        names = [self.path.name, *filter(None, self.dataset.split("/")), "journal"]
+        names = [self.path.name, *filter(None, sink.spec.dataset.split("/")), "journal"]
         self.journal_path = self.path.with_name(".".join(names))
         if dtype is not None:
             sink.check_dtype(dtype)  # before any work

@@ -86,6 +86,8 @@ class Outputs:
             return NewOutput(self._shape, dtype)
         if isinstance(out, Owned):
             return OwnedOutput(out, self._shape)
+        if self._labels is not None:
+            self._labels.check_out(out)
         sink: object = out
         if isinstance(out, DatasetVariable):
             known: Any = {"labels": self._labels, "names": self._names, "overwrite": told["overwrite"]}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tilecore.arrays.content import digest_of_array, digest_of_bytes
 from tilecore.errors import MissingDependencyError, ParameterError
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
@@ -68,6 +69,16 @@ class VariableLabels:
                 )  # fmt: skip
         plain_attributes(self.attrs)
 
+    def text(self) -> str:
+        """Text that differs where labels differ."""
+        told: list[object] = [self.dims, sorted(plain_attributes(self.attrs).items())]
+        coords = {} if self.coords is None else self.coords.coords
+        for name in sorted(coords, key=str):
+            coordinate, values = coords[name], coords[name].values
+            same = values.tolist() if values.dtype.hasobject else digest_of_array(values)
+            told.append((name, coordinate.dims, values.dtype.str, same, sorted(coordinate.attrs.items(), key=str)))
+        return repr(told)
+
 
 class VariableSink(ZarrSink):
     """The array ``name`` in the group ``name.zarr``, with its coordinates beside it."""
@@ -77,6 +88,12 @@ class VariableSink(ZarrSink):
     def __init__(self, spec: SinkSpec, labels: VariableLabels | None = None) -> None:
         super().__init__(spec)
         self.labels = labels
+
+    @property
+    def content(self) -> str:
+        """The name of the variable, and a digest of its labels."""
+        labels = "" if self.labels is None else digest_of_bytes(self.labels.text().encode())
+        return f"{self.spec.dataset} {labels}"
 
     def _make(self, dtype: np.dtype[Any]) -> ZarrArrayWriter:
         assert self.labels is not None  # only the process that was given them makes the file
