@@ -15,7 +15,7 @@ ACROSS = {
     "compat": 3.9,
     "blobs": -1.0,
     "stacks": 3.9,
-    "filters": -2.9,
+    "filters": 6.4,
     "pictures": 0.9,
     "engine": 0.5,
     "executors": -1.2,

@@ -6,6 +6,7 @@ from typing import Any, assert_type
 
 import numpy as np
 import numpy.typing as npt
+import xarray
 
 import tilecore
 from tilecore.formats.file_sink import FileSink
@@ -52,6 +53,16 @@ def script() -> None:
     pair = tilecore.map_tiles(both, volume, dtype=["uint16", "uint32"], tile_shape=4, executor="serial")
     assert_type(pair, tuple[npt.NDArray[Any], ...])
     assert isinstance(pair, tuple) and all(isinstance(each, np.ndarray) for each in pair)
+
+    # Labelled arrays.
+    movie = xarray.DataArray(volume, dims=("frame", "height", "width"))
+    labelled = tilecore.map_tiles(smooth, movie, tile_shape={"frame": 2}, halo={"height": 1}, executor="serial")
+    assert_type(labelled, xarray.DataArray)
+    assert isinstance(labelled, xarray.DataArray)
+
+    variable = tilecore.map_tiles(smooth, movie, out=tilecore.DatasetVariable(".", "smooth"), executor="serial")
+    assert_type(variable, xarray.DataArray)
+    assert isinstance(variable, xarray.DataArray) and variable.name == "smooth"
 
     # Arrays that are given.
     whole = np.zeros(volume.shape, np.float32)
