@@ -60,9 +60,9 @@ def script() -> None:
     assert_type(labelled, xarray.DataArray)
     assert isinstance(labelled, xarray.DataArray)
 
-    variable = tilecore.map_tiles(smooth, movie, out=tilecore.DatasetVariable(".", "smooth"), executor="serial")
+    variable = tilecore.map_tiles(smooth, movie, out=tilecore.DatasetVariable(".", "movie"), executor="serial")
     assert_type(variable, xarray.DataArray)
-    assert isinstance(variable, xarray.DataArray) and variable.name == "smooth"
+    assert isinstance(variable, xarray.DataArray) and variable.name == "movie"
 
     # Arrays that are given.
     whole = np.zeros(volume.shape, np.float32)

@@ -19,7 +19,13 @@ def test_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value is of the type that the script asserts."""
     monkeypatch.chdir(tmp_path)
     script()
-    assert {path.name for path in tmp_path.iterdir()} == {"copy.npy", "second.npy", "smooth.npy", "smooth.zarr"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "copy.npy",
+        "second.npy",
+        "smooth.npy",
+        "smooth.zarr",
+        "movie.zarr",
+    }
 
 
 @pytest.mark.slow
