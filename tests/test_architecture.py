@@ -37,6 +37,7 @@ RANKS = {
     "engine": 6,  # takes paths wherever it takes arrays
     "filters": 7,  # functions of whole arrays, which declare what tiles need
     "pictures": 7,
+    "throttling": 7,  # names and plugins for dask
     "blobs": 8,
     "datasets": 8,
     "recordings": 8,

@@ -1,18 +1,5 @@
-"""Names of ``minian.utilities``: labelled datasets, chunks and throttling."""
+"""Names of ``minian.utilities``: labelled datasets, chunks and throttling; each is imported when it is first used."""
 
-# Chunks and numbers
-from tilecore.datasets.chunk_lengths import get_chk, get_chunksize, get_optimal_chk, rechunk_like
-from tilecore.filters.baselines import med_baseline
-from tilecore.filters.local_extremes import local_extreme
-from tilecore.geometry.factoring import factors
+import lazy_loader
 
-__all__ = [
-    # Chunks and numbers
-    "factors",
-    "get_chk",
-    "get_chunksize",
-    "get_optimal_chk",
-    "local_extreme",
-    "med_baseline",
-    "rechunk_like",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
