@@ -43,7 +43,7 @@ def test_an_array_in_memory_is_one_chunk() -> None:
     assert get_chk(xr.DataArray(3.0)) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20)
 @given(
     shape=st.tuples(st.integers(1, 3000), st.integers(1, 900), st.integers(1, 900)),
     parts=st.none() | st.tuples(st.integers(1, 400), st.integers(1, 300), st.integers(1, 300)),

@@ -107,7 +107,7 @@ def throttled(client: Client, how: str, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield
 
 
-@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["threads", "processes"])
 @pytest.mark.parametrize("how", ["plugin", "optimiser", "throttle"])
 def test_one_annotated_task_runs_at_once(
     how: str, processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
