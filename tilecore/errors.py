@@ -15,6 +15,7 @@ __all__ = [
     "MemoryBudgetError",
     "MissingDependencyError",
     "MissingFileError",
+    "NotSupportedError",
     "OutputExistsError",
     "ParameterError",
     "ParameterTypeError",
@@ -46,6 +47,10 @@ class ParameterError(TilecoreError, ValueError):
 
 class ParameterTypeError(TilecoreError, TypeError):
     """The type of a parameter is wrong."""
+
+
+class NotSupportedError(TilecoreError, NotImplementedError):
+    """A kind of input or of result is asked for that there is not."""
 
 
 class BoundsError(TilecoreError, IndexError):

@@ -21,7 +21,7 @@ __all__ = ["Place", "finished", "new_token", "places_of", "refuse_existing", "re
 
 _log = logging.getLogger(__name__)
 
-_TOKEN = "[0-9a-f]{16}"
+PARTIAL = r"\.([0-9a-f]{16})\.partial"  # the end of the name of a folder in which a run writes
 
 # How often to try a rename while other runs take or remove the same name.
 _TRIES = 10
@@ -53,7 +53,7 @@ class Place:
     """
 
     def __init__(self, path: Path, token: str) -> None:
-        if not re.fullmatch(_TOKEN, token):
+        if not re.fullmatch("[0-9a-f]{16}", token):
             raise MissingFileError(f"token={token!r}: 16 hexadecimal digits are needed to find where {path} is written")
         self.path, self.token = path, token
         self.folder = path.with_name(f"{path.name}.{token}.partial")
@@ -262,7 +262,7 @@ def remove_abandoned(path: Path) -> None:
 def places_of(path: Path) -> list[Place]:
     """All folders of an output, in use or left by killed runs."""
     found: list[re.Match[str] | None] = []
-    name = re.compile(rf"{re.escape(path.name)}\.({_TOKEN})\.partial")
+    name = re.compile(re.escape(path.name) + PARTIAL)
     with contextlib.suppress(PermissionError), os.scandir(path.parent) as entries:  # the folder may not be listable
         found = [name.fullmatch(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
     return [Place(path, match[1]) for match in found if match]

@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "info": ("tilecore.cli.info", "show the properties of an image file, or what a file holds"),
     "sample": ("tilecore.cli.sample", "write a sample volume"),
     "batch": ("tilecore.cli.batch", "apply a function to a recording"),
+    "dataset": ("tilecore.cli.dataset", "show or change labelled datasets"),
     "view": ("tilecore.cli.view", "draw an image, or some channels of a recording"),
     "doctor": ("tilecore.cli.doctor", "show what this machine and this installation offer"),
 }

@@ -1,3 +1,10 @@
+from .labelled import (
+    open_minian,
+    open_minian_mf,
+    save_minian,
+    update_meta,
+    xrconcat_recursive,
+)
 from .numbers import (
     factors,
     get_chk,
@@ -37,9 +44,14 @@ __all__ = [
     "inline_pattern",
     "local_extreme",
     "med_baseline",
+    "open_minian",
+    "open_minian_mf",
     "optimize_chunk",
     "rechunk_like",
     "rewrite_key",
+    "save_minian",
     "split_key",
     "unique_keys",
+    "update_meta",
+    "xrconcat_recursive",
 ]
