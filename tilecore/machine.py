@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "available_memory",
-    "be_killed_first",
     "core_quota",
     "free_descriptors",
     "free_space",
     "keep_freed_memory",
+    "let_be_killed_first",
     "limit_threads",
     "memory_limit",
     "memory_status",
@@ -162,10 +162,10 @@ def out_of_memory_kills() -> int:
     return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
-def be_killed_first() -> None:
-    """Let the kernel choose this process, and what it starts, first if memory runs out; does nothing elsewhere."""
+def let_be_killed_first(pid: int) -> None:
+    """Let the kernel choose a process, and what it starts, first if memory runs out; does nothing elsewhere."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def free_descriptors() -> int:

@@ -22,6 +22,7 @@ from tilecore.executors.processes.messages import Job
 from tilecore.executors.processes.start_method import n_threads
 from tilecore.executors.processes.worker import BOARD_BYTES, Tools, run_worker, thread_environment
 from tilecore.executors.processes.worker_handle import SupervisedWorker
+from tilecore.machine import let_be_killed_first
 from tilecore.memory.descriptors import Descriptor
 from tilecore.memory.segments import Segment
 
@@ -136,6 +137,8 @@ class Launcher:
             if self._start_method == "forkserver":
                 self._context.set_forkserver_preload(_modules_to_preload())
             process.start()
+        if process.pid is not None:  # what it does can be done again; what this process holds would be lost
+            let_be_killed_first(process.pid)
         return process
 
 

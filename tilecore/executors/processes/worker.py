@@ -26,7 +26,7 @@ from tilecore.executors.processes.channel import MESSAGE_BYTES, Channel
 from tilecore.executors.processes.messages import Hello, Job, Known, Report, Result
 from tilecore.executors.processes.raised import pack_raised
 from tilecore.executors.processes.results import Letter, Outbox
-from tilecore.machine import be_killed_first, keep_freed_memory, limit_threads
+from tilecore.machine import keep_freed_memory, limit_threads
 from tilecore.memory.descriptors import Descriptor
 from tilecore.memory.segments import Segment
 
@@ -85,7 +85,6 @@ def run_worker(tools: Tools, job: Job) -> None:
     """Run tasks until the parent sends a stop message, closes the channel, or ends."""
     gc.freeze()  # objects inherited by fork are never garbage here, and visiting them would copy them
     _protect(tools)
-    be_killed_first()  # its tile can be done again; what the calling process holds would be lost
     keep_freed_memory()
     if "fork" in multiprocessing.get_all_start_methods():
         # Libraries use semaphores as locks: under fork their names are removed at once, so a kill leaves none behind.
