@@ -116,7 +116,7 @@ def die(step: int, parent: Path, chunks: Any, zarr_format: Any) -> bool:
     return died
 
 
-@pytest.mark.parametrize(("chunks", "step"), [(WAYS["blocks"], 29), (WAYS["other chunks"], 97)], ids=WAYS)
+@pytest.mark.parametrize(("chunks", "step"), [(WAYS["blocks"], 89), (WAYS["other chunks"], 291)], ids=WAYS)
 def test_death_at_some_steps_of_a_save(tmp_path: Path, chunks: Any, step: int) -> None:
     sweep(range(1, 9000, step), partial(die, parent=tmp_path, chunks=chunks, zarr_format=3))
 

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tilecore.geometry import sharing as sharing_module
@@ -122,6 +122,7 @@ def test_fewer_workers_only_where_more_would_decode_much_more(asked: Wanted, cor
     assert (1 + decodes(most)) / min(most, cores, asked.workers) >= 0.6 * seconds
 
 
+@settings(max_examples=30)
 @given(wanted(), st.integers(1, 8))
 def test_workers_that_only_decode_have_a_core_and_memory(asked: Wanted, cores: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
