@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import _thread
 import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -194,6 +196,26 @@ def test_an_exception_that_never_ends_packing_itself_is_left_alone(monkeypatch: 
     monkeypatch.setattr(raised, "_PATIENCE_SECONDS", 0.2)
     found = pickle.loads(pack_raised(HangingError("for ever")) or b"")
     assert (type(found), str(found)) == (HangingError, "for ever")
+
+
+def test_errors_are_told_alike_where_a_library_has_changed_how_they_are_pickled() -> None:
+    """Importing distributed makes every exception carry a copy of its traceback."""
+    code = """
+import distributed.utils
+import numpy as np
+from tilecore import pmap_chunks, settings
+
+def fail(arr, start, chunks):
+    raise ValueError("no")
+
+with settings.override(start_method="fork"):
+    try:
+        pmap_chunks(fail, np.zeros((4, 4)), (2, 4), 2)
+    except ValueError as error:
+        print("in fail" in "".join(error.__notes__))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.split() == ["True"], told
 
 
 @pytest.mark.parametrize("name", MADE)

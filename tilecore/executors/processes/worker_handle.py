@@ -200,7 +200,8 @@ class SupervisedWorker:
             exception = None if letter is None else self._inbox.open(letter)
         except Exception:  # its class cannot be unpacked here; the failure's text describes it
             return None
-        return exception if isinstance(exception, BaseException) else None
+        # Libraries such as distributed let exceptions carry a copy of their traceback; it is told as text.
+        return exception.with_traceback(None) if isinstance(exception, BaseException) else None
 
 
 def _open_process(pid: int) -> int | None:
