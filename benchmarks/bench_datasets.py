@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from benchmarks.bench_rechunk import Memory, memory_of, write_planes
+from benchmarks.bench_rechunk import peak_memory, write_planes
 from benchmarks.measuring import Benchmark
 
 LIMIT = "500MB"
@@ -99,7 +97,7 @@ class DatasetsRechunk(Benchmark):
         lines = []
         for name in WAYS:
             self.prepare(name)
-            lines.append(f"{name}: peak of {peak(name, self.source, self.folder / 'new')}")
+            lines.append(f"{name}: peak of {peak_memory(name, self.source, self.folder / 'new', 'bench_datasets')}")
         return lines
 
 
@@ -119,18 +117,6 @@ def by_dask(source: Path, out: Path) -> None:
         chunked = opened.chunk({"frame": -1, "height": 64, "width": 64})
         chunked["Y"].encoding = {}
         chunked.to_zarr(out / "Y.zarr", consolidated=False)
-
-
-def peak(name: str, source: Path, out: Path) -> Memory:
-    """Most memory of a contender in a new interpreter, and of its children."""
-    command = [sys.executable, "-m", "benchmarks.bench_datasets", name, str(source), str(out)]
-    most = Memory()
-    with subprocess.Popen(command) as process:
-        while process.poll() is None:
-            most = Memory(*map(max, zip(most, memory_of(process.pid), strict=True)))
-            time.sleep(0.02)
-    assert process.returncode == 0
-    return most
 
 
 WAYS: dict[str, Callable[[Path, Path], None]] = {

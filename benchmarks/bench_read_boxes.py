@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,21 @@ def open_in_tensorstore(path: Path, cache_bytes: int = 0, **options: Any) -> Any
     return tensorstore.open({"driver": "zarr3", "kvstore": place, "context": context, **options}).result()
 
 
-def others(path: Path) -> dict[str, Any]:
-    """The array, opened by other libraries that are installed; each is indexed by slices, and gives an array."""
-    arrays: dict[str, Any] = {}
-    if importlib.util.find_spec("tensorstore") is not None:
-        arrays["tensorstore"] = open_in_tensorstore(path)
-    if importlib.util.find_spec("zarrs") is not None:
-        with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-            arrays["zarrs"] = zarr.open_array(path, mode="r")
-    if importlib.util.find_spec("zarrista") is not None:
-        import zarrista
+def others(path: Path) -> dict[str, Callable[[], Any]]:
+    """Ways to open the array in other libraries that are installed; what they give is indexed by slices."""
+    ways = {"tensorstore": open_in_tensorstore, "zarrs": _open_in_zarrs, "zarrista": _open_in_zarrista}
+    return {name: partial(way, path) for name, way in ways.items() if importlib.util.find_spec(name) is not None}
 
-        arrays["zarrista"] = zarrista.Array.open(zarrista.store.FilesystemStore(str(path)), "/")
-    return arrays
+
+def _open_in_zarrs(path: Path) -> Any:
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        return zarr.open_array(path, mode="r")
+
+
+def _open_in_zarrista(path: Path) -> Any:
+    import zarrista
+
+    return zarrista.Array.open(zarrista.store.FilesystemStore(str(path)), "/")
 
 
 class ReadAllZarr(Benchmark):
@@ -76,7 +79,7 @@ class ReadAllZarr(Benchmark):
         found: dict[str, Callable[[], Any]] = {
             "tilecore": lambda: open_source(self.path)[...],
             "zarr-python": lambda: zarr.open_array(self.path, mode="r")[...],
-            **{name: lambda name=name: np.asarray(others(self.path)[name][...]) for name in others(self.path)},
+            **{name: lambda way=way: np.asarray(way()[...]) for name, way in others(self.path).items()},
         }
         whole = found["tilecore"]()
         assert all(np.array_equal(read(), whole) for read in found.values())
@@ -97,9 +100,7 @@ class ReadBoxes(ReadAllZarr):
             "tilecore, read_boxes": lambda: read_boxes(self.path, self.boxes),
             "tilecore, slices": lambda: self._slices(open_source(self.path)),
             "zarr-python, slices": lambda: self._slices(zarr.open_array(self.path, mode="r")),
-            **{
-                f"{name}, slices": lambda name=name: self._slices(others(self.path)[name]) for name in others(self.path)
-            },
+            **{f"{name}, slices": lambda way=way: self._slices(way()) for name, way in others(self.path).items()},
         }
         if importlib.util.find_spec("tensorstore") is not None:
             found["tensorstore, reads together"] = lambda: self._by_tensorstore(0)

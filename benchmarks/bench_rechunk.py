@@ -117,9 +117,9 @@ def check(source: Path, out: Path) -> None:
         np.testing.assert_array_equal(one[z : z + 64], other[z : z + 64])
 
 
-def peak_memory(name: str, source: Path, out: Path) -> Memory:
-    """Run a contender in a new interpreter, and return the most memory of it and its children."""
-    command = [sys.executable, "-m", "benchmarks.bench_rechunk", name, str(source), str(out)]
+def peak_memory(name: str, source: Path, out: Path, module: str = "bench_rechunk") -> Memory:
+    """Run a contender of a module in a new interpreter, and return the most memory of it and its children."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", name, str(source), str(out)]
     peak = Memory()
     with subprocess.Popen(command) as process:
         while process.poll() is None:
