@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from tilecore.datasets.libraries import quiet_zarr
 from tilecore.datasets.variable_sink import VariableSink, can_be_written
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.options import RunOptions
@@ -20,6 +19,7 @@ from tilecore.engine.rechunk import rechunk_into
 from tilecore.errors import TileError
 from tilecore.formats.opening import open_source
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.quiet import quiet_zarr
 
 if TYPE_CHECKING:
     from zarr import Array

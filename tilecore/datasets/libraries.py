@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import warnings
-from collections.abc import Iterator
 
 from tilecore.errors import MissingDependencyError
 
-__all__ = ["is_labelled", "need_xarray", "quiet_zarr"]
+__all__ = ["is_labelled", "need_xarray"]
 
 
 def need_xarray() -> None:
@@ -27,15 +24,3 @@ def is_labelled(value: object) -> bool:
     from xarray import DataArray
 
     return isinstance(value, DataArray)
-
-
-@contextlib.contextmanager
-def quiet_zarr() -> Iterator[None]:
-    """Leave out warnings that zarr gives for each array of text, or of dates, in its format 3.
-
-    They tell that other libraries may not read these arrays; zarr and xarray do.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part.*")
-        yield

@@ -15,11 +15,12 @@ from tilecore.datasets.chunking import ChunkSizes, block_shape, chunk_shape, fit
 from tilecore.datasets.copying import Layout, copy_group, describe_copy
 from tilecore.datasets.draft import Draft
 from tilecore.datasets.encoding import as_stored, check_name, with_metadata
-from tilecore.datasets.libraries import is_labelled, need_xarray, quiet_zarr
+from tilecore.datasets.libraries import is_labelled, need_xarray
 from tilecore.datasets.path_metadata import absolute, metadata_of_path
 from tilecore.datasets.stored import SUFFIX, open_variable
 from tilecore.errors import ParameterError, ParameterTypeError, UnwritableFileError
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.output_file import refuse_existing
 
 if TYPE_CHECKING:

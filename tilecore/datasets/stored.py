@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilecore.datasets.libraries import quiet_zarr
 from tilecore.datasets.unchanged_store import GROUP_FILES, UnchangedStore
 from tilecore.errors import MissingFileError, UnreadableFileError
+from tilecore.formats.zarr.quiet import quiet_zarr
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tilecore.datasets.draft import Draft
-from tilecore.datasets.libraries import need_xarray, quiet_zarr
+from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.path_metadata import absolute, metadata_of_path
 from tilecore.datasets.stored import SUFFIX, open_variable
 from tilecore.errors import MissingFileError, ParameterError
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.output_file import PARTIAL
 
 __all__ = ["as_pattern", "update_metadata"]

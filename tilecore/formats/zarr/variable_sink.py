@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
 from tilecore.formats.zarr.metadata import array_document_v3
+from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, open_writer, write_json
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ __all__ = ["VariableLabels", "VariableSink"]
 
 # Attributes by which xarray would decode the voxels, or take other variables for coordinates.
 _DECODED = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "dtype", "coordinates"}
-
-# What zarr says about text.
-_UNSTABLE = ".*does not have a Zarr V3 specification"
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ class VariableSink(ZarrSink):
             data.mkdir()
             write_json(data / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
         else:
-            with warnings.catch_warnings():  # of text, which version 3 has no fixed form for yet
-                warnings.filterwarnings("ignore", message=_UNSTABLE)
+            with quiet_zarr():
                 coords = labels.coords.drop_encoding()  # of the file that they come from: chunks, codecs
                 coords.to_zarr(data, mode="w", consolidated=False, zarr_format=3)
         attributes = plain_attributes(labels.attrs)
@@ -135,9 +131,7 @@ def _consolidate(group: Path) -> None:
     """Write the metadata of all arrays into those of the group, where `xarray.open_zarr` looks for them first."""
     import zarr
 
-    with warnings.catch_warnings():  # version 3 has no words for it yet
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        warnings.filterwarnings("ignore", message=_UNSTABLE)
+    with quiet_zarr():
         zarr.consolidate_metadata(group)
 
 
