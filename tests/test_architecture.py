@@ -21,6 +21,7 @@ RANKS = {
     "errors": 0,
     "array_types": 1,  # types alone: no code that runs
     "bytesize": 1,
+    "extras": 1,
     "locked_file": 1,
     "machine": 1,
     "plugins": 1,

@@ -32,6 +32,7 @@ ACROSS = {
     "locked_file": 3.2,
     "renaming": 5.2,
     "plugins": 7.2,
+    "extras": 9.2,
     "recordings": 6.6,
     "datasets": 9.2,
     "array_types": -3.6,

@@ -67,9 +67,3 @@ def test_importing_changes_no_setting_of_dask() -> None:
         "assert before == (dask.config.config, dict(os.environ))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_missing_dask_names_the_extra() -> None:
-    code = "import sys; sys.modules['distributed'] = None\nfrom tilecore.throttling import throttle"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "MissingDependencyError" in done.stderr and "tilecore[dask]" in done.stderr

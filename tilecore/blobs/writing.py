@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from tilecore.blobs.columns import Table
-from tilecore.errors import MissingDependencyError, ParameterError
+from tilecore.errors import ParameterError
+from tilecore.extras import need
 from tilecore.output_file import finished
 
 __all__ = ["SUFFIXES", "WRITERS", "check_suffix", "parquet_modules", "write_blobs"]
@@ -101,11 +102,10 @@ def _write_parquet(blobs: Table, path: Path_) -> None:
 
 def parquet_modules() -> tuple[Any, Any]:
     """Import pyarrow, which is an optional package."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError('Parquet files need pyarrow: pip install "tilecore[tables]"') from error
+    need("a Parquet file", "tables", "pyarrow.parquet")
+    import pyarrow as pa
+    import pyarrow.parquet
+
     return pa.parquet, pa
 
 

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import MissingDependencyError, MissingFileError, ParameterError, UnreadableFileError
+from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
+from tilecore.extras import need
 from tilecore.formats.recorded import NOT_TOLD, Recorded
 from tilecore.geometry.per_axis import as_integer, as_shape
 from tilecore.output_file import finished
@@ -295,9 +296,8 @@ def import_yaml() -> ModuleType:
     MissingDependencyError
         If it is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependencyError("recordings need PyYAML: pip install tilecore[recordings]") from error
+    need("a recording", "recordings", "yaml")
+    import yaml
+
     module: ModuleType = yaml
     return module

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from tilecore.errors import (
-    MissingDependencyError,
     MissingFileError,
     ParameterError,
     ParameterTypeError,
@@ -22,7 +21,7 @@ from tilecore.errors import (
     UnreadableFileError,
 )
 
-__all__ = ["as_path", "inside", "needs_extra", "overhearing", "reading"]
+__all__ = ["as_path", "inside", "overhearing", "reading"]
 
 _log = logging.getLogger(__name__)
 
@@ -111,11 +110,6 @@ def _overhear(record: logging.LogRecord) -> bool:
     records.append(record)
     _log.debug("tifffile: %s", record.getMessage())
     return False
-
-
-def needs_extra(name: str, package: str, extra: str) -> MissingDependencyError:
-    """Build the error for a file that needs an optional package."""
-    return MissingDependencyError(f'{name} needs the package {package}: pip install "tilecore[{extra}]"')
 
 
 def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import ReadableArray
-from tilecore.errors import MissingDependencyError, ParameterError
+from tilecore.errors import ParameterError
+from tilecore.extras import need
 from tilecore.pictures.layers import Places, Points, draw_circles, draw_legend, layers_of
 from tilecore.pictures.projections import Planes, brightest_of, check_drawable, max_projection
 from tilecore.pictures.scale_bar import draw_scale_bar
@@ -284,12 +285,9 @@ def canvas() -> type[FigureCanvasAgg]:
     MissingDependencyError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-    except ImportError as error:
-        raise MissingDependencyError(
-            'pictures need matplotlib: pip install "tilecore[plot]", or ".[plot]" in the folder of the sources'
-        ) from error
+    need("a picture", "plot", "matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     return FigureCanvasAgg
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tilecore.errors import MissingDependencyError
+from tilecore.extras import needs_extra
 from tilecore.testing.leaks import nothing_left, start_what_stays
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
     if name not in _CONTRACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if importlib.util.find_spec("pytest") is None:
-        raise MissingDependencyError(f'{__name__} needs the package pytest: pip install "tilecore[testing]"')
+        raise needs_extra(__name__, "pytest", "testing")
     import pytest
 
     room = f"{__name__}.{_CONTRACTS[name].partition('.')[0]}"

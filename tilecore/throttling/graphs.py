@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import TypeAlias
 
+from tilecore.extras import need
 from tilecore.throttling.names import custom_fused_keys_renamer, get_keys_pat, name_of, rewrite_key
-from tilecore.throttling.requirement import require_dask
 
-require_dask()
+need("throttling", "dask", "dask.array", "distributed")
 
 from dask._task_spec import Alias, DataNode, GraphNode, Task, convert_legacy_graph  # noqa: E402
 from dask.typing import Key  # noqa: E402

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tilecore.extras import need
 from tilecore.throttling.graphs import Graph, fuse_chains, inline_keys, matching, rename_keys
-from tilecore.throttling.requirement import require_dask
 
-require_dask()
+need("throttling", "dask", "dask.array", "distributed")
 
 import dask.array as da  # noqa: E402
 import zarr  # noqa: E402

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from tilecore.extras import need
 from tilecore.throttling.annotations import ANNOTATIONS, Annotation
 from tilecore.throttling.names import name_of
-from tilecore.throttling.requirement import require_dask
 
-require_dask()
+need("throttling", "dask", "dask.array", "distributed")
 
 from dask._task_spec import Alias, DataNode, GraphNode  # noqa: E402
 from distributed.diagnostics.plugin import SchedulerPlugin  # noqa: E402

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Self
 
 from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.extras import need
 from tilecore.throttling.annotations import Annotation
 from tilecore.throttling.plugin import TaskAnnotation, declared, missing_resources
-from tilecore.throttling.requirement import require_dask
 
-require_dask()
+need("throttling", "dask", "dask.array", "distributed")
 
 from distributed import Client  # noqa: E402
 from distributed.deploy.cluster import Cluster  # noqa: E402

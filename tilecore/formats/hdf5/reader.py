@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import ParameterError, UnreadableFileError
+from tilecore.extras import needs_extra
 from tilecore.formats.hdf5.regions import read_dataset
 from tilecore.formats.image_info import ImageInfo, position_um, positive_size
-from tilecore.formats.reader_errors import inside, needs_extra, reading
+from tilecore.formats.reader_errors import inside, reading
 from tilecore.formats.recorded import Recorded
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
-from tilecore.formats.reader_errors import needs_extra, reading
+from tilecore.extras import needs_extra
+from tilecore.formats.reader_errors import reading
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import count_touched, touched
 from tilecore.spreading import spread, threads_for

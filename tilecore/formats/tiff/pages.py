@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import UnreadableFileError
+from tilecore.extras import needs_extra
 from tilecore.formats.readahead import expect_bytes
-from tilecore.formats.reader_errors import needs_extra, reading
+from tilecore.formats.reader_errors import reading
 from tilecore.formats.tiff.directories import keyframe_of, path_of
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched

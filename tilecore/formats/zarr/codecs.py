@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.errors import MissingDependencyError, UnreadableFileError
-from tilecore.formats.reader_errors import needs_extra
+from tilecore.extras import needs_extra
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
