@@ -46,16 +46,11 @@ class ReadableArray(Protocol):
 
 
 class LabelledArray(ReadableArray, Protocol):
-    """An array of xarray: a ``DataArray``, whose axes have names and whose voxels have coordinates."""
+    """An array of xarray, whose axes have names: a ``DataArray`` or a ``Variable``."""
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
         """Names of the axes."""
-        ...
-
-    @property
-    def coords(self) -> Mapping[Any, Any]:
-        """Coordinates by name."""
         ...
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -184,6 +184,14 @@ class TileError(TilecoreError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[TileError], tuple[tuple[TileFailure, ...]]]:
         return type(self), (self.failures,)
+
+
+def alike(name: str, known: Iterable[str]) -> str:
+    """Build the part of a message that asks for the known name which is meant; nothing if none is like it."""
+    import difflib
+
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _short(value: object, limit: int = 80) -> str:

@@ -7,17 +7,38 @@ import sys
 
 import pytest
 
+CALLS = {
+    "open_minian": "from tilecore.compat.minian import open_minian; open_minian('.')",
+    "get_optimal_chk": (
+        "import xarray; from tilecore.compat.minian import get_optimal_chk; sys.modules['dask.array'] = None\n"
+        "get_optimal_chk(xarray.DataArray([[1]], dims=('height', 'width')))"
+    ),
+    "throttle": "from tilecore.throttling import throttle",
+    "DatasetVariable": (
+        "import numpy, tempfile; from tilecore import DatasetVariable, map_tiles\n"
+        "folder = tempfile.TemporaryDirectory()\n"
+        "map_tiles(numpy.copy, numpy.ones(3), out=DatasetVariable(folder.name, 'x'), executor='serial')"
+    ),
+}
 
-@pytest.mark.parametrize("missing", ["xarray", "dask.array"])
-def test_an_error_names_the_extra(missing: str) -> None:
-    code = (
-        f"import sys; sys.modules[{missing!r}] = None\n"
-        "from tilecore.compat.minian import open_minian\n"
-        "try: open_minian('.')\n"
-        "except ImportError as error: print(error)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 'pip install "tilecore[xarray]"' in result.stdout
+
+@pytest.mark.parametrize(
+    ("call", "missing", "extra"),
+    [
+        ("open_minian", "xarray", "xarray"),
+        ("open_minian", "dask.array", "xarray"),
+        ("get_optimal_chk", None, "dask"),
+        ("throttle", "distributed", "dask"),
+        ("DatasetVariable", "xarray", "xarray"),
+    ],
+)
+def test_an_error_names_the_package_and_the_extra(call: str, missing: str | None, extra: str) -> None:
+    hide = "" if missing is None else f"sys.modules[{missing!r}] = None"
+    code = f"import sys; {hide}\n{CALLS[call]}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("tilecore.errors.MissingDependencyError")]
+    package = (missing or "dask").partition(".")[0]
+    assert f'needs the package {package}: pip install "tilecore[{extra}]"' in line
 
 
 def test_importing_is_light_and_changes_no_setting() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -116,10 +118,74 @@ def test_names_that_lead_elsewhere(tmp_path: Path, name: Any) -> None:
     assert names_in(tmp_path) == []
 
 
+def with_levels() -> xr.DataArray:
+    index = pd.MultiIndex.from_product([["a"], [1, 2, 3]], names=["session", "trial"])
+    bare = traces().drop_vars("unit_id")
+    return bare.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "unit_id"))
+
+
+MIXED = np.array([1, "a", None], object)
+
+
+@pytest.mark.parametrize(
+    ("var", "error", "text"),
+    [
+        (with_levels(), ParameterError, r"coordinate of var='unit_id': .*reset_index\('unit_id'\)"),
+        (traces().assign_coords({"a/b": 3}), ParameterError, "coordinate of var='a/b': .*name of a folder"),
+        (traces().assign_coords({"zarr.json": 3}), ParameterError, "coordinate of var='zarr.json': .*name of a folder"),
+        (traces().assign_coords({3: 3}), ParameterTypeError, "coordinate of var=3: .*text"),
+        (xr.DataArray(np.ones(2), dims=(3,), name="v"), ParameterTypeError, "dimension of var=3: .*text"),
+        (traces().assign_coords(lab=("unit_id", MIXED)), ParameterError, "'lab': it has objects that are not text"),
+        (traces().assign_attrs(scale_factor=2), ParameterError, "would decode the values.*remove"),
+        (traces().assign_attrs(_FillValue=107.0), ParameterError, "would decode the values"),
+        (traces().assign_attrs(units="days since 2000-01-01"), ParameterError, "would decode the values"),
+        (traces().astype("M8[ns]").assign_attrs(units="s"), ParameterError, "would decode the values"),
+        (traces().assign_attrs(thing=object()), ParameterError, "text, a number"),
+        (
+            traces().assign_coords(frame=("frame", np.arange(7), {"units": "days since 2000-01-01"})),
+            ParameterError,
+            "attribute of coordinate of var=.*would decode",
+        ),
+    ],
+)
+def test_what_would_not_come_back_is_refused(tmp_path: Path, var: Any, error: type[Exception], text: str) -> None:
+    """Before anything is written, and by the same rules as a `DatasetVariable`."""
+    with pytest.raises(error, match=text):
+        save_minian(var, tmp_path / "dataset")
+    assert names_in(tmp_path) == []
+
+
+def test_levels_of_an_index_are_saved_apart(tmp_path: Path) -> None:
+    var = with_levels().reset_index("unit_id")
+    xr.testing.assert_identical(save_minian(var, tmp_path).compute(), var)
+
+
+def test_text_of_python_comes_back_as_text(tmp_path: Path) -> None:
+    """Also where values in memory are cut into blocks, which text is not."""
+    var = traces().assign_coords(lab=("unit_id", np.array(["a", "bc", ""], object)))
+    found = save_minian(var, tmp_path)
+    assert found.lab.dtype == "<U2" and found.lab.values.tolist() == ["a", "bc", ""]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_xarray_opens_it_without_a_warning(tmp_path: Path, zarr_format: Any) -> None:
+    save_minian(movie(), tmp_path, chunks={"frame": -1, "height": 2}, zarr_format=zarr_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xr.testing.assert_identical(xr.open_zarr(tmp_path / "movie.zarr")["movie"].compute(), movie().compute())
+
+
+def test_units_are_attributes(tmp_path: Path) -> None:
+    var = traces().assign_attrs(units="seconds", gain=np.float32(2), offsets=np.arange(2))
+    found = save_minian(var, tmp_path)
+    assert found.dtype == var.dtype
+    assert found.attrs == {"units": "seconds", "gain": 2, "offsets": [0, 1]}
+
+
 def test_wrong_types(tmp_path: Path) -> None:
     with pytest.raises(ParameterTypeError, match="DataArray"):
         save_minian(np.zeros(3), tmp_path)  # type: ignore[call-overload]
-    with pytest.raises(ParameterTypeError, match="name is no text"):
+    with pytest.raises(ParameterTypeError, match="name of var=3: .*must be text"):
         save_minian(traces().rename(3), tmp_path)
     with pytest.raises(ParameterTypeError, match="dpath"):
         save_minian(traces(), 3)  # type: ignore[call-overload]
@@ -190,6 +256,7 @@ def test_lengths_of_chunks(tmp_path: Path, chunks: Any, expected: tuple[int, ...
     ("chunks", "error", "text"),
     [
         ({"depth": 3}, ParameterError, "no such dimension; there are frame, height, width"),
+        ({"fram": 3}, ParameterError, "chunks='fram': .*there are frame, height, width; did you mean frame"),
         ({"frame": "auto"}, ParameterError, "a number is needed"),
         ({"frame": -2}, ParameterError, "at least 1"),
         ({"frame": 1.5}, ParameterTypeError, "whole number"),

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from tests.datasets.variables import movie, names_in, old_store, traces
+from tilecore import DatasetVariable, map_tiles
 from tilecore.compat.minian import open_minian, open_minian_mf, save_minian, update_meta, xrconcat_recursive
 from tilecore.errors import MissingFileError, ParameterError
 
@@ -114,13 +115,15 @@ def test_two_datasets_with_the_same_labels(tree: Path) -> None:
     assert len(open_minian_mf(tree, ["session"], "pandas", pattern="^none$")) == 0
 
 
-@pytest.mark.parametrize("kind", ["format 3", "format 2", "older", "older, other chunks"])
+@pytest.mark.parametrize("kind", ["format 3", "format 2", "map_tiles", "older", "older, other chunks"])
 def test_new_metadata(tmp_path: Path, kind: str) -> None:
     """Chunks are not touched; longer, shorter, fewer and other names work; what was opened before can be read."""
     dataset = tmp_path / "alpha" / "day1" / "minian"
     dataset.mkdir(parents=True)
     if kind.startswith("format"):
         save_minian(movie(), dataset, zarr_format=int(kind[-1]))  # type: ignore[call-overload]
+    elif kind == "map_tiles":
+        map_tiles(np.copy, movie(), out=DatasetVariable(dataset, "movie"), executor="serial")
     else:
         old_store(dataset, movie(), (7, 2, 5) if "chunks" in kind else None)
     chunks = [each for each in (dataset / "movie.zarr" / "movie").rglob("*") if each.is_file() and "z" not in each.name]
@@ -137,6 +140,10 @@ def test_new_metadata(tmp_path: Path, kind: str) -> None:
     told = {name: opened.coords[name].item() for name in ("session", "animal", "project")}
     assert told == {"session": "a much longer name", "animal": "alpha", "project": tmp_path.name}
     np.testing.assert_array_equal(opened["movie"], movie())
+    if "chunks" not in kind:  # those of older programs are wrong in what tells of all arrays, which xarray believes
+        by_xarray = xr.open_zarr(moved / "movie.zarr")["movie"]
+        assert by_xarray.coords["animal"].item() == "alpha"
+        np.testing.assert_array_equal(by_xarray, movie())
     assert opened["movie"].attrs == movie().attrs
     after = {each: (moved / each.relative_to(dataset)).stat() for each in chunks}
     assert before == {each: (found.st_mtime_ns, found.st_ino) for each, found in after.items()}

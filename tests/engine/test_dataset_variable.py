@@ -15,7 +15,14 @@ import zarr
 
 from tests.engine.test_labels import labelled, smooth
 from tilecore import DatasetVariable, map_tiles
-from tilecore.errors import OutputExistsError, ParameterError, ParameterTypeError, TileError, UnwritableFileError
+from tilecore.errors import (
+    OutputExistsError,
+    ParameterError,
+    ParameterTypeError,
+    SourceChangedError,
+    TileError,
+    UnwritableFileError,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -149,7 +156,7 @@ def test_plain_arrays_have_the_names_that_are_given(tmp_path: Path) -> None:
     assert found.dims == ("unit_id", "frame") and found.chunks == ((2,), (2, 1))
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\\b", "a\0"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\\b", "a\0", "zarr.json", ".zattrs"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ParameterError, match="name="):
         DatasetVariable(tmp_path, name)
@@ -162,12 +169,15 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     multi = bare.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "frame"))
     wrong: list[tuple[xr.DataArray, dict[str, Any], str]] = [
         (multi, {"name": "x"}, "several levels.*reset_index"),
-        (source, {"name": "frame"}, "coordinate or a dimension has this name"),
-        (source, {"name": "x", "chunks": {"fram": 1}}, "no dimension 'fram'"),
+        (source, {"name": "frame"}, "dimension or a coordinate has this name"),
+        (source, {"name": "x", "chunks": {"fram": 1}}, "no such dimension.*did you mean frame"),
+        (source, {"name": "x", "chunks": {"frame": -5}}, "at least 1"),
         (source, {"name": "x", "dims": ("a", "b", "c")}, "its result has the dimensions"),
         (source.assign_attrs(scale_factor=2), {"name": "x"}, "would decode"),
         (source.assign_attrs(units="days since 2000-01-01"), {"name": "x"}, "would decode"),
         (source.assign_attrs(thing=object()), {"name": "x"}, "text, a number"),
+        (source.assign_coords({"zarr.json": 3}), {"name": "x"}, "name of a folder"),
+        (source.assign_coords(x=("frame", [1, "a", None, 2, 3, 4])), {"name": "y"}, "objects that are not text"),
     ]
     for array, told, message in wrong:
         with pytest.raises(ParameterError, match=message):
@@ -180,6 +190,36 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> No
     with pytest.raises(UnwritableFileError, match="cannot be made"):
         map_tiles(_fails, source, out=DatasetVariable(tmp_path / "file", "x"), executor="serial")
     assert names(tmp_path) == ["file"]
+
+
+def test_names_of_dimensions_are_text(tmp_path: Path) -> None:
+    source = xr.DataArray(np.ones((3, 2)), dims=(0, 1))
+    with pytest.raises(ParameterTypeError, match="dimension of out=0: its name must be text"):
+        map_tiles(np.copy, source, out=DatasetVariable(tmp_path, "x"), executor="serial")
+
+
+def test_text_of_python_comes_back_as_text(tmp_path: Path) -> None:
+    source = labelled().assign_coords(lab=("frame", np.array(list("abcdef"), object)))
+    found = map_tiles(np.copy, source, out=DatasetVariable(tmp_path, "x"), executor="serial")
+    assert found["lab"].dtype == "<U1" and found["lab"].values.tolist() == list("abcdef")
+
+
+def test_packed_coordinates_come_back_packed(tmp_path: Path) -> None:
+    source = labelled()
+    source["seconds"].encoding = {"dtype": "i2", "scale_factor": 0.2, "_FillValue": -1, "chunks": (99,)}
+    found = map_tiles(np.copy, source, out=DatasetVariable(tmp_path, "x"), executor="serial")
+    np.testing.assert_allclose(found["seconds"], source["seconds"])
+    stored: Any = zarr.open_array(tmp_path / "x.zarr" / "seconds")
+    assert stored.dtype == np.int16
+
+
+def test_a_variable_that_was_replaced_is_not_read(tmp_path: Path) -> None:
+    """Its chunks would be taken for those of the older one."""
+    out = DatasetVariable(tmp_path, "x", chunks={"frame": 2})
+    older = map_tiles(np.copy, labelled(), out=out, executor="serial")
+    map_tiles(np.negative, labelled(), out=DatasetVariable(tmp_path, "x"), executor="serial", overwrite=True)
+    with pytest.raises(SourceChangedError, match="open it again"):
+        older.compute()
 
 
 @pytest.mark.parametrize("unit", ["seconds", "ms", "um"])

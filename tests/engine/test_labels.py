@@ -129,6 +129,13 @@ def test_new_axes_get_names_and_scaled_axes_lose_coordinates() -> None:
     found = map_tiles(lambda block: np.stack([block, block]), source, new_axis={0: 2}, tile_shape=2, executor="serial")
     assert found.dims == ("dim_0", "frame", "height", "width")
     assert set(found.coords) == set(source.coords)
+    named = map_tiles(
+        lambda block: np.stack([[block], [-block]]), source, new_axis={"channel": 2, "run": 1}, tile_shape=2,
+        executor="serial",
+    )  # fmt: skip
+    assert named.dims == ("channel", "run", "frame", "height", "width")
+    assert set(named.coords) == set(source.coords)
+    np.testing.assert_array_equal(named.isel(channel=1, run=0), -source)
     half = map_tiles(lambda block: block[::2], source, scale={"frame": 0.5}, tile_shape=2, executor="serial")
     assert half.dims == source.dims
     assert set(half.coords) == {"height", "depth", "mouse"}
@@ -206,6 +213,20 @@ def test_coordinates_that_are_read_from_a_file_are_not_read(tmp_path: Path) -> N
     xr.testing.assert_equal(found["position"].compute(), source["position"])
 
 
+def test_a_variable_without_coordinates_gives_one() -> None:
+    source = labelled().variable
+    found = map_tiles(smooth, source, halo={"frame": 1}, tile_shape={"frame": 2}, executor="serial")
+    assert isinstance(found, xr.Variable)
+    xr.testing.assert_identical(found, labelled().pipe(lambda a: map_tiles(smooth, a, executor="serial")).variable)
+    times = labelled().coords["frame"].variable  # it is an index, which a result need not be
+    assert type(times) is xr.IndexVariable
+    doubled = map_tiles(lambda block: block * 2.0, times, executor="serial")
+    xr.testing.assert_identical(doubled, xr.Variable(("frame",), np.arange(6) * 20.0, times.attrs))
+    assert map_tiles(largest, source, drop_axis="height", executor="serial").dims == ("frame", "width")
+    with pytest.raises(ParameterError, match="result has the dimensions"):
+        map_tiles(np.copy, source, out=xr.zeros_like(source.transpose("width", "height", "frame")), executor="serial")
+
+
 def test_an_unnamed_array_and_an_empty_one() -> None:
     found = map_tiles(np.copy, xr.DataArray(np.ones((3, 2))), tile_shape=2, executor="serial")
     assert found.name is None and found.dims == ("dim_0", "dim_1")
@@ -223,11 +244,13 @@ def test_files_that_name_their_axes_take_names(tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"halo": {"fram": 1}}, "halo=.*no dimension 'fram', but frame, height, width"),
-    ({"tile_shape": {"z": 1}}, "tile_shape=.*no dimension 'z'"),
-    ({"scale": {"z": 2}}, "scale=.*no dimension 'z'"),
-    ({"drop_axis": "z"}, "drop_axis='z'.*no dimension 'z'"),
+    ({"halo": {"fram": 1}}, "halo='fram': .*there are frame, height, width; did you mean frame"),
+    ({"tile_shape": {"z": 1}}, "tile_shape='z': there is no such dimension"),
+    ({"scale": {"z": 2}}, "scale='z': there is no such dimension"),
+    ({"drop_axis": "z"}, "drop_axis='z': there is no such dimension"),
     ({"tile_shape": {"frame": 0}}, "tile_shape"),
+    ({"new_axis": {"frame": 2}}, "new_axis='frame': the source has this name already"),
+    ({"new_axis": {"mouse": 2}}, "new_axis='mouse': the source has this name already"),
 ]
 
 
@@ -240,3 +263,7 @@ def test_names_that_do_not_exist_are_named(options: dict[str, Any], message: str
 def test_arrays_without_names_take_no_names() -> None:
     with pytest.raises(ParameterTypeError, match="does not name its axes"):
         map_tiles(np.copy, np.zeros((3, 3)), halo={"frame": 1}, executor="serial")
+    with pytest.raises(ParameterTypeError, match="new_axis=.*positions are needed"):
+        map_tiles(np.copy, np.zeros((3, 3)), new_axis={"channel": 1}, executor="serial")
+    with pytest.raises(ParameterTypeError, match="new_axis=.*names for all new axes"):
+        map_tiles(np.copy, labelled(), new_axis={"channel": 1, 0: 2}, executor="serial")  # type: ignore[dict-item]

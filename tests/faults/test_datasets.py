@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import xarray as xr
 from tests.faults.harness import Session
 from tests.faults.test_every_step import OnceAtStep, sweep
 from tests.faults.test_memory_and_storage import in_small_filesystem
-from tilecore import SharedArray
-from tilecore.datasets import open_dataset, rechunk_dataset, save_variable, update_metadata
+from tests.faults.test_rechunk import killing_itself
+from tilecore import SharedArray, TileDone
+from tilecore.datasets import open_dataset, rechunk_dataset, rechunking, save_variable, update_metadata
 from tilecore.errors import UnwritableFileError
 
 VALUES = np.arange(7 * 6 * 5, dtype="i4").reshape(7, 6, 5)
@@ -240,6 +242,36 @@ def test_a_killed_copy_into_other_chunks_goes_on(tmp_path: Path, step: int) -> N
     np.testing.assert_array_equal(open_dataset(new, strict=True)["Y"], VALUES)
     assert left_in(new) == ["Y.zarr"]
     assert sorted(each.name for each in (new / "Y.zarr").iterdir()) == ["Y", "zarr.json"]
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_a_copy_that_goes_on_does_only_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    """Tiles of the killed copy are not done again: they are counted by the events of both runs."""
+    old, copy_group = tmp_path / "old", rechunking.copy_group
+    save_variable(variable(chunks=(1, 6, 5)), old)
+
+    def copy(name: str, look: Callable[[Any], None], *, resume: bool = False) -> None:
+        monkeypatch.setattr(rechunking, "copy_group", partial(copy_group, callbacks=[look]))
+        rechunk_dataset(old, tmp_path / name, chunks={"frame": -1, "height": 1}, mem_limit=900, resume=resume)
+
+    def tiles(events: list[Any]) -> int:
+        return sum(isinstance(event, TileDone) for event in events)
+
+    whole: list[Any] = []
+    copy("whole", whole.append)
+    n_done = max(1, round(part * tiles(whole)))
+    assert Session(lambda: copy("new", killing_itself(n_done))).wait()[0] == -signal.SIGKILL
+    rest: list[Any] = []
+    copy("new", rest.append, resume=True)
+    # The tile whose end was told last may not have come into the journal.
+    assert tiles(whole) - n_done <= tiles(rest) <= tiles(whole) - n_done + 1
+    np.testing.assert_array_equal(open_dataset(tmp_path / "new")["Y"], VALUES)
+    again: list[Any] = []
+    copy("new", again.append, resume=True)
+    assert again == []
+    assert left_in(tmp_path / "new") == ["Y.zarr"]
 
 
 DISK_FULL = """

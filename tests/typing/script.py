@@ -60,6 +60,10 @@ def script() -> None:
     assert_type(labelled, xarray.DataArray)
     assert isinstance(labelled, xarray.DataArray)
 
+    bare = tilecore.map_tiles(smooth, movie.variable, tile_shape={"frame": 2}, executor="serial")
+    assert_type(bare, xarray.Variable)
+    assert isinstance(bare, xarray.Variable)
+
     variable = tilecore.map_tiles(smooth, movie, out=tilecore.DatasetVariable(".", "movie"), executor="serial")
     assert_type(variable, xarray.DataArray)
     assert isinstance(variable, xarray.DataArray) and variable.name == "movie"

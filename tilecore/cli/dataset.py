@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from tilecore.cli.printing import print_rows
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = "show the variables of a dataset"
     one = verbs.add_parser("ls", help=what, description=f"{what.capitalize()}.")
     one.add_argument("folder", metavar="DIR", help="folder of the dataset")
-    one.set_defaults(run=_list)
+    one.set_defaults(run=_list, names={"dpath": "folder"})
     what = "copy variables into another folder, with other chunks"
     one = verbs.add_parser("rechunk", help=what, description=f"{what.capitalize()}.")
     one.add_argument("source", metavar="SRC", help="folder of the dataset, or of one variable")
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--workers", type=int, metavar="N", help="number of processes (default: all usable cores)")
     one.add_argument("--overwrite", action="store_true", help="replace variables that exist")
     one.add_argument("--resume", action="store_true", help="go on with what a stopped run has left")
-    one.set_defaults(run=_rechunk)
+    one.set_defaults(run=_rechunk, names={"mem_limit": "max_memory"})
     what = "write names of folders into the variables of all datasets below a folder"
     one = verbs.add_parser("set-meta", help=what, description=f"{what.capitalize()}.")
     one.add_argument("folder", metavar="DIR", help="folder that holds the datasets, at any depth")
@@ -49,19 +50,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--pattern", default="^minian$", help="regular expression for the names of datasets (default: %(default)s)"
     )
-    one.set_defaults(run=_set_metadata)
+    one.set_defaults(run=_set_metadata, names={"dpath": "folder", "meta_dict": "from_path"})
 
 
-def _level(text: str) -> tuple[str, int]:
-    """A name and a number, ``session=-1``."""
+def _pair(text: str, example: str) -> tuple[str, int]:
+    """A name and a number."""
     name, is_there, number = text.partition("=")
-    if not (name and is_there and number.lstrip("-").isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r}: a name and a whole number are needed, such as session=-1")
+    if not (name and is_there and re.fullmatch("-?[0-9]+", number)):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name and a whole number are needed, such as {example}")
     return name, int(number)
 
 
+def _level(text: str) -> tuple[str, int]:
+    return _pair(text, "session=-1")
+
+
 def _lengths(text: str) -> dict[str, int]:
-    return dict(_level(part) for part in text.split(","))
+    return dict(_pair(part, "frame=100") for part in text.split(","))
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from tilecore.errors import alike
 
 __all__ = ["Numbers", "Parser"]
 
@@ -108,13 +109,13 @@ class Parser(argparse.ArgumentParser):
         for argument in itertools.takewhile(lambda each: each not in ends, arguments):
             name = argument.partition("=")[0]
             if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
-                self.error(f"there is no option {name}{_guess(name, self._option_string_actions)}")
+                self.error(f"there is no option {name}{alike(name, self._option_string_actions)}")
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            guess = _guess(str(value), map(str, action.choices or ()))
+            guess = alike(str(value), map(str, action.choices or ()))
             raise argparse.ArgumentError(action, f"{error.message}{guess}") from None
 
     def _subcommands(self) -> list[str]:
@@ -123,8 +124,9 @@ class Parser(argparse.ArgumentParser):
         return [name for action in parsers for name in action.choices]
 
     def _options(self) -> dict[str, str]:
-        """The long option of each parameter that has one."""
-        return {
+        """What the user calls each parameter: its long option, or the name of its place."""
+        places = {action.dest: str(action.metavar) for action in self._actions if not action.option_strings}
+        return places | {
             action.dest: name
             for action in self._actions
             for name in action.option_strings
@@ -140,9 +142,3 @@ def _find_home(parsed: argparse.Namespace) -> None:
         elif name in _PATHS and value:
             paths = [os.path.expanduser(path) for path in ([value] if isinstance(value, str) else value)]
             setattr(parsed, name, paths[0] if isinstance(value, str) else paths)
-
-
-def _guess(name: str, known: Iterable[str]) -> str:
-    """The known name that is meant, as a question; nothing if there is none like it."""
-    alike = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {alike[0]}?" if alike else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tilecore.errors import MissingDependencyError, ParameterError, ParameterTypeError
+from tilecore.datasets.chunking import labelled
+from tilecore.errors import ParameterError
+from tilecore.extras import need
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -40,7 +41,7 @@ def get_chk(arr: DataArray) -> dict[str, tuple[int, ...]]:
     ParameterTypeError
         If `arr` is not a DataArray.
     """
-    array = _labelled(arr, "arr")
+    array = labelled(arr, "arr")
     chunks = array.chunks or tuple([(length,) for length in array.shape])
     return {str(dim): tuple([int(each) for each in lengths]) for dim, lengths in zip(array.dims, chunks, strict=True)}
 
@@ -86,7 +87,7 @@ def rechunk_like(x: DataArray, y: DataArray) -> DataArray:
     ParameterTypeError
         If one of them is not a DataArray.
     """
-    array, like = _labelled(x, "x"), _labelled(y, "y")
+    array, like = labelled(x, "x"), labelled(y, "y")
     if like.chunks is None:
         return array.compute()
     lengths = {dim: length or -1 for dim, length in get_chunksize(like).items() if dim in array.dims}
@@ -130,10 +131,10 @@ def get_optimal_chk(
         If a dimension is in no group or in two, `csize` is not above zero, or values have no fixed size.
     ParameterTypeError
         If `arr` is not a DataArray.
-    ImportError
+    MissingDependencyError
         If dask is not installed.
     """
-    array = _labelled(arr, "arr")
+    array = labelled(arr, "arr")
     kind = np.dtype(array.dtype if dtype is None else dtype)
     if kind.hasobject or kind.itemsize == 0:
         raise ParameterError.of("dtype", kind, "values of a fixed size are needed; give the dtype of the work")
@@ -150,11 +151,9 @@ def get_optimal_chk(
 
 def _automatic(array: DataArray, cut: Sequence[str], kind: np.dtype, limit: int) -> dict[str, int]:
     """Length along each dimension that dask chooses where only some are cut."""
-    try:
-        from dask.array.core import normalize_chunks
-    except ImportError as error:
-        message = 'get_optimal_chk needs dask, which chooses the lengths: pip install "tilecore[dask]"'
-        raise MissingDependencyError(message) from error
+    need("get_optimal_chk", "dask", "dask.array")
+    from dask.array.core import normalize_chunks
+
     asked = tuple(["auto" if dim in cut else -1 for dim in array.dims])
     found = normalize_chunks(  # type: ignore[no-untyped-call]
         asked, shape=array.shape, limit=limit, dtype=kind, previous_chunks=array.chunks
@@ -183,12 +182,3 @@ def _stored(chunks: Mapping[str, int], wanted: Mapping[str, int], most: int) -> 
         longest = max(times, key=lambda dim: times[dim])
         times[longest] = (times[longest] + 1) // 2
     return {dim: times[dim] * length for dim, length in chunks.items()}
-
-
-def _labelled(given: DataArray, parameter: str) -> DataArray:
-    """Refuse what is not a labelled array."""
-    xarray = sys.modules.get("xarray")  # which has been imported where there is an array of it
-    if xarray is None or not isinstance(given, xarray.DataArray):
-        raise ParameterTypeError.of(parameter, given, "an array of xarray is needed: xarray.DataArray")
-    array: DataArray = given
-    return array

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tilecore.datasets.libraries import need_xarray
 from tilecore.errors import NotSupportedError, ParameterError, ParameterTypeError
+from tilecore.extras import need
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -62,7 +62,7 @@ def concat_labelled(
     >>> concat_labelled({("a", 9): day, ("a", 10): day + 1, ("b", 9): day + 2}, ["animal", "day"])["C"].shape
     (2, 2, 3)
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     names = [dims] if isinstance(dims, str) else list(dims)
     if not names:
         raise ParameterError.of("dims", dims, "at least one dimension is needed")

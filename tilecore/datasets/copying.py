@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from tilecore.datasets.variable_sink import VariableSink, can_be_written
+from tilecore.datasets.described_array import DescribedArraySink, can_be_written
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.options import RunOptions
 from tilecore.engine.rechunk import rechunk_into
@@ -80,8 +80,7 @@ def describe_copy(source: Path, target: Path, name: str, layout: Layout) -> None
             zarr_format=form,
             **options,
         )
-        if form == 2:
-            zarr.consolidate_metadata(target, zarr_format=2)
+        zarr.consolidate_metadata(target, zarr_format=form)  # those of the source tell of its chunks
 
 
 def copy_group(source: Path, target: Path, name: str, **run: Unpack[RunOptions]) -> None:
@@ -123,7 +122,7 @@ def copy_group(source: Path, target: Path, name: str, **run: Unpack[RunOptions])
     options.setdefault("progress", False)
     with opened, writing(target, int(opened.dtype.itemsize * np.prod(opened.shape))):
         try:
-            rechunk_into(Inputs.of(opened), VariableSink.at(new), **options)
+            rechunk_into(Inputs.of(opened), DescribedArraySink.at(new), **options)
         except TileError as error:
             if isinstance(error.__cause__, OSError):  # such as of a full disk
                 raise error.__cause__ from error

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +40,8 @@ class Draft:
     ----------
     place : Place
         The folder, created or opened.
+    around : sequence of Path
+        Folders that were made for it, the innermost first; they go with it if they are empty.
 
     Attributes
     ----------
@@ -52,8 +55,9 @@ class Draft:
     nobody needs it any more, unless it was sent to other processes, which may still write.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, around: Sequence[Path] = ()) -> None:
         self.place, self.data = place, place.data
+        self._around = around
         self._guard = place.folder / "saving"
         self._cleaner: Any = None
         self._pid = os.getpid()
@@ -72,7 +76,7 @@ class Draft:
         Raises
         ------
         UnwritableFileError
-            If another process, or another call, is saving the same variable.
+            If another process, or another call, is saving the same variable, or the folder around it cannot be made.
         """
         for sent in [each for each in _sent if not each._guard.exists()]:  # others have completed these
             sent.discard()
@@ -80,9 +84,14 @@ class Draft:
         if before is not None and before not in _sent and before._pid == os.getpid():
             _log.info("%s: what was prepared before, and not computed, is dropped", path)
             before.discard()
-        draft = cls(Place.create(path, alone=True))
+        around = _make_folders(path.parent)
+        try:
+            draft = cls(Place.create(path, alone=True), around)
+        except BaseException:
+            _remove_empty(around)
+            raise
         draft._guard.touch()
-        draft._cleaner = weakref.finalize(draft, _discard, draft.place, draft._guard, os.getpid())
+        draft._cleaner = weakref.finalize(draft, _discard, draft.place, draft._guard, os.getpid(), around)
         if waits:
             _waiting[path] = draft
         return draft
@@ -140,7 +149,7 @@ class Draft:
         if self._cleaner is not None:
             self._cleaner.detach()
         _sent.discard(self)
-        _discard(self.place, self._guard, self._pid)
+        _discard(self.place, self._guard, self._pid, self._around)
 
 
 class GuardedStore(LocalStore):
@@ -195,12 +204,29 @@ def _is_gone(folder: Path) -> UnwritableFileError:
     return UnwritableFileError(f"{folder} no longer exists: the save was complete, failed, or was replaced; save again")
 
 
-def _discard(place: Place, guard: Path, pid: int) -> None:
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those around it; return those that were not there, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UnwritableFileError(f"{folder} is a file, or lies in one: a folder is needed for the variable") from error
+    return missing
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):  # something else has come into one
+        for each in folders:
+            each.rmdir()
+
+
+def _discard(place: Place, guard: Path, pid: int, around: Sequence[Path]) -> None:
     if os.getpid() != pid:  # a forked child drops its copy: the folder is its parent's
         return
     guard.unlink(missing_ok=True)
     place.discard()
     _remove(place.folder)
+    _remove_empty(around)
 
 
 def _remove(folder: Path) -> None:

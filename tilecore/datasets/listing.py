@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.opening import open_each
 from tilecore.datasets.path_metadata import absolute
 from tilecore.errors import MissingFileError
+from tilecore.extras import need
 
 __all__ = ["VariableInfo", "list_variables"]
 
@@ -55,7 +55,7 @@ def list_variables(dpath: str | os.PathLike[str]) -> list[VariableInfo]:
     UnreadableFileError
         If it is itself a variable.
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     folder: Path = absolute(dpath)
     if not folder.is_dir():
         raise MissingFileError.of("dpath", os.fspath(dpath), "there is no such folder")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from tilecore.datasets.joining import joined
-from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.path_metadata import absolute
-from tilecore.datasets.stored import SUFFIX, open_variable
 from tilecore.errors import MissingFileError, ParameterTypeError, UnreadableFileError
+from tilecore.extras import need
+from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
 from tilecore.output_file import PARTIAL
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def open_dataset(
     >>> dataset["C"].sel(unit_id=4).values
     array([0., 1., 0.])
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     path = absolute(dpath)
     if post_process is not None and not callable(post_process):
         raise ParameterTypeError.of("post_process", post_process, "a function of a dataset and a path is needed")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tilecore.errors import ParameterError, ParameterTypeError
 
-__all__ = ["absolute", "metadata_of_path"]
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+__all__ = ["absolute", "metadata_of_path", "with_metadata"]
 
 
 def absolute(path: str | os.PathLike[str], parameter: str = "dpath") -> Path:
@@ -24,6 +28,21 @@ def absolute(path: str | os.PathLike[str], parameter: str = "dpath") -> Path:
     except TypeError as error:
         raise ParameterTypeError.of(parameter, path, "a path is needed") from error
     return Path(os.path.abspath(os.path.expanduser(name)))
+
+
+def with_metadata(var: DataArray, metadata: Mapping[str, str]) -> DataArray:
+    """The variable with metadata as coordinates.
+
+    Raises
+    ------
+    ParameterError
+        If a name is one of a dimension, or that of the variable.
+    """
+    for name in metadata:
+        if name in var.dims or name == var.name:
+            what = "a dimension" if name in var.dims else "the variable itself"
+            raise ParameterError.of("meta_dict", name, f"this is the name of {what}; choose another one")
+    return var.assign_coords(dict(metadata)) if metadata else var
 
 
 def metadata_of_path(folder: Path, meta_dict: Mapping[str, int] | None) -> dict[str, str]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tilecore.datasets.chunking import ChunkSizes, chunk_shape
+from tilecore.bytesize import parse_bytes
 from tilecore.datasets.copying import Layout, copy_group, describe_copy
+from tilecore.datasets.described_array import described
 from tilecore.datasets.draft import Draft
-from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.path_metadata import absolute
-from tilecore.datasets.stored import SUFFIX, open_variable
-from tilecore.datasets.unchanged_store import GROUP_FILES
-from tilecore.datasets.variable_sink import described
-from tilecore.errors import MissingFileError, ParameterError
+from tilecore.errors import MissingFileError
+from tilecore.extras import need
+from tilecore.formats.named_chunks import ChunkSizes, check_dimension, chunk_shape
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
+from tilecore.formats.zarr.unchanged_store import GROUP_FILES
 from tilecore.output_file import places_of, refuse_existing
 
 __all__ = ["rechunk_dataset", "stores_of"]
@@ -87,25 +88,22 @@ def rechunk_dataset(
     ...     open_dataset(new)["Y"].chunks
     ((6,), (2, 2), (4,))
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     stores = list(stores_of(absolute(source, "source")))
     folder = absolute(target, "target")
     planned = [(store, *_plan(store, chunks)) for store in stores]
-    known = {dim for store in stores for dim in open_variable(store).dims}
-    unknown = [dim for dim in chunks if dim not in known]
-    if unknown:
-        raise ParameterError.of("chunks", unknown[0], f"no variable has this dimension; there are {_names(known)}")
-    run: dict[str, Any] = {"max_memory": mem_limit, "resume": resume} | (
-        {} if workers is None else {"workers": workers}
-    )
-    paths = []
-    for store, name, layout in planned:
-        path = folder / store.name
-        paths.append(path)
-        if resume and path.exists() and not overwrite:
-            continue
-        refuse_existing(path, overwrite=overwrite)
-        _copy(store, path, name, layout, run)
+    known = dict.fromkeys(dim for store in stores for dim in open_variable(store).dims)
+    for dim in chunks:
+        check_dimension(dim, known, "chunks")
+    run: dict[str, Any] = {"max_memory": parse_bytes(mem_limit, "mem_limit"), "resume": resume}
+    if workers is not None:
+        run["workers"] = workers
+    paths = [folder / store.name for store in stores]
+    for path in paths:
+        refuse_existing(path, overwrite=overwrite or resume)
+    for path, (store, name, layout) in zip(paths, planned, strict=True):
+        if overwrite or not path.exists():
+            _copy(store, path, name, layout, run)
     return paths
 
 
@@ -128,10 +126,6 @@ def stores_of(source: Path) -> Iterator[Path]:
     yield from found
 
 
-def _names(dims: set[Hashable]) -> str:
-    return ", ".join(sorted(map(str, dims)))
-
-
 def _plan(store: Path, chunks: ChunkSizes) -> tuple[str, Layout]:
     var = open_variable(store)
     own = {dim: length for dim, length in chunks.items() if dim in var.dims}
@@ -140,7 +134,6 @@ def _plan(store: Path, chunks: ChunkSizes) -> tuple[str, Layout]:
 
 
 def _copy(store: Path, path: Path, name: str, layout: Layout, run: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = Draft.resumed(path) if run["resume"] else None
     if draft is not None and not _has_layout(draft.data / name, layout):
         draft.discard()

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from tilecore.bytesize import parse_bytes
-from tilecore.datasets.chunking import ChunkSizes, block_shape, chunk_shape, fits, in_equal_blocks
+from tilecore.datasets.chunking import block_shape, fits, in_equal_blocks, labelled
 from tilecore.datasets.copying import Layout, copy_group, describe_copy
 from tilecore.datasets.draft import Draft
-from tilecore.datasets.encoding import as_stored, check_name, with_metadata
-from tilecore.datasets.libraries import is_labelled, need_xarray
-from tilecore.datasets.path_metadata import absolute, metadata_of_path
-from tilecore.datasets.stored import SUFFIX, open_variable
-from tilecore.errors import ParameterError, ParameterTypeError, UnwritableFileError
+from tilecore.datasets.path_metadata import absolute, metadata_of_path, with_metadata
+from tilecore.errors import ParameterError
+from tilecore.extras import need
+from tilecore.formats.named_chunks import ChunkSizes, chunk_shape
 from tilecore.formats.writer_errors import writing
 from tilecore.formats.zarr.quiet import quiet_zarr
+from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
+from tilecore.formats.zarr.variable_labels import VariableLabels, check_name, packing, stored_coordinates
 from tilecore.output_file import refuse_existing
 
 if TYPE_CHECKING:
@@ -144,21 +145,27 @@ def save_variable(
     ...     saved.chunks, saved.session.item(), saved.animal.item()
     (((2, 2, 2), (4,), (4,)), 'day1', 'alpha')
     """
-    need_xarray()
-    if not is_labelled(var):
-        raise ParameterTypeError.of("var", type(var).__name__, "a DataArray of xarray is needed")
-    name = check_name(var)
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
+    name = check_name(labelled(var, "var").name, "name of var")
     if zarr_format not in (2, 3):
         raise ParameterError.of("zarr_format", zarr_format, "3 or 2")
     folder = absolute(dpath)
-    labelled = in_equal_blocks(with_metadata(var, metadata_of_path(folder, meta_dict)))
-    layout = _layout(labelled, chunks, shards, zarr_format)
+    stored = in_equal_blocks(with_metadata(_as_stored(var, name), metadata_of_path(folder, meta_dict)))
+    layout = _layout(stored, chunks, shards, zarr_format)
     request = _Request(name, layout, bool(overwrite), parse_bytes(mem_limit, "mem_limit"), workers, zarr_format)
     path = folder / f"{name}{SUFFIX}"
     refuse_existing(path, overwrite=request.overwrite)
     if compute:
-        return _save_now(labelled, path, request)
-    return _save_later(labelled, path, request)
+        return _save_now(stored, path, request)
+    return _save_later(stored, path, request)
+
+
+def _as_stored(var: DataArray, name: str) -> DataArray:
+    """The variable as xarray can write it: its coordinates in memory, and no trace of an earlier file."""
+    VariableLabels.of(var).check(name, "var")
+    stored = var.copy(deep=False).assign_coords(stored_coordinates(var.coords.to_dataset(), "var").coords)
+    stored.encoding = packing(var.encoding)
+    return stored
 
 
 @dataclass(frozen=True)
@@ -196,16 +203,14 @@ def _layout(var: DataArray, chunks: ChunkSizes | None, shards: ChunkSizes | None
 def _save_now(var: DataArray, path: Path, request: _Request) -> DataArray:
     from dask.base import compute
 
-    is_new = not path.parent.exists()
-    with contextlib.ExitStack() as undo:
-        if is_new:
-            undo.callback(_remove_if_empty, path.parent)
-        draft = _draft(path, waits=False)
-        undo.callback(draft.discard)
+    draft = _draft(path, waits=False)
+    try:
         with _full_disk_told(path, var.nbytes):
             compute(_write(var, draft, request))  # type: ignore[no-untyped-call]
         _complete(draft, request)
-        undo.pop_all()
+    except BaseException:
+        draft.discard()
+        raise
     return open_variable(path)
 
 
@@ -232,12 +237,6 @@ def _when_written(_written: object, holder: _Holder, request: _Request) -> DataA
 
 
 def _draft(path: Path, *, waits: bool) -> Draft:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UnwritableFileError(
-            f"dpath={str(path.parent)!r} is a file, or lies in one: a folder is needed"
-        ) from error
     with writing(path, 0):
         return Draft.create(path, waits=waits)
 
@@ -254,14 +253,9 @@ def _full_disk_told(path: Path, n_bytes: int) -> Iterator[None]:
             raise
 
 
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # something else has come into it
-        folder.rmdir()
-
-
 def _write(var: DataArray, draft: Draft, request: _Request) -> Delayed:
     """Describe the group, and write the coordinates; the blocks are written when the result is computed."""
-    layout, whole = request.layout, as_stored(var)
+    layout, whole = request.layout, var.to_dataset(name=request.name)
     blocks = block_shape(var)
     is_direct = fits(blocks, layout.units, var.shape)
     options: dict[str, Any] = {"chunks": layout.chunks if is_direct else blocks}
@@ -274,7 +268,7 @@ def _write(var: DataArray, draft: Draft, request: _Request) -> Delayed:
             draft.store(where),
             mode="w-",
             compute=False,
-            consolidated=request.zarr_format == 2,
+            consolidated=True,
             zarr_format=request.zarr_format,
         )
     return written

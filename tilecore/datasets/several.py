@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tilecore.datasets.concatenating import concat_labelled, label_of, value_order
-from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.opening import open_dataset
 from tilecore.datasets.path_metadata import absolute
-from tilecore.datasets.stored import SUFFIX
 from tilecore.datasets.updating import as_pattern
 from tilecore.errors import MissingFileError, NotSupportedError, ParameterError
+from tilecore.extras import need
+from tilecore.formats.zarr.stored_variable import SUFFIX
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -75,7 +75,7 @@ def open_datasets(
     -----
     It is called ``open_minian_mf`` in `tilecore.compat.minian`.
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     if result_format not in ("xarray", "pandas"):
         raise NotSupportedError.of("result_format", result_format, '"xarray" or "pandas"')
     dims = [index_dims] if isinstance(index_dims, str) else list(index_dims)

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tilecore.datasets.described_array import METADATA_FILES
 from tilecore.datasets.draft import Draft
-from tilecore.datasets.libraries import need_xarray
 from tilecore.datasets.path_metadata import absolute, metadata_of_path
-from tilecore.datasets.stored import SUFFIX, open_variable
 from tilecore.errors import MissingFileError, ParameterError
+from tilecore.extras import need
 from tilecore.formats.writer_errors import writing
 from tilecore.formats.zarr.quiet import quiet_zarr
+from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
+from tilecore.formats.zarr.unchanged_store import GROUP_FILES
 from tilecore.output_file import PARTIAL
 
 __all__ = ["as_pattern", "update_metadata"]
@@ -70,7 +72,7 @@ def update_metadata(
     ...     open_dataset(dataset).coords["animal"].item()
     'alpha'
     """
-    need_xarray()
+    need("a labelled dataset", "xarray", "xarray", "dask.array")
     folder, name = absolute(dpath), as_pattern(pattern)
     if not folder.is_dir():
         raise MissingFileError.of("dpath", os.fspath(dpath), "there is no such folder")
@@ -120,9 +122,7 @@ def _update(store: Path, array: str, metadata: Mapping[str, str]) -> None:
         try:
             _link(store, draft.data)
             _set(draft.data, array, metadata)
-            if (store / ".zgroup").exists():  # zarr has written it again; what was opened before is known by this file
-                (draft.data / ".zgroup").unlink()
-                _link_file(store / ".zgroup", draft.data / ".zgroup")
+            _keep_time(store, draft.data)
             draft.commit(overwrite=True)
         except BaseException:
             draft.discard()
@@ -135,7 +135,7 @@ def _link(source: Path, target: Path) -> None:
     for each in source.iterdir():
         if each.is_dir():
             _link(each, target / each.name)
-        elif each.name in (".zattrs", ".zmetadata") or (each.name == "zarr.json" and _is_array(each)):
+        elif each.name in METADATA_FILES:
             shutil.copy2(each, target / each.name)
         else:
             _link_file(each, target / each.name)
@@ -148,8 +148,12 @@ def _link_file(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _is_array(document: Path) -> bool:
-    return b'"array"' in document.read_bytes()
+def _keep_time(old: Path, new: Path) -> None:
+    """Give a group's own file its time of change: by this what was opened before is known to have the same chunks."""
+    for name in GROUP_FILES:
+        if (old / name).exists():
+            times = os.stat(old / name)
+            os.utime(new / name, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _set(folder: Path, array: str, metadata: Mapping[str, str]) -> None:
@@ -173,5 +177,4 @@ def _set(folder: Path, array: str, metadata: Mapping[str, str]) -> None:
             if not each.ndim and name != array and name not in str(attributes.get("coordinates", "")).split()
         ]
         attributes["coordinates"] = " ".join([*str(attributes.get("coordinates", "")).split(), *sorted(scalars)])
-        if (folder / ".zmetadata").exists():
-            zarr.consolidate_metadata(folder, zarr_format=2)
+        zarr.consolidate_metadata(folder, zarr_format=form)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from tilecore.engine.dimensions import Labels, names_of_result, values_by_name
-from tilecore.errors import ParameterError, ParameterTypeError, UnwritableFileError
+from tilecore.engine.dimensions import Labels, names_of_result
+from tilecore.errors import ParameterError, UnwritableFileError
+from tilecore.formats.named_chunks import chunk_shape
 from tilecore.formats.sink import SinkSpec
-from tilecore.formats.zarr.variable_sink import VariableLabels, VariableSink
+from tilecore.formats.zarr.variable_labels import VariableLabels, check_name, stored_coordinates
+from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.geometry.placement import Placement
 
 __all__ = ["DatasetVariable", "variable_sink"]
@@ -58,10 +59,7 @@ class DatasetVariable:
     dims: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise ParameterTypeError.of("name", self.name, "must be text")
-        if self.name in ("", ".", "..") or set(self.name) & {"/", "\\", "\0", os.sep}:
-            raise ParameterError.of("name", self.name, "the name of a variable is that of a folder, without separators")
+        check_name(self.name, "name")
 
 
 def variable_sink(
@@ -82,19 +80,18 @@ def variable_sink(
     UnwritableFileError
         If the folder cannot be made.
     """
-    coords: Any = None if labels is None else labels.coords()
-    dims = tuple(map(str, names_of_result(names, placement) if out.dims is None else out.dims))
+    dims = names_of_result(names, placement) if labels is None else labels.dims
+    if out.dims is not None:
+        if labels is not None and tuple(out.dims) != dims:
+            raise ParameterError.of("dims", out.dims, f"the source has labels; its result has the dimensions {dims}")
+        dims = tuple(out.dims)
     if len(dims) != len(shape) or len(set(dims)) != len(dims):
-        raise ParameterError.of("dims", out.dims, f"the result of shape {shape} needs as many different names")
-    if labels is not None and dims != labels.dims:
-        raise ParameterError.of("dims", out.dims, f"the source has labels; its result has the dimensions {labels.dims}")
-    attrs = {} if labels is None else dict(labels.source.attrs)
-    told = VariableLabels(dims, None if coords is None else coords.to_dataset(), attrs)
-    told.check(out.name)
-    chunks: Any = values_by_name(out.chunks, dims, "chunks", -1)
-    if chunks is not None:
-        longest = [max(length, 1) for length in shape]
-        chunks = [n if each in (0, -1) else min(each, n) for each, n in zip(chunks, longest, strict=True)]
+        raise ParameterError.of("dims", dims, f"the result of shape {shape} needs as many different names")
+    told = VariableLabels(dims, None, {}) if labels is None else labels.to_be_written()
+    told.check(out.name, "out")
+    if told.coords is not None:
+        told = replace(told, coords=stored_coordinates(told.coords, "out"))
+    chunks = None if out.chunks is None else chunk_shape(dims, shape, out.chunks, shape)
     path = Path(os.path.abspath(os.path.expanduser(out.folder))) / f"{out.name}.zarr"
     spec = SinkSpec.of(path, shape, out.name, chunks=chunks, overwrite=overwrite)
     try:

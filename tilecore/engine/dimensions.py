@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from tilecore.array_types import OneSource
 from tilecore.arrays.foreign import is_labelled
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.formats.labels import told_axes
+from tilecore.formats.named_chunks import check_dimension
+from tilecore.formats.zarr.variable_labels import VariableLabels
 from tilecore.geometry.per_axis import HaloLike, TileShapeLike
 from tilecore.geometry.placement import Placement, ScaleLike
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 __all__ = [
     "AxesByName",
     "HaloByName",
     "Labels",
+    "NewAxes",
     "ScaleByName",
     "TileShapeByName",
     "axes_by_name",
     "check_labels",
     "names_of",
     "names_of_result",
+    "new_axes_by_name",
     "values_by_name",
 ]
 
@@ -35,6 +42,8 @@ TileShapeByName: TypeAlias = TileShapeLike | Mapping[str, int | None]
 ScaleByName: TypeAlias = ScaleLike | Mapping[str, float | Fraction]
 #: Axes by number or name.
 AxesByName: TypeAlias = int | str | Sequence[int | str]
+#: Lengths of new axes by position or name.
+NewAxes: TypeAlias = Mapping[int, int] | Mapping[str, int]
 
 
 def names_of(source: OneSource, opened: object) -> tuple[str, ...]:
@@ -45,12 +54,14 @@ def names_of(source: OneSource, opened: object) -> tuple[str, ...]:
     return tuple((told_axes(opened) or "").lower())
 
 
-def names_of_result(names: Sequence[Hashable], placement: Placement) -> tuple[Hashable, ...]:
-    """Names of the axes of a result; an axis without a name is called dim_0 if it is the first, and so on."""
+def names_of_result(
+    names: Sequence[Hashable], placement: Placement, leading: Sequence[str] = ()
+) -> tuple[Hashable, ...]:
+    """Names of the axes of a result, some of new ones that lead; one without a name is called dim_0 if it is first."""
     known: list[Hashable] = [*names] or [None] * len(placement.scale)
     known = [name for axis, name in enumerate(known) if axis not in placement.dropped]
     for position, _ in placement.added:
-        known.insert(position, None)
+        known.insert(position, leading[position] if position < len(leading) else None)
     for position, name in enumerate(known):
         fresh = f"dim_{position}"
         while name is None and fresh in known:
@@ -89,13 +100,34 @@ def axes_by_name(axes: AxesByName, names: Sequence[str], parameter: str) -> list
     return [list(names).index(axis) if isinstance(axis, str) else axis for axis in listed]
 
 
+def new_axes_by_name(new_axis: NewAxes | None, source: object) -> tuple[Mapping[int, int] | None, tuple[str, ...]]:
+    """Lengths of new axes by position, and their names if a caller gives these: then they lead, in the order given.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        If the source has no labels, or has one of these names.
+    """
+    given: Any = new_axis
+    if not isinstance(given, Mapping) or not any(isinstance(name, str) for name in given):
+        return given, ()
+    first: Any = source[0] if isinstance(source, (list, tuple)) else source
+    if not is_labelled(first) or not all(isinstance(name, str) for name in given):
+        raise ParameterTypeError.of(
+            "new_axis", new_axis, "positions are needed, or names for all new axes of an array of xarray"
+        )
+    for name in given:
+        if name in first.dims or name in getattr(first, "coords", ()):
+            raise ParameterError.of("new_axis", name, "the source has this name already; choose another one")
+    return dict(enumerate(given.values())), tuple(given)
+
+
 def _check_name(name: object, names: Sequence[str], parameter: str, given: object) -> None:
     if not names:
         raise ParameterTypeError.of(
             parameter, given, "the source does not name its axes; give a number for each, or an array of xarray"
         )
-    if name not in names:
-        raise ParameterError.of(parameter, given, f"the source has no dimension {name!r}, but {', '.join(names)}")
+    check_dimension(name, names, parameter)
 
 
 def check_labels(sources: Sequence[OneSource]) -> None:
@@ -123,36 +155,47 @@ class Labels:
 
     Attributes
     ----------
-    source : DataArray
+    source : DataArray or Variable
         The source, or the first of several.
     placement : Placement
         Position of results in the output.
+    leading : tuple of str
+        Names of new axes; those that have names lead.
     """
 
     source: Any
     placement: Placement
+    leading: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: object, placement: Placement) -> Self | None:
-        """Labels of the first source; None if it is no DataArray."""
+    def of(cls, source: object, placement: Placement, leading: tuple[str, ...] = ()) -> Self | None:
+        """Labels of the first source; None if it has none."""
         first: Any = source[0] if isinstance(source, (list, tuple)) else source
-        return cls(first, placement) if is_labelled(first) and hasattr(first, "coords") else None
+        return cls(first, placement, leading) if is_labelled(first) else None
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
         """Names of the axes of a result."""
-        return names_of_result(self.source.dims, self.placement)
+        return names_of_result(self.source.dims, self.placement, self.leading)
 
-    def coords(self) -> Mapping[Hashable, Any]:
-        """Coordinates of a result, as they are in the source: those along no axis that was dropped or scaled."""
+    def coords(self) -> Dataset | None:
+        """Coordinates of a result, as they are in the source: those along no axis that was dropped or scaled.
+
+        None if the source has none, as it is a Variable.
+        """
+        if not hasattr(self.source, "coords"):
+            return None
         scale, dropped = self.placement.scale, self.placement.dropped
         changed = {name for axis, name in enumerate(self.source.dims) if axis in dropped or scale[axis] != 1}
-        kept = self.source.coords.to_dataset()
+        kept: Dataset = self.source.coords.to_dataset()
         gone = {name for name, variable in kept.variables.items() if changed & set(variable.dims)}
         for name in tuple(gone):  # an index of several coordinates holds all of them or none
             gone |= set(kept.xindexes.get_all_coords(name, errors="ignore"))
-        coords: Mapping[Hashable, Any] = kept.drop_vars(gone).coords
-        return coords
+        return kept.drop_vars(gone)
+
+    def to_be_written(self) -> VariableLabels:
+        """Those that are written beside a result."""
+        return VariableLabels(self.dims, self.coords(), dict(self.source.attrs))
 
     def check_out(self, out: object) -> None:
         """Refuse a labelled array as output whose dimensions are not those of the result.
@@ -168,9 +211,11 @@ class Labels:
 
     def on(self, values: object) -> object:
         """Give a result its labels."""
-        result: object = type(self.source)(
-            values, coords=self.coords(), dims=self.dims, name=self.source.name, attrs=dict(self.source.attrs)
-        )
+        source, coords, result = self.source, self.coords(), None
+        if coords is None:
+            result = type(source.to_base_variable())(self.dims, values, dict(source.attrs))
+        else:
+            result = type(source)(values, coords.coords, self.dims, source.name, dict(source.attrs))
         return result
 
     def on_new(self, result: object, out: object) -> object:

@@ -19,9 +19,11 @@ from tilecore.engine.dimensions import (
     AxesByName,
     HaloByName,
     Labels,
+    NewAxes,
     ScaleByName,
     TileShapeByName,
     axes_by_name,
+    new_axes_by_name,
     values_by_name,
 )
 from tilecore.engine.jobs import MapJob
@@ -151,7 +153,7 @@ def map_tiles(
     dtype: DTypesLike = None,
     scale: ScaleByName | None = None,
     drop_axis: AxesByName = (),
-    new_axis: Mapping[int, int] | None = None,
+    new_axis: NewAxes | None = None,
     kwargs: Mapping[str, Any] | None = None,
     pass_tile: bool = False,
     overwrite: bool = False,
@@ -198,8 +200,9 @@ def map_tiles(
         otherwise 1.
     drop_axis : int, str, or sequence of them
         Axes of the volume, by number or name, that results do not have; each tile spans them.
-    new_axis : dict of int to int, optional
-        Axes that results have in addition to the volume's: position in the output, and length.
+    new_axis : dict of int or str to int, optional
+        Axes that results have in addition to the volume's: position in the output, and length; or, for arrays of
+        xarray, name and length, such as ``{"channel": 2}``: these lead, in the order given.
     kwargs : dict, optional
         Keyword arguments for the function.
     pass_tile : bool
@@ -217,9 +220,8 @@ def map_tiles(
     -------
     array_like, or tuple of them
         `out`, or new arrays; for a path, the written file as an array, and for a variable a DataArray that is loaded
-        lazily. If the (first) source is a DataArray, so are
-        new arrays: with its dimensions, name, attributes, and coordinates along axes that are neither dropped nor
-        scaled.
+        lazily. If the (first) source is a DataArray or a Variable of xarray, so are new arrays: with its dimensions,
+        attributes, name, and coordinates along axes that are neither dropped nor scaled.
 
     Raises
     ------
@@ -251,9 +253,10 @@ def map_tiles(
     grid, inputs, declared = request.grid, request.inputs, request.declared
     factors: Any = values_by_name(first_given(scale, declared.scale), inputs.names, "scale", 1)
     dropped = axes_by_name(drop_axis, inputs.names, "drop_axis")
-    placement = Placement.of(grid.ndim, factors, dropped, new_axis)
+    added, leading = new_axes_by_name(new_axis, source)
+    placement = Placement.of(grid.ndim, factors, dropped, added)
     placement.check(grid)
-    labels = Labels.of(source, placement)
+    labels = Labels.of(source, placement, leading)
     is_tilewise = placement == Placement.of(grid.ndim) and not any(map(any, grid.halo))
     targets: Any = {"overwrite": overwrite, "inplace": inplace, "tilewise": is_tilewise, "labels": labels}
     dtypes = first_given(dtype, declared.dtype)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tilecore.arrays.padding import Boundary
-from tilecore.engine.dimensions import AxesByName, HaloByName, ScaleByName, TileShapeByName
+from tilecore.engine.dimensions import AxesByName, HaloByName, NewAxes, ScaleByName, TileShapeByName
 from tilecore.engine.options import RunOptions
 
 __all__ = ["MapOptions", "TileOptions"]
@@ -27,6 +27,6 @@ class MapOptions(TileOptions, total=False):
 
     scale: ScaleByName | None
     drop_axis: AxesByName
-    new_axis: Mapping[int, int] | None
+    new_axis: NewAxes | None
     overwrite: bool
     inplace: bool

@@ -112,6 +112,9 @@ class ZarrArrayWriter:
             write_in_one_piece(parts, path, self.place)
         except FileNotFoundError as error:
             raise UnwritableFileError(f"{self.root} no longer exists: it is complete, or was discarded") from error
+        except OSError as error:  # that of a full disk names no file, or a temporary one
+            error.filename = path
+            raise
 
     def _make_folder(self, folder: str) -> None:
         """Create a folder inside the array's folder; the latter is not created again if it was removed."""

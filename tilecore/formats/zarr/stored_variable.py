@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilecore.datasets.unchanged_store import GROUP_FILES, UnchangedStore
 from tilecore.errors import MissingFileError, UnreadableFileError
 from tilecore.formats.zarr.quiet import quiet_zarr
+from tilecore.formats.zarr.unchanged_store import GROUP_FILES, UnchangedStore
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -19,7 +20,7 @@ SUFFIX = ".zarr"
 
 
 def open_variable(folder: Path) -> DataArray:
-    """Open one variable; its values are read when they are needed.
+    """Open one variable; its values are read when they are needed, in blocks of dask if dask is there.
 
     Each array is read by its own metadata: consolidated ones may be older than the array.
 
@@ -43,7 +44,8 @@ def open_variable(folder: Path) -> DataArray:
         raise UnreadableFileError(f"{folder} is no zarr group")
     try:
         with quiet_zarr():
-            whole = xarray.open_zarr(UnchangedStore(folder), consolidated=False, chunks={})
+            chunks: dict[str, int] | None = None if find_spec("dask") is None else {}
+            whole = xarray.open_zarr(UnchangedStore(folder), consolidated=False, chunks=chunks)
     except Exception as error:  # the reasons of zarr and xarray have many types: of JSON, codecs, dimensions
         raise UnreadableFileError(f"{folder} cannot be opened as a variable: {error}") from error
     name = data_name(whole, folder)

@@ -15,13 +15,13 @@ from tilecore.formats.zarr.metadata import ArrayMetadata, parse_array
 from tilecore.formats.zarr.sink import ZarrArrayWriter, open_writer
 from tilecore.formats.zarr.stores import FolderStore
 
-__all__ = ["METADATA_FILES", "VariableSink", "can_be_written"]
+__all__ = ["METADATA_FILES", "DescribedArraySink", "can_be_written"]
 
 #: Files that describe a zarr array, in the formats 3 and 2.
-METADATA_FILES = ("zarr.json", ".zarray", ".zattrs")
+METADATA_FILES = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
-class VariableSink(FileSink):
+class DescribedArraySink(FileSink):
     """An array that is described at its path, without chunks; the whole one takes its name.
 
     Parameters
@@ -41,7 +41,7 @@ class VariableSink(FileSink):
         self._units = described(self.path).units
 
     @classmethod
-    def at(cls, path: Path) -> VariableSink:
+    def at(cls, path: Path) -> DescribedArraySink:
         """The sink of an array that is described at this path."""
         metadata = described(path)
         shards = metadata.units if metadata.is_sharded else None

@@ -33,7 +33,8 @@ class UnchangedStore(LocalStore):
     read_only : bool
         It is always read only; zarr asks for this parameter.
     stamp : tuple of int, optional
-        What was known of the group's own file when it was opened; default: what is known now.
+        The time of change of the group's own file when it was opened; default: the one now. Who changes metadata
+        alone keeps it.
 
     Notes
     -----
@@ -86,5 +87,5 @@ def _stamp(root: Path) -> tuple[int, ...]:
             found = os.stat(root / name)
         except OSError:  # it has the other format, or was removed
             continue
-        return found.st_dev, found.st_ino, found.st_mtime_ns
+        return found.st_dev, found.st_mtime_ns
     return ()
