@@ -87,8 +87,9 @@ def test_options_change_the_graph() -> None:
     renamed = minian.custom_arr_optimize(CHAIN, ["mean-3"], rename_dict={"mean": "total"}, keep_patterns=["."])
     assert set(renamed) == {"load-1", "sum-2", "total-3", "mean-3"}
     assert isinstance(renamed["mean-3"], Alias)
-    rewritten = minian.custom_arr_optimize(CHAIN, "mean-3", rewrite_dict={"load-sum": "x"})
-    assert set(rewritten) == {"x-mean-3", "mean-3"}
+    for name in ("rewrite_dict", "rename_dict"):
+        rewritten = minian.custom_arr_optimize(CHAIN, "mean-3", **{name: {"load-sum": "x"}})
+        assert set(rewritten) == {"x-mean-3", "mean-3"}
 
 
 def test_constants_are_inlined_where_they_match_or_all_are_asked_for() -> None:
@@ -110,6 +111,54 @@ def test_arrays_come_out_the_same() -> None:
     lazy = array.map_overlap(lambda block: block + 1, depth=1, boundary="reflect").rechunk((20, 4))[2:, ::2].T
     with dask.config.set(array_optimize=minian.custom_arr_optimize):
         assert np.array_equal(lazy.compute(), (values + 1)[2:, ::2].T)
+
+
+def layer(array: da.Array, name: str, function: Any) -> da.Array:
+    return array.map_blocks(function, name=name, dtype=float)
+
+
+def blocks() -> da.Array:
+    """Blockwise layers that dask fuses: load-1, smooth-2, then left-3 and right-4, which are added as total-5."""
+    load = layer(da.ones((4, 4), chunks=2), "load-1", lambda block: np.arange(block.size).reshape(block.shape) + 0.5)
+    smooth = layer(load, "smooth-2", np.square)
+    both = layer(smooth, "left-3", np.negative), layer(smooth, "right-4", np.exp)
+    return da.map_blocks(add, *both, name="total-5", dtype=float)
+
+
+def optimized(array: da.Array, **options: Any) -> dict[str, set[type]]:
+    """Kinds of tasks by name, after a check that each has four blocks, and of the values."""
+    graph = minian.custom_arr_optimize(array.dask, array.__dask_keys__(), **options)
+    new = da.Array(graph, array.name, array.chunks, array.dtype)
+    np.testing.assert_array_equal(new.compute(scheduler="sync"), array.compute(scheduler="sync"))
+    found: dict[str, list[type]] = {}
+    for key, task in graph.items():
+        if isinstance(key, tuple):
+            found.setdefault(key[0], []).append(type(task))
+    assert {len(kinds) for kinds in found.values()} == {4}
+    return {name: set(kinds) for name, kinds in found.items()}
+
+
+def test_layers_of_arrays_are_kept_inlined_and_renamed() -> None:
+    """The options say which layers dask may not fuse, and what they are called."""
+    alone = {Task}
+    assert optimized(blocks()) == {"total-5": alone}
+    assert optimized(blocks(), keep_patterns=["^smooth"]) == {"smooth-2": alone, "total-5": alone}
+    kept = optimized(blocks(), keep_patterns=["^smooth", "right"])
+    assert kept == {"smooth-2": alone, "right-4": alone, "total-5": alone}
+    assert optimized(blocks(), keep_patterns=["."]).keys() >= {"load-1", "smooth-2", "left-3", "right-4", "total-5"}
+    inlined = optimized(blocks(), keep_patterns=["load"], inline_patterns=["smooth"])
+    assert inlined == {"load-1": alone, "total-5": alone}
+    assert optimized(blocks(), inline_patterns=["load"], keep_patterns=["load"]).keys() == {"load-1", "total-5"}
+    shared = optimized(blocks(), keep_patterns=["left", "right"])
+    assert shared == {"smooth-2": alone, "left-3": alone, "right-4": alone, "total-5": alone}
+    twice = optimized(blocks(), keep_patterns=["left", "right"], inline_patterns=["smooth"])
+    assert twice == {"left-3": alone, "right-4": alone, "total-5": alone}
+    renamed = optimized(blocks(), rename_dict={"smooth": "heavy"})
+    assert renamed == {"heavy-total-5": alone, "total-5": {Alias}}
+    renamed = optimized(blocks(), rename_dict={"smooth": "heavy"}, keep_patterns=["smooth"])
+    assert renamed.keys() == {"heavy-2", "total-5"} and renamed["heavy-2"] == alone
+    rewritten = optimized(blocks(), rewrite_dict={"total": "sum", "smooth": "never"})
+    assert rewritten == {"sum-5": alone, "total-5": {Alias}}
 
 
 def test_rechunked_tasks_have_the_restricted_name() -> None:

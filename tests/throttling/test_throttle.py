@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -17,6 +18,7 @@ import pytest
 from dask.delayed import delayed
 from distributed import Client, LocalCluster, get_worker, wait
 
+from tests.faults.harness import wait_until
 from tilecore.compat.minian import ANNOTATIONS, TaskAnnotation, custom_arr_optimize, optimize_chunk
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.throttling import throttle
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 @contextmanager
 def cluster_of(
-    processes: bool = False, workers: int = 1, resources: dict[str, float] | None = None
+    processes: bool = False, workers: int = 1, resources: dict[str, float] | None = None, protocol: str | None = None
 ) -> Iterator[Client]:
     resources = {"MEM": 1} if resources is None else resources
     with (
@@ -37,6 +39,7 @@ def cluster_of(
             n_workers=workers,
             threads_per_worker=4,
             processes=processes,
+            protocol=protocol,
             resources=resources,
             dashboard_address=":0",
         ) as cluster,
@@ -49,7 +52,8 @@ def counted(value: Any, folder: str) -> Any:
     """Note how many of these calls run in this worker at once, at its begin."""
     own = Path(folder) / f"{get_worker().name}-{time.monotonic_ns()}-{np.random.default_rng().integers(2**62)}"
     own.with_suffix(".running").touch()
-    running = len([name for name in os.listdir(folder) if name.endswith(".running")])
+    mine = f"{get_worker().name}-"
+    running = len([name for name in os.listdir(folder) if name.startswith(mine) and name.endswith(".running")])
     own.with_suffix(f".most-{running}").touch()
     time.sleep(0.05)
     own.with_suffix(".running").unlink()
@@ -124,6 +128,21 @@ def test_one_annotated_task_runs_at_once(
                 assert len(os.listdir(folder)) >= TASKS
 
 
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["threads", "processes"])
+@pytest.mark.parametrize("how", ["plugin", "optimiser", "throttle"])
+def test_each_worker_has_its_own_resource(
+    how: str, processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One annotated task at a time on each of two workers, and both work."""
+    with cluster_of(processes, workers=2) as client, throttled(client, how, monkeypatch):
+        for name, build in GRAPHS.items():
+            folder = tmp_path / name
+            folder.mkdir()
+            assert client.compute(build(folder)).result().shape == (TASKS, 2)
+            assert most_at_once(folder) == 1, name
+            assert {each.partition("-")[0] for each in os.listdir(folder)} == {"0", "1"}, name
+
+
 def test_without_throttle_several_run_at_once(tmp_path: Path) -> None:
     with cluster_of() as client:
         with throttle(client, "heavy"):
@@ -152,7 +171,8 @@ def test_names_added_later_count_and_plugins_twice_do_no_harm(tmp_path: Path, mo
 
 
 def test_address_or_cluster_stands_for_a_client(tmp_path: Path) -> None:
-    with cluster_of() as client:
+    with cluster_of(protocol="tcp") as client:
+        assert client.scheduler.address.startswith("tcp://")
         for number, where in enumerate((client.cluster, client.scheduler.address)):
             folder = tmp_path / str(number)
             folder.mkdir()
@@ -197,15 +217,34 @@ def test_resource_that_no_worker_has_is_told_at_once(resources: dict[str, float]
 def test_plugin_alone_logs_what_no_worker_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The log of the scheduler, which may be far away, and a warning where the client is."""
     monkeypatch.setitem(ANNOTATIONS, "heavy", NEED)
     with cluster_of(resources={}) as client, caplog.at_level(logging.WARNING, "tilecore"):
         client.cluster.scheduler.add_plugin(TaskAnnotation())
-        future = client.compute(plain(tmp_path))
-        deadline = time.monotonic() + 30
-        while "no worker has" not in caplog.text and time.monotonic() < deadline:
-            time.sleep(0.01)
+        with pytest.warns(UserWarning, match="no worker has") as warned:
+            future = client.compute(plain(tmp_path))
+            wait_until(lambda: warned.list)
         future.cancel()
-    assert "declares nothing" in caplog.text
+    for told in (caplog.text, str(warned[0].message)):
+        assert f"tasks such as 'heavy-{tmp_path.name}' wait, {TASKS} in all: no worker has {{'MEM': 1}}; worker" in told
+        assert "declares nothing. Start workers with resources={'MEM': 1}" in told
+
+
+def test_asynchronous_clients_are_refused() -> None:
+    """The message tells what they can do instead, and that works."""
+
+    async def attempt() -> int:
+        options: dict[str, Any] = {"n_workers": 1, "resources": {"MEM": 1}, "dashboard_address": ":0"}
+        async with Client(asynchronous=True, processes=False, **options) as client:
+            with pytest.raises(ParameterTypeError, match=r"asynchronous; instead: await client\.register_plugin"):
+                throttle(client, "heavy")
+            await client.register_plugin(TaskAnnotation({"heavy": NEED}))
+            task = client.submit(abs, -3, key="heavy-1")
+            result: int = await task
+            assert client.cluster.scheduler.tasks["heavy-1"].resource_restrictions == {"MEM": 1}
+            return result
+
+    assert asyncio.run(attempt()) == 3
 
 
 def test_other_clients_and_needs_are_refused() -> None:

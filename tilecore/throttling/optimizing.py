@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilecore.extras import need
 from tilecore.throttling.graphs import Graph, fuse_chains, inline_keys, matching, rename_keys
+from tilecore.throttling.names import rewrite_key
 
 need("throttling", "dask", "dask.array", "distributed")
 
@@ -60,7 +61,8 @@ def custom_arr_optimize(
     inline_patterns : iterable of str, optional
         Regular expressions: tasks whose names match are inlined.
     rename_dict : mapping of str to str, optional
-        New names by regular expression, given before tasks are fused: so those inside fused tasks have them, too.
+        New names by regular expression, given before tasks are fused: so those inside fused tasks have them, too. What
+        matches no name before is given at the end, as `rewrite_dict` is.
     rewrite_dict : mapping of str to str, optional
         New names by regular expression, given at the end.
     keep_patterns : iterable of str, optional
@@ -92,9 +94,11 @@ def custom_arr_optimize(
     graph = _inlined(graph, wanted, fast, inline_patterns, kept)
     before = set(graph)
     graph = rename_keys(graph, rename_dict, wanted)
+    kept |= {rewrite_key(key, rename_dict or {}) for key in kept}
     kept |= matching(keep_patterns, graph.keys() - before)
     graph = fuse_chains(graph, wanted, kept)
-    return rename_keys(graph, rewrite_dict, wanted)
+    late = {pattern: name for pattern, name in (rename_dict or {}).items() if not matching([pattern], before)}
+    return rename_keys(graph, {**late, **(rewrite_dict or {})}, wanted)
 
 
 def custom_delay_optimize(

@@ -44,6 +44,8 @@ class TaskAnnotation(SchedulerPlugin):
 
     Notes
     -----
+    Tasks that need more than any worker declares wait. The scheduler's log says so, and clients get a warning.
+
     It runs in the scheduler's event loop, and is to be used by one scheduler.
     """
 
@@ -65,6 +67,7 @@ class TaskAnnotation(SchedulerPlugin):
             Whatever else the scheduler tells; not used.
         """
         missing: dict[str, float] = {}
+        waiting: list[str] = []
         for key in tasks:
             task = scheduler.tasks.get(key)
             if task is None or task.state not in ("released", "waiting"):
@@ -73,12 +76,18 @@ class TaskAnnotation(SchedulerPlugin):
             if resources:
                 own = task.resource_restrictions or {}
                 task.resource_restrictions = _larger(own, resources)
-                for name, amount in missing_resources(scheduler_resources(scheduler), resources).items():
-                    missing[name] = max(amount, missing.get(name, 0))
+                lacking = missing_resources(scheduler_resources(scheduler), resources)
+                missing = _larger(missing, lacking)
+                waiting += [name_of(key) or str(key)] if lacking else []
             if priority is not None and task.priority:
                 task.priority = (-priority, *task.priority[1:])
         if missing and scheduler.workers:
-            logger.warning("Tasks wait: no worker has %s. %s", missing, declared(scheduler_resources(scheduler)))
+            text = (
+                f"tasks such as {waiting[0]!r} wait, {len(waiting)} in all: no worker has {missing}; "
+                f"{declared(scheduler_resources(scheduler))}. Start workers with resources={missing}"
+            )
+            logger.warning(text)
+            scheduler.log_event("warn", text)  # clients show it
 
     def _needs(self, task: TaskState) -> tuple[dict[str, float], float | None]:
         resources: dict[str, float] = {}

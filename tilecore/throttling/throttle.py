@@ -77,7 +77,8 @@ def throttle(
     used = client if isinstance(client, Client) else Client(client, set_as_default=False)  # type: ignore[no-untyped-call]
     try:
         if used.asynchronous:
-            raise ParameterTypeError.of("client", client, "must not be asynchronous")
+            remedy = "must not be asynchronous; instead: await client.register_plugin(TaskAnnotation({pattern: needs}))"
+            raise ParameterTypeError.of("client", client, remedy)
         _check(used, annotations)
         return Throttle(used, annotations, owned)
     except BaseException:
