@@ -19,6 +19,7 @@ from tilecore.engine.rechunk import rechunk_into
 from tilecore.errors import TileError
 from tilecore.formats.opening import open_source
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.consolidating import consolidate
 from tilecore.formats.zarr.quiet import quiet_zarr
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def describe_copy(source: Path, target: Path, name: str, layout: Layout) -> None
             zarr_format=form,
             **options,
         )
-        zarr.consolidate_metadata(target, zarr_format=form)  # those of the source tell of its chunks
+    consolidate(target)  # what was copied tells of the chunks of the source
 
 
 def copy_group(source: Path, target: Path, name: str, **run: Unpack[RunOptions]) -> None:

@@ -19,6 +19,7 @@ from tilecore.errors import ParameterError
 from tilecore.extras import need
 from tilecore.formats.named_chunks import ChunkSizes, chunk_shape
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.consolidating import consolidate
 from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
 from tilecore.formats.zarr.variable_labels import VariableLabels, check_name, packing, stored_coordinates
@@ -265,12 +266,10 @@ def _write(var: DataArray, draft: Draft, request: _Request) -> Delayed:
     whole[request.name].encoding |= options
     with quiet_zarr():
         written: Delayed = whole.to_zarr(
-            draft.store(where),
-            mode="w-",
-            compute=False,
-            consolidated=True,
-            zarr_format=request.zarr_format,
+            draft.store(where), mode="w-", compute=False, consolidated=False, zarr_format=request.zarr_format
         )
+    if is_direct:
+        consolidate(draft.data)
     return written
 
 

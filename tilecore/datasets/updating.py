@@ -15,6 +15,7 @@ from tilecore.datasets.path_metadata import absolute, metadata_of_path
 from tilecore.errors import MissingFileError, ParameterError
 from tilecore.extras import need
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.consolidating import consolidate
 from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
 from tilecore.formats.zarr.unchanged_store import GROUP_FILES
@@ -177,4 +178,4 @@ def _set(folder: Path, array: str, metadata: Mapping[str, str]) -> None:
             if not each.ndim and name != array and name not in str(attributes.get("coordinates", "")).split()
         ]
         attributes["coordinates"] = " ".join([*str(attributes.get("coordinates", "")).split(), *sorted(scalars)])
-        zarr.consolidate_metadata(folder, zarr_format=form)
+    consolidate(folder)

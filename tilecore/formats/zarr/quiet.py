@@ -17,5 +17,4 @@ def quiet_zarr() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part.*")
         yield

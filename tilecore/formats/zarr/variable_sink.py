@@ -12,6 +12,7 @@ from tilecore.extras import need
 from tilecore.formats.opening import open_source
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.source import FileSource
+from tilecore.formats.zarr.consolidating import consolidate
 from tilecore.formats.zarr.metadata import array_document_v3
 from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, open_writer, write_json
@@ -51,9 +52,9 @@ class VariableSink(ZarrSink):
                 zarr.create_group(data)
             else:
                 labels.coords.to_zarr(data, mode="w", consolidated=False, zarr_format=3)
-            array.mkdir()
-            write_json(array / "zarr.json", document | {"dimension_names": list(labels.dims)})
-            zarr.consolidate_metadata(data)
+        array.mkdir()
+        write_json(array / "zarr.json", document | {"dimension_names": list(labels.dims)})
+        consolidate(data)
         return open_writer(array, data.parent)
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
