@@ -309,7 +309,7 @@ def test_on_a_cluster(tmp_path: Path, compute: bool) -> None:
     """Workers write the blocks, and may give the variable its name; a failure leaves nothing."""
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
     ):
         dask.compute(save_variable(variable() + 1, tmp_path, compute=compute))
