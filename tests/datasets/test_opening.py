@@ -134,6 +134,8 @@ def test_what_is_done_after_opening(tmp_path: Path) -> None:
         assert set(opened) == {"C", "D"}
     assert calls == [str(tmp_path), str(tmp_path / "all.nc")]
     assert set(open_minian(tmp_path, more, return_dict=True)) == {"C"}
+    with open_minian(tmp_path / "all.nc", more, return_dict=True) as opened:
+        assert isinstance(opened, xr.Dataset) and set(opened) == {"C"}
     assert len(calls) == 2
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from tests.datasets.variables import movie, names_in, old_store, traces
 from tilecore import DatasetVariable, map_tiles
 from tilecore.compat.minian import open_minian, open_minian_mf, save_minian, update_meta, xrconcat_recursive
-from tilecore.errors import MissingFileError, ParameterError
+from tilecore.errors import MissingFileError, ParameterError, UnreadableFileError
 
 LEVELS = {"session": -1, "animal": -2}
 
@@ -77,7 +78,8 @@ def test_many_as_a_table(tree: Path, dims: list[str]) -> None:
     sub_dirs: Any = [] if len(dims) == 2 else ["beta"]
     table = open_minian_mf(tree, dims, "pandas", sub_dirs=sub_dirs)
     assert list(table.columns) == ["minian"]
-    assert table.index.names == dims
+    assert isinstance(table.index, pd.MultiIndex) and table.index.names == dims
+    assert {type(label) for key in table.index for label in key} == {str}
     assert table.index.nlevels == len(dims)
     assert [key[0] for key in table.index] == (["s9", "s9", "s10"] if len(dims) == 2 else ["s9", "s10"])
     assert all(isinstance(each, xr.Dataset) for each in table["minian"])
@@ -98,6 +100,35 @@ def test_files_are_datasets_too(tree: Path) -> None:
     assert table.index.tolist() == [("alpha", "s9"), ("alpha", "s10"), ("beta", "s9")]
     for each in table["minian"]:
         each.close()
+
+
+def test_the_folder_itself_is_no_dataset(tree: Path) -> None:
+    """Those below it are, also for new metadata."""
+    dataset = tree / "alpha" / "s9" / "minian"
+    assert len(open_minian_mf(dataset, ["session"], "pandas")) == 0
+    update_meta(dataset, meta_dict={"project": -3})
+    assert "project" not in open_minian(dataset).coords
+    result: object = update_meta(dataset.parent, meta_dict={"project": -3})  # type: ignore[func-returns-value]
+    assert result is None
+    assert open_minian(dataset).coords["project"].item() == tree.name
+
+
+def test_labels_may_be_numbers(tmp_path: Path) -> None:
+    for day in (10, 9):
+        save_minian(traces().assign_coords(day=day) + day, tmp_path / str(day) / "minian")
+    dataset = open_minian_mf(tmp_path, ["day"])
+    assert dataset.day.dtype.kind == "i" and dataset.day.values.tolist() == [9, 10]
+    np.testing.assert_array_equal(dataset["C"].sel(day=10), traces() + 10)
+    assert open_minian_mf(tmp_path, ["day"], "pandas").index.tolist() == [("9",), ("10",)]
+
+
+def test_options_of_opening_are_handed_on(tree: Path) -> None:
+    """A function that changes each dataset, and strictness."""
+    dataset = open_minian_mf(tree, ["animal", "session"], post_process=lambda each, dpath: each[["C"]] * 0)
+    assert float(dataset["C"].sum()) == 0
+    (tree / "alpha" / "s9" / "minian" / "broken").mkdir()
+    with pytest.raises(UnreadableFileError, match="broken"):
+        open_minian_mf(tree, ["animal", "session"], strict=True)
 
 
 def test_two_datasets_with_the_same_labels(tree: Path) -> None:

@@ -22,7 +22,7 @@ from tests.faults.harness import Session
 from tests.faults.test_every_step import OnceAtStep, sweep
 from tests.faults.test_memory_and_storage import in_small_filesystem
 from tests.faults.test_rechunk import killing_itself
-from tilecore import SharedArray, TileDone
+from tilecore import DatasetVariable, SharedArray, TileDone, map_tiles
 from tilecore.datasets import open_dataset, rechunk_dataset, rechunking, save_variable, update_metadata
 from tilecore.errors import UnwritableFileError
 
@@ -206,6 +206,40 @@ def test_two_saves_of_one_variable_at_once(tmp_path: Path, compute: bool) -> Non
         first.join()
     np.testing.assert_array_equal(open_dataset(tmp_path)["Y"], VALUES + 1)
     assert left_in(tmp_path) == ["Y.zarr", "other.zarr"]
+
+
+@pytest.mark.parametrize("first", ["save_variable", "map_tiles"])
+def test_either_writer_of_a_variable_keeps_the_other_away(tmp_path: Path, first: str) -> None:
+    """`save_variable` and `map_tiles` of one variable at once: the second is told, the first goes on."""
+
+    def save() -> None:
+        save_variable(variable(), tmp_path, overwrite=True)
+
+    def write(function: Callable[[np.ndarray], np.ndarray] = np.copy) -> None:
+        map_tiles(function, VALUES, out=DatasetVariable(tmp_path, "Y"), overwrite=True, executor="serial")
+
+    if first == "save_variable":
+        lazy = save_variable(variable() + 1, tmp_path, compute=False)
+        with pytest.raises(UnwritableFileError, match="is being written already"):
+            write()
+        lazy.compute()
+    else:
+
+        def with_another(block: np.ndarray) -> np.ndarray:
+            with pytest.raises(UnwritableFileError, match="is being written already"):
+                save()
+            return block + 1
+
+        map_tiles(
+            with_another,
+            VALUES,
+            out=DatasetVariable(tmp_path, "Y"),
+            dtype=VALUES.dtype,
+            tile_shape=(7, 6, 5),
+            executor="serial",
+        )
+    np.testing.assert_array_equal(open_dataset(tmp_path)["Y"], VALUES + 1)
+    assert left_in(tmp_path) == ["Y.zarr"]
 
 
 def test_another_process_is_saving(tmp_path: Path) -> None:
