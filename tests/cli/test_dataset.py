@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,15 @@ def test_ls(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1][:5] == ["C", "float64", "unit_id,frame", "3,7", "3,7"]
     assert lines[2][:-1] == ["movie", "float32", "frame,height,width", "7,6,5", "2,6,5", "840", "B"]
     assert set(lines[2][-1].split(",")) == {"frame", "height", "width", "session=day1"}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_variables_of_text_get_other_chunks_too(tmp_path: Path, zarr_format: Any) -> None:
+    words = xr.DataArray(np.array(["a", "bcd", "", "e"]), dims="frame", name="words")
+    save_variable(words, tmp_path / "old", zarr_format=zarr_format)
+    rechunk_dataset(tmp_path / "old", tmp_path / "new", chunks={"frame": 3})
+    assert chunks_on_disk(tmp_path / "new", "words") == (3,)
+    xr.testing.assert_identical(open_dataset(tmp_path / "new")["words"].compute(), words)
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")

@@ -170,6 +170,7 @@ def test_new_metadata(tmp_path: Path, kind: str) -> None:
     assert list(opened) == ["movie"]
     told = {name: opened.coords[name].item() for name in ("session", "animal", "project")}
     assert told == {"session": "a much longer name", "animal": "alpha", "project": tmp_path.name}
+    assert {opened.coords[name].dtype.kind for name in told} == {"U"}  # as save_variable writes them
     np.testing.assert_array_equal(opened["movie"], movie())
     if "chunks" not in kind:  # those of older programs are wrong in what tells of all arrays, which xarray believes
         by_xarray = xr.open_zarr(moved / "movie.zarr")["movie"]

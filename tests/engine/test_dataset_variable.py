@@ -15,6 +15,7 @@ import zarr
 
 from tests.engine.test_labels import labelled, smooth
 from tilecore import DatasetVariable, map_tiles
+from tilecore.datasets import open_dataset, save_variable
 from tilecore.errors import (
     OutputExistsError,
     ParameterError,
@@ -117,6 +118,28 @@ def test_a_run_is_continued(tmp_path: Path) -> None:
     for other in (source.assign_coords(mouse="m2"), source.assign_attrs(unit="photons")):  # not the finished one
         with pytest.raises(OutputExistsError):
             map_tiles(_stops, other, resume=True, **options)
+
+
+def test_a_run_that_reads_a_variable_of_a_dataset_is_continued(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is known whether the variable is the same, and it is not when it was replaced."""
+    save_variable(labelled(), tmp_path)
+    stop = tmp_path / "stop"
+    stop.touch()
+    options: Any = {"tile_shape": {"frame": 1}, "out": DatasetVariable(tmp_path, "x"), "executor": "serial"}
+    options |= {"retries": 0, "identity": "v1", "kwargs": {"stop": str(stop)}}
+    with pytest.raises(TileError):
+        map_tiles(_stops, open_dataset(tmp_path)["movie"], **options)
+    assert "cannot be continued" not in caplog.text
+    stop.unlink()
+    events: list[object] = []
+    found = map_tiles(_stops, open_dataset(tmp_path)["movie"], resume=True, callbacks=[events.append], **options)
+    xr.testing.assert_identical(found.compute(), labelled().rename("x"))
+    assert 0 < sum(type(event).__name__ == "TileDone" for event in events) < 6
+    save_variable(labelled() + 1, tmp_path, overwrite=True)
+    with pytest.raises(OutputExistsError):
+        map_tiles(_stops, open_dataset(tmp_path)["movie"], resume=True, **options)
 
 
 def _stops(block: npt.NDArray[Any], stop: str) -> npt.NDArray[Any]:

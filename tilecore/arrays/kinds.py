@@ -85,7 +85,8 @@ class ZarrAccess(Access):
     @property
     def _folder(self) -> str | None:
         store = self.array.store
-        return os.path.join(store.root, self.array.path) if type(store).__name__ == "LocalStore" else None
+        is_folder = any(kind.__name__ == "LocalStore" for kind in type(store).__mro__)  # also one that checks more
+        return os.path.join(store.root, self.array.path) if is_folder else None
 
     @property
     def _zip_file(self) -> str | None:

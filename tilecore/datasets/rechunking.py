@@ -9,13 +9,13 @@ from typing import Any
 
 from tilecore.bytesize import parse_bytes
 from tilecore.datasets.copying import Layout, copy_group, describe_copy
-from tilecore.datasets.described_array import described
 from tilecore.datasets.draft import Draft
 from tilecore.datasets.path_metadata import absolute
 from tilecore.errors import MissingFileError
 from tilecore.extras import need
 from tilecore.formats.named_chunks import ChunkSizes, check_dimension, chunk_shape
 from tilecore.formats.writer_errors import writing
+from tilecore.formats.zarr.quiet import quiet_zarr
 from tilecore.formats.zarr.stored_variable import SUFFIX, open_variable
 from tilecore.formats.zarr.unchanged_store import GROUP_FILES
 from tilecore.output_file import places_of, refuse_existing
@@ -129,7 +129,7 @@ def stores_of(source: Path) -> Iterator[Path]:
 def _plan(store: Path, chunks: ChunkSizes) -> tuple[str, Layout]:
     var = open_variable(store)
     own = {dim: length for dim, length in chunks.items() if dim in var.dims}
-    now = described(store / str(var.name)).chunks
+    now = _chunks_of(store / str(var.name))
     return str(var.name), Layout(chunk_shape(var.dims, var.shape, own, now))
 
 
@@ -153,5 +153,14 @@ def _copy(store: Path, path: Path, name: str, layout: Layout, run: dict[str, Any
             raise
 
 
+def _chunks_of(array: Path) -> tuple[int, ...]:
+    """Chunks on disk, of any kind of values."""
+    import zarr
+
+    with quiet_zarr():
+        chunks: tuple[int, ...] = zarr.open_array(array, mode="r").chunks
+    return chunks
+
+
 def _has_layout(array: Path, layout: Layout) -> bool:
-    return array.exists() and described(array).chunks == layout.chunks
+    return array.exists() and _chunks_of(array) == layout.chunks

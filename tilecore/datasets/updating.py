@@ -168,8 +168,9 @@ def _set(folder: Path, array: str, metadata: Mapping[str, str]) -> None:
         for name, value in metadata.items():
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
-            options: dict[str, Any] = {"dimension_names": ()} if form == 3 else {}
-            options["attributes"] = {} if form == 3 else {"_ARRAY_DIMENSIONS": []}
+            options: dict[str, Any] = {"dimension_names": ()}
+            if form == 2:  # xarray would take a fill value for one that is missing
+                options = {"fill_value": None, "attributes": {"_ARRAY_DIMENSIONS": []}}
             group.create_array(name, data=np.array(value), **options)
         attributes = group[array].attrs
         scalars = [
