@@ -36,6 +36,17 @@ def write_v2(path: Path, values: np.ndarray, **options: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("filters", [None, [numcodecs.Delta(dtype="<i4")]], ids=["own", "by zarr"])
+def test_chunks_of_zeros_may_be_left_out_without_a_fill_value(filters: Any, tmp_path: Path) -> None:
+    """As zarr itself does where the array tells none, and reads it."""
+    values = np.where(np.arange(10)[:, None, None] < 4, 0, VOLUME).astype("i4")
+    path = write_v2(tmp_path / "v.zarr", values, fill_value=None, filters=filters)
+    assert not (path / "0.0.0").exists()
+    with pytest.raises(UnreadableFileError, match="missing_chunks"):
+        open_source(path)[...]
+    np.testing.assert_array_equal(open_source(path, missing_chunks="fill")[...], values)
+
+
 @pytest.mark.parametrize("dtype", [">u2", "<u2", ">i8", ">f4", ">c8"])
 @pytest.mark.parametrize("with_filter", [False, True])
 def test_regions_have_the_dtype_that_the_source_says(dtype: str, with_filter: bool, tmp_path: Path) -> None:

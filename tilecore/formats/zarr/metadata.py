@@ -42,8 +42,8 @@ class ArrayMetadata:
         Codec of the chunks; None if only zarr itself can decode them.
     codec_name : str
         Name of the compression, for display.
-    fill : number or None
-        Fill value; None if the file has none.
+    fill : number
+        Fill value; zero if the file tells none.
     is_sharded, index_first, index_checked : bool
         Whether units have an index of chunks, whether it comes first, and whether it has a checksum.
     index_dtype : str
@@ -62,7 +62,7 @@ class ArrayMetadata:
     separator: str
     codec: ChunkCodec | None
     codec_name: str = "none"
-    fill: npt.ArrayLike | None = 0
+    fill: npt.ArrayLike = 0
     is_sharded: bool = False
     index_first: bool = False
     index_checked: bool = True
@@ -261,8 +261,8 @@ def _lengths(values: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _fill(value: Json, dtype: np.dtype[Any]) -> Any:
-    if value is None:
-        return None
+    if value is None:  # zarr leaves out chunks of zeros then, and reads missing ones as such
+        return dtype.type(0)
     if isinstance(value, list) and dtype.kind == "c":
         parts: list[Any] = value
         return complex(*[_SPECIAL[each] if each in _SPECIAL else float(each) for each in parts])

@@ -126,7 +126,7 @@ class ZarrReader:
         name = f"{self._store.root}/{chunk.key}"
         with reading(name, "a chunk"), _naming(name):
             if (content := self._content(chunk)) is None:
-                chunk.place[...] = self._fill_value(chunk.key)
+                chunk.place[...] = self._metadata.fill
             elif chunk.place.shape == chunks:
                 codec.decode_into(content, chunk.place)
             else:
@@ -151,11 +151,6 @@ class ZarrReader:
                 f'{self._store.root}/{key} is missing; missing_chunks="fill" reads missing chunks as the fill value'
             )
 
-    def _fill_value(self, key: str) -> npt.ArrayLike:
-        if self._metadata.fill is None:
-            raise UnreadableFileError(f"{self._store.root}/{key} is missing, and the array has no fill value")
-        return self._metadata.fill
-
     def _read_by_zarr(self, box: Box, out: npt.NDArray[Any]) -> None:
         """Read a box with the zarr package; it fills missing chunks, so these are looked for first."""
         import zarr
@@ -165,7 +160,6 @@ class ZarrReader:
             for key in self._keys(box):
                 if self._store.get_range(key, 0, 1) is None:
                     self._check_missing(key)
-                    self._fill_value(key)
             with self._store.as_zarr() as (place, folder):
                 array = zarr.open_array(place, path=(folder + self._folder).rstrip("/"), mode="r")
                 out[...] = array[box.slices]  # filters may give another byte order
