@@ -16,6 +16,7 @@ import xarray as xr
 import zarr
 
 from tests.datasets.variables import chunks_on_disk, movie, names_in, traces
+from tilecore import DatasetVariable, map_tiles
 from tilecore.compat.minian import open_minian, save_minian
 from tilecore.errors import (
     MemoryBudgetError,
@@ -150,8 +151,12 @@ MIXED = np.array([1, "a", None], object)
 )
 def test_what_would_not_come_back_is_refused(tmp_path: Path, var: Any, error: type[Exception], text: str) -> None:
     """Before anything is written, and by the same rules as a `DatasetVariable`."""
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text) as refused:
         save_minian(var, tmp_path / "dataset")
+    if var.dtype.kind in "biufc":
+        with pytest.raises(error) as too:
+            map_tiles(np.copy, var, out=DatasetVariable(tmp_path / "dataset", var.name), executor="serial")
+        assert str(too.value) == str(refused.value).replace("of var", "of out")
     assert names_in(tmp_path) == []
 
 

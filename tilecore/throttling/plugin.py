@@ -66,6 +66,7 @@ class TaskAnnotation(SchedulerPlugin):
         **kwargs
             Whatever else the scheduler tells; not used.
         """
+        workers = scheduler_resources(scheduler)
         missing: dict[str, float] = {}
         waiting: list[str] = []
         for key in tasks:
@@ -76,15 +77,15 @@ class TaskAnnotation(SchedulerPlugin):
             if resources:
                 own = task.resource_restrictions or {}
                 task.resource_restrictions = _larger(own, resources)
-                lacking = missing_resources(scheduler_resources(scheduler), resources)
+                lacking = missing_resources(workers, resources)
                 missing = _larger(missing, lacking)
                 waiting += [name_of(key) or str(key)] if lacking else []
             if priority is not None and task.priority:
                 task.priority = (-priority, *task.priority[1:])
-        if missing and scheduler.workers:
+        if missing and workers:
             text = (
                 f"tasks such as {waiting[0]!r} wait, {len(waiting)} in all: no worker has {missing}; "
-                f"{declared(scheduler_resources(scheduler))}. Start workers with resources={missing}"
+                f"{declared(workers)}. Start workers with resources={missing}"
             )
             logger.warning(text)
             scheduler.log_event("warn", text)  # clients show it
