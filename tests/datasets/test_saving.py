@@ -287,7 +287,7 @@ def test_shards(tmp_path: Path) -> None:
 
 
 def test_the_memory_limit_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(MemoryBudgetError):
+    with pytest.raises(MemoryBudgetError, match="mem_limit=10 B: "):
         save_minian(movie(), tmp_path, chunks={"frame": -1, "height": 1}, mem_limit=10)
     assert names_in(tmp_path) == []
     with pytest.raises(ParameterError, match="mem_limit"):

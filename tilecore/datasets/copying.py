@@ -16,7 +16,7 @@ from tilecore.datasets.described_array import DescribedArraySink, can_be_written
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.options import RunOptions
 from tilecore.engine.rechunk import rechunk_into
-from tilecore.errors import TileError
+from tilecore.errors import MemoryBudgetError, TileError
 from tilecore.formats.opening import open_source
 from tilecore.formats.writer_errors import writing
 from tilecore.formats.zarr.consolidating import consolidate
@@ -124,6 +124,8 @@ def copy_group(source: Path, target: Path, name: str, **run: Unpack[RunOptions])
     with opened, writing(target, int(opened.dtype.itemsize * np.prod(opened.shape))):
         try:
             rechunk_into(Inputs.of(opened), DescribedArraySink.at(new), **options)
+        except MemoryBudgetError as error:  # callers know the limit by this name
+            raise MemoryBudgetError(str(error).replace("max_memory", "mem_limit")) from error
         except TileError as error:
             if isinstance(error.__cause__, OSError):  # such as of a full disk
                 raise error.__cause__ from error
