@@ -285,7 +285,7 @@ def canvas() -> type[FigureCanvasAgg]:
     MissingDependencyError
         If matplotlib is not installed.
     """
-    need("a picture", "plot", "matplotlib")
+    need("a picture", "plot", "matplotlib.backends.backend_agg")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     return FigureCanvasAgg
