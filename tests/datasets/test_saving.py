@@ -172,6 +172,14 @@ def test_text_of_python_comes_back_as_text(tmp_path: Path) -> None:
     assert found.lab.dtype == "<U2" and found.lab.values.tolist() == ["a", "bc", ""]
 
 
+def test_dates_of_other_calendars_come_back(tmp_path: Path) -> None:
+    """They are objects of Python, which xarray writes as numbers."""
+    cftime = pytest.importorskip("cftime")
+    days = np.array([cftime.DatetimeNoLeap(2001, 1, day) for day in (1, 2, 5)])
+    var = traces().assign_coords(day=("unit_id", days))
+    xr.testing.assert_identical(save_minian(var, tmp_path).compute(), var)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_xarray_opens_it_without_a_warning(tmp_path: Path, zarr_format: Any) -> None:
     save_minian(movie(), tmp_path, chunks={"frame": -1, "height": 2}, zarr_format=zarr_format)
