@@ -101,8 +101,27 @@ def test_constants_are_inlined_where_they_match_or_all_are_asked_for() -> None:
 def test_fast_functions_have_the_array_of_zarr() -> None:
     zarr = pytest.importorskip("zarr")
     assert zarr.Array in minian.FAST_FUNCTIONS
-    assert len(minian.FAST_FUNCTIONS) == 7
-    assert len(minian.ANNOTATIONS) == 13
+    names = [getattr(each, "__name__", "") for each in minian.FAST_FUNCTIONS]
+    rest = ["astype", "concatenate_axes", "_vindex_merge"]
+    assert names == ["getter_inline", "getter", "getitem", "Array", *rest]
+
+
+def test_default_annotations_are_those_of_the_document() -> None:
+    whole = ["est_motion_chunk", "from-zarr-store", "load_avi_ffmpeg", "merge_restricted", "smooth_corr"]
+    whole += ["tensordot_restricted", "update_spatial_block", "update_temporal_block"]
+    whole += ["vectorize_noise_fft", "vectorize_noise_welch"]
+    half = ["ks_perseed", "pnr_perseed", "transform_perframe"]
+    expected = {name: {"resources": {"MEM": 0.5 if name in half else 1}} for name in whole + half}
+    assert expected == minian.ANNOTATIONS
+
+
+def test_options_for_delayed_calls_change_the_graph() -> None:
+    shared = CHAIN | {"last-4": (add, "load-1", "mean-3")}
+    assert set(minian.custom_delay_optimize(shared, ["last-4"])) == {"load-1", "sum-mean-3", "mean-3", "last-4"}
+    for options in ({"inline_patterns": ["load"]}, {"fast_functions": [double]}):
+        found = minian.custom_delay_optimize(shared, ["last-4"], **options)  # type: ignore[arg-type]
+        assert "load-1" not in found
+        assert dask.get(found, "last-4") == dask.get(shared, "last-4")
 
 
 def test_arrays_come_out_the_same() -> None:
