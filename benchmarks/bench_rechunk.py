@@ -152,15 +152,19 @@ def by_tilecore_600(source: Path, out: Path) -> None:
     by_tilecore(source, out, "600MB")
 
 
+def _target(source: Path, out: Path) -> zarr.Array[Any]:
+    codec = zarr.codecs.ZstdCodec(**ZSTD)  # type: ignore[arg-type]
+    shape = zarr.open_array(source, mode="r").shape
+    return zarr.create_array(out, shape=shape, chunks=_columns(source), dtype="f4", compressors=codec)
+
+
 def by_dask(source: Path, out: Path) -> None:
     import dask
     import dask.array as da
 
     array = da.from_zarr(str(source)).rechunk(_columns(source))
     with dask.config.set(scheduler="threads", num_workers=WORKERS):
-        codec = zarr.codecs.ZstdCodec(**ZSTD)  # type: ignore[arg-type]
-        target = zarr.create_array(out, shape=array.shape, chunks=array.chunksize, dtype="f4", compressors=codec)
-        da.to_zarr(array, target)
+        da.to_zarr(array, _target(source, out))
 
 
 def by_cubed(source: Path, out: Path) -> None:
@@ -169,8 +173,7 @@ def by_cubed(source: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent) as work:
         spec = cubed.Spec(work_dir=work, allowed_mem="600MB", executor_name="processes", executor_options=CUBED)
         array = cubed.from_zarr(str(source), spec=spec).rechunk(_columns(source))
-        codec = zarr.codecs.ZstdCodec(**ZSTD)  # type: ignore[arg-type]
-        cubed.to_zarr(array, str(out), compressors=codec)
+        cubed.store([array], [_target(source, out)])
 
 
 def by_tensorstore(source: Path, out: Path) -> None:
