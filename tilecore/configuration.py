@@ -1,4 +1,4 @@
-"""Process-wide defaults: the number of workers, how they start, and after how many tasks they are replaced."""
+"""Process-wide defaults: the number of workers, how they start, when they are replaced, and where a cluster is."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ VARIABLES = {
     "workers": "TILECORE_WORKERS",
     "start_method": "TILECORE_START_METHOD",
     "max_tasks": "TILECORE_MAX_TASKS",
+    "dask": "TILECORE_DASK",
 }
 
 
@@ -29,7 +30,7 @@ class Settings:
 
     A value is looked up in the argument of the call, then here, then in the
     environment (``TILECORE_WORKERS``, ``TILECORE_START_METHOD``,
-    ``TILECORE_MAX_TASKS``), then tilecore chooses.
+    ``TILECORE_MAX_TASKS``, ``TILECORE_DASK``), then tilecore chooses.
 
     Attributes
     ----------
@@ -39,6 +40,9 @@ class Settings:
         How worker processes start; None: the platform's default.
     max_tasks : int or None
         Tasks a worker may run before a fresh one takes its place; None: no limit.
+    dask : str or None
+        Address of a scheduler of dask, or path of its scheduler file, for ``executor="dask"``; None: a cluster of
+        processes on this machine.
 
     Examples
     --------
@@ -51,6 +55,7 @@ class Settings:
     workers: int | None = None
     start_method: str | None = None
     max_tasks: int | None = None
+    dask: str | None = None
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in VARIABLES:
@@ -82,6 +87,11 @@ class Settings:
         """Tasks per worker from the argument, these settings or the environment; None if none of them sets it."""
         return _as_count("max_tasks", self._resolve("max_tasks", max_tasks))
 
+    def resolve_dask(self, address: str | None = None) -> str | None:
+        """Scheduler from the argument, these settings or the environment; None if none of them tells one."""
+        found = self._resolve("dask", address)
+        return None if found is None else str(found)
+
     def _resolve(self, name: str, argument: int | str | None) -> int | str | None:
         if argument is not None:
             return _checked(name, argument)
@@ -92,7 +102,7 @@ class Settings:
         text = os.environ.get(variable, "").strip()
         if not text:
             return None
-        return _checked(variable, int(text) if text.lstrip("+-").isdigit() else text)
+        return _checked(variable, int(text) if name != "dask" and text.lstrip("+-").isdigit() else text)
 
 
 def _checked(name: str, value: object) -> int | str:
@@ -100,6 +110,10 @@ def _checked(name: str, value: object) -> int | str:
         if value not in START_METHODS:
             raise ParameterError.of(name, value, f"one of {', '.join(START_METHODS)}")
         return str(value)
+    if name in ("dask", VARIABLES["dask"]):
+        if not isinstance(value, str):
+            raise ParameterTypeError.of(name, value, "the address of a scheduler, or the path of its file")
+        return value
     return _as_count(name, value) or 0
 
 

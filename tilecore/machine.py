@@ -26,6 +26,7 @@ __all__ = [
     "peak_memory",
     "return_freed_memory",
     "scheduled_cores",
+    "threads_limit",
     "total_memory",
     "usable_cores",
     "usable_threads",
@@ -96,8 +97,13 @@ def scheduled_cores() -> int:
 
 
 def limit_threads(n_threads: int) -> None:
-    """Set the number that `usable_threads` returns in this process, which shares the cores with others."""
+    """Set the number that `usable_threads` returns in this process, which shares the cores with others; 0: no limit."""
     _limits["threads"] = n_threads
+
+
+def threads_limit() -> int:
+    """Number that `limit_threads` has set; 0 if there is no limit."""
+    return _limits.get("threads", 0)
 
 
 def usable_threads() -> int:

@@ -20,10 +20,23 @@ from tilecore.arrays.remote import RemoteArray
 from tilecore.errors import ParameterTypeError
 from tilecore.memory.process_memory import is_reachable_by_workers, populate
 
-__all__ = ["Access", "MappedAccess", "MemoryAccess", "Reach", "SharedAccess", "as_lengths", "chunk_lengths"]
+__all__ = [
+    "MOST_SENT_BYTES",
+    "Access",
+    "MappedAccess",
+    "MemoryAccess",
+    "Reach",
+    "SharedAccess",
+    "as_lengths",
+    "chunk_lengths",
+]
 
-#: How workers get an array: they share this process's memory, have inherited a copy of it, or start empty.
-Reach: TypeAlias = Literal["same", "forked", "shipped"]
+#: How workers get an array: they share this process's memory, have inherited a copy of it, start empty, or work on any
+#: machine, which shares files at most.
+Reach: TypeAlias = Literal["same", "forked", "shipped", "elsewhere"]
+
+#: Largest array in memory that is sent to other machines [byte].
+MOST_SENT_BYTES = 2**26
 
 
 class Access:
@@ -120,7 +133,12 @@ class MemoryAccess(Access):
         return {"digest": digest_of_array(self.array)}
 
     def readable(self, reach: Reach) -> Any | None:
-        """A read-only view; for processes that have not inherited the array, its address, if the system allows that."""
+        """A read-only view; for processes that have not inherited the array, its address, if the system allows that.
+
+        Other machines get the voxels themselves, if there are few.
+        """
+        if reach == "elsewhere":
+            return self._readable_here() if self.array.nbytes <= MOST_SENT_BYTES else None
         if reach != "shipped":
             return super().readable(reach)
         return RemoteArray(self.array) if is_reachable_by_workers() else None
@@ -129,7 +147,7 @@ class MemoryAccess(Access):
         """The array, or its address if other processes may write to it; otherwise None."""
         if reach == "same":
             return self.array
-        if not is_reachable_by_workers():
+        if reach == "elsewhere" or not is_reachable_by_workers():
             return None
         populate(self.array)
         return RemoteArray(self.array)
@@ -152,13 +170,13 @@ class SharedAccess(MemoryAccess):
         first = self.array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
         return (in_file(status.st_dev, status.st_ino, first, self.array),)
 
-    def readable(self, reach: Reach) -> npt.NDArray[Any]:
-        """A read-only view, which is sent as a descriptor."""
-        return self._readable_here()
+    def readable(self, reach: Reach) -> npt.NDArray[Any] | None:
+        """A read-only view, which is sent as a descriptor; other machines get the voxels, if there are few."""
+        return super().readable(reach) if reach == "elsewhere" else self._readable_here()
 
-    def writable(self, reach: Reach) -> npt.NDArray[Any]:
-        """The array, which is sent as a descriptor."""
-        return self.array
+    def writable(self, reach: Reach) -> npt.NDArray[Any] | None:
+        """The array, which is sent as a descriptor; None for other machines."""
+        return None if reach == "elsewhere" else self.array
 
 
 class MappedAccess(MemoryAccess):
@@ -202,12 +220,17 @@ class MappedAccess(MemoryAccess):
 
     def readable(self, reach: Reach) -> InheritedArray | MappedArray:
         """The mapped file, which is opened again in processes that did not inherit the map."""
+        if reach == "elsewhere" and self.array.flags.writeable and (root := root_map(self.array)) is not None:
+            root.flush()  # other machines see what is in the file, not what this process has only in its map
         form = MappedArray(self._readable_here(), copies=reach == "same")
         return InheritedArray(form) if reach == "forked" else form
 
-    def writable(self, reach: Reach) -> MappedArray:
-        """The mapped file, which is opened again in processes that did not inherit the map."""
-        return MappedArray(self.array)
+    def writable(self, reach: Reach) -> MappedArray | None:
+        """The mapped file, which is opened again in processes that did not inherit the map.
+
+        None for other machines: of a page that two of them write, each over a network, one half is lost.
+        """
+        return None if reach == "elsewhere" else MappedArray(self.array)
 
     def _offset(self) -> int:
         """Position of the array's first voxel in the file [byte]."""

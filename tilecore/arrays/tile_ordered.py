@@ -44,10 +44,10 @@ class TileOrderedAccess(Access):
         """Where it lies: it belongs to the runs that write and read it."""
         return {"path": self.array.path}
 
-    def writable(self, reach: Reach) -> TileOrderedFile:
-        """The file, which is sent as its description."""
+    def writable(self, reach: Reach) -> TileOrderedFile | None:
+        """The file, which is sent as its description; None for other machines, which would write one page at once."""
         file: TileOrderedFile = self.array
-        return file
+        return None if reach == "elsewhere" else file
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--executor",
         metavar="NAME",
-        help="who runs the tiles: processes (default), threads, serial, or one that another package brings",
+        help="who runs the tiles: processes (default), threads, serial, dask, or one that another package brings",
+    )
+    cluster = group.add_mutually_exclusive_group()
+    cluster.add_argument("--dask", metavar="ADDRESS", help="run on the cluster whose scheduler of dask is there")
+    cluster.add_argument(
+        "--scheduler-file", metavar="FILE", help="the same, by the file that the scheduler has written"
     )
     group.add_argument("--start-method", choices=["forkserver", "spawn", "fork"], help="how processes start")
     group.add_argument(
@@ -198,4 +203,18 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "timeout": options.timeout,
         "progress": False if options.quiet else None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    told = {name: value for name, value in given.items() if value is not None}
+    where = options.dask or options.scheduler_file
+    return told if where is None else _on_cluster(where, told)
+
+
+def _on_cluster(where: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Options of a run on a cluster."""
+    from tilecore.errors import ParameterError
+    from tilecore.executors.dask.executor import DaskExecutor
+
+    for name in ("executor", "start_method", "timeout"):
+        if name in told:
+            raise ParameterError.of(name, told[name], "a cluster of dask has no such option")
+    workers = told.pop("workers", None)
+    return told | {"executor": DaskExecutor(address=where, workers=workers)}

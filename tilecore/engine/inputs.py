@@ -7,15 +7,16 @@ import math
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tilecore.array_types import OneSource, ReadableArray, SourceLike
-from tilecore.arrays.access import Access, Reach, chunk_lengths
+from tilecore.arrays.access import MOST_SENT_BYTES, Access, Reach, chunk_lengths
 from tilecore.arrays.extents import Extent
 from tilecore.arrays.foreign import as_readable
 from tilecore.arrays.kinds import access_of, as_array
+from tilecore.bytesize import format_bytes
 from tilecore.engine.dimensions import check_labels, names_of
 from tilecore.errors import ParameterError, SourceChangedError
 from tilecore.formats.file_sink import FileSink
@@ -24,7 +25,7 @@ from tilecore.formats.labels import info_of_labels, told_axes
 from tilecore.formats.opening import open_source
 from tilecore.geometry.boxes import Box
 
-__all__ = ["Inputs", "extra_axes", "extra_voxels", "for_all_axes"]
+__all__ = ["Inputs", "extra_axes", "extra_voxels", "for_all_axes", "refuse_to_send"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,17 @@ class Inputs:
                 raise SourceChangedError(
                     f"{stamp['path']} was changed while the run read it: the results would mix both; run it again"
                 )
+
+
+def refuse_to_send(source: ReadableArray) -> NoReturn:
+    """Refuse an array that workers on other machines cannot reach."""
+    n_bytes = math.prod(source.shape) * np.dtype(source.dtype).itemsize
+    limit = f"; at most {format_bytes(MOST_SENT_BYTES)} are sent" if n_bytes > MOST_SENT_BYTES else ""
+    raise ParameterError(
+        f"source: {format_bytes(n_bytes)} in a {type(source).__name__} of this process are out of the workers' reach"
+        f"{limit}. Write them to a file that all workers see, and give its path: "
+        'tilecore.map_tiles(np.copy, source, out="volume.zarr")'
+    )
 
 
 def _opened(source: OneSource) -> ReadableArray:

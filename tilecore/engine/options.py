@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
@@ -14,8 +14,11 @@ from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
-from tilecore.executors.base import Executor, create_executor, executor_names, lacks
+from tilecore.executors.base import Executor, create_executor, executor_names, is_client, lacks
 from tilecore.geometry.per_axis import as_integer
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["DEFAULT_RETRIES", "Options", "RunOptions"]
 
@@ -28,8 +31,9 @@ class RunOptions(TypedDict, total=False):
 
     Attributes
     ----------
-    executor : {"processes", "threads", "serial"}, str or Executor
-        Executor that runs the tiles; also by the name under which another package registered one. Default: processes.
+    executor : {"processes", "threads", "serial", "dask"}, str, Executor or distributed.Client
+        Executor that runs the tiles; also by the name under which another package registered one. A client of dask
+        runs them on its cluster. Default: processes.
     workers : int
         Number of tiles worked on at once. Default: `settings`, ``TILECORE_WORKERS``, the usable cores.
     start_method : {"forkserver", "spawn", "fork"}
@@ -77,7 +81,7 @@ class RunOptions(TypedDict, total=False):
         Functions that are called with every event of the run (see `tilecore.engine.events`).
     """
 
-    executor: str | Executor
+    executor: str | Executor | Client
     workers: int | None
     start_method: str | None
     threads_per_worker: int
@@ -99,7 +103,7 @@ class RunOptions(TypedDict, total=False):
 class Options:
     """Options of a run, checked, with default values."""
 
-    executor: str | Executor = "processes"
+    executor: str | Executor | Client = "processes"
     workers: int | None = None
     start_method: str | None = None
     threads_per_worker: int = 1
@@ -143,7 +147,7 @@ class Options:
             raise ParameterError.of("on_error", options.on_error, "'raise' or 'finish'")
         if options.timeout is not None and not options.timeout > 0:
             raise ParameterError.of("timeout", options.timeout, "must be more than zero seconds")
-        if not isinstance(options.executor, str):
+        if not (isinstance(options.executor, str) or is_client(options.executor)):
             _check_executor(options.executor, run)
         return options
 
@@ -159,8 +163,8 @@ class Options:
         return None if self.journal is False else Path(os.path.expanduser(self.journal))
 
     def create_executor(self) -> Executor:
-        """Return the caller's executor, or create one by its name."""
-        if not isinstance(self.executor, str):
+        """Return the caller's executor, or create one by its name, or for a client."""
+        if not (isinstance(self.executor, str) or is_client(self.executor)):
             return self.executor
         chosen: dict[str, Any] = {
             "workers": self.workers,
@@ -179,7 +183,7 @@ def _check_executor(executor: object, run: RunOptions) -> None:
     """Refuse an object that is not an executor, and options that an executor object would ignore."""
     if lacks(executor):
         names = ", ".join(executor_names())
-        raise ParameterTypeError.of("executor", executor, f"one of {names}, or an executor object")
+        raise ParameterTypeError.of("executor", executor, f"one of {names}, an executor object, or a client of dask")
     ignored = [name for name in _OF_EXECUTORS if run.get(name) is not None]
     if ignored:
         raise ParameterError.of(

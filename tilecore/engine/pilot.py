@@ -173,11 +173,15 @@ class Planner:
         by_number: bool,
     ) -> Sharing | None:
         """Plan what the tiles of a grid share of the sources' units; the parameters are those of `Sharing.of`."""
-        costs = self._guess if findings is None else self.costs(findings)
-        tile_bytes = math.ceil(costs.needed_bytes(grid.largest_block(clipped=not self.padded)))
+        tile_bytes = self.tile_bytes(grid, findings)
         budget = min(self.budget, int(_PART_OF_FREE * available_memory()))  # a caller may give more than there is
         needs = budget, tile_bytes, self.workers
         return Sharing.of(grid, sources, *needs, processes=processes, by_number=by_number)
+
+    def tile_bytes(self, grid: TileGrid, findings: Findings | None) -> int:
+        """Memory that a worker needs for the largest tile of a grid [byte]."""
+        costs = self._guess if findings is None else self.costs(findings)
+        return math.ceil(costs.needed_bytes(grid.largest_block(clipped=not self.padded)))
 
     def costs(self, findings: Findings) -> TileCosts:
         """Compute the costs of a tile from the measurements."""

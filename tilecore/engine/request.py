@@ -57,15 +57,21 @@ class Request:
         """Whether tilecore chooses the tiles, along one axis at least."""
         return None in self.asked
 
-    def planner(self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...]) -> Planner:
-        """Return the planner that chooses the tiles, for given workers, write units and whole axes."""
+    def planner(
+        self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...], memory: int | None = None
+    ) -> Planner:
+        """Return the planner that chooses the tiles, for given workers, write units and whole axes.
+
+        `memory` is what the workers have if the caller sets no limit; None: what this machine has [byte].
+        """
         given = {axis: length for axis, length in enumerate(self.asked) if length is not None}
         units = tuple([given.get(axis, unit) for axis, unit in enumerate(units)])
         single_axes = tuple([axis for axis in {*self.single_axes, *given} if axis not in whole_axes])
         inputs = self.inputs
-        axes, memory = (whole_axes, single_axes), self.options.max_memory
+        axes, asked = (whole_axes, single_axes), self.options.max_memory
+        limit = memory if asked is None else asked
         more = {"padded": self.boundary is not None, "bytes_per_voxel": self.declared.bytes_per_voxel}
-        planner = Planner.of(self.grid, inputs.arrays, memory, workers, inputs.chunks, units, axes, **more)
+        planner = Planner.of(self.grid, inputs.arrays, limit, workers, inputs.chunks, units, axes, **more)
         planner.check_room()
         return planner
 

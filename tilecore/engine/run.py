@@ -29,7 +29,7 @@ from tilecore.engine.tasks import Result, Tasks
 from tilecore.engine.tile_tasks import TileTask, cut_in_two, looking_ahead
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
-from tilecore.executors.base import Crew
+from tilecore.executors.base import Crew, ReservesMemory
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -82,7 +82,7 @@ class Run:
         self._supply = Supply(request.inputs, self._job, self._executor, may_start)
         self._sharing: Sharing | None = None
         self._stamps: list[Any] = []
-        self._planning = RunPlanning(request, self._supply, self._executor.workers, self._whole_axes)
+        self._planning = RunPlanning(request, self._supply, self._executor, self._whole_axes)
         self._record = open_record(job, request, outputs)
         self._journal = self._record.journal
         checks = self._journal is not None and outputs is not None and bool(outputs.given)
@@ -141,7 +141,10 @@ class Run:
             return
         check_cancel(self._request.options.cancel)
         self._share()
-        self._start().restrict(self._planning.processes)
+        crew = self._start()
+        crew.restrict(self._planning.processes)
+        if isinstance(crew, ReservesMemory):
+            crew.reserve(self._planning.tile_bytes(self.grid, self._units))
         for result in self._loop().results():
             checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
             yield result.task, result.value

@@ -12,7 +12,7 @@ from tilecore.engine.findings import Findings
 from tilecore.engine.pilot import Planner, try_out
 from tilecore.engine.request import Request
 from tilecore.engine.supply.supply import Supply
-from tilecore.executors.base import Crew
+from tilecore.executors.base import Crew, Executor, HasMemory
 from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import TileGrid
 
@@ -33,8 +33,8 @@ class RunPlanning:
         The request.
     supply : Supply
         Supply of the sources.
-    workers : int
-        Largest number of tiles to work on at once.
+    executor : Executor
+        Executor of the run.
     whole_axes : sequence of int
         Axes that tiles must span.
 
@@ -50,10 +50,11 @@ class RunPlanning:
         self,
         request: Request,
         supply: Supply,
-        workers: int,
+        executor: Executor,
         whole_axes: Sequence[int],
     ) -> None:
-        self.workers = self.processes = self._most = workers
+        self.workers = self.processes = self._most = executor.workers
+        self._memory = executor.memory if isinstance(executor, HasMemory) else None
         self._request, self._supply, self._whole_axes = request, supply, tuple(whole_axes)
         self._findings: Findings | None = None
 
@@ -94,8 +95,12 @@ class RunPlanning:
             _log.info("%s", sharing)
         return sharing
 
+    def tile_bytes(self, grid: TileGrid, units: tuple[int, ...]) -> int:
+        """Memory that a worker needs for the largest tile, as far as calls have shown it [byte]."""
+        return self._planner(units).tile_bytes(grid, self._findings)
+
     def _planner(self, units: tuple[int, ...]) -> Planner:
-        return self._request.planner(self.workers, units, self._whole_axes)
+        return self._request.planner(self.workers, units, self._whole_axes, self._memory)
 
     def _try_out(self, planner: Planner, start: Callable[[], Crew]) -> Findings | None:
         return try_out(start(), planner, self._request.options.cancel)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tilecore.errors import MissingFileError
+from tilecore.formats.source import FileSource
+from tilecore.formats.zarr.sink import ZarrArrayWriter
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Setup"]
@@ -39,3 +43,12 @@ class Setup:
     dtypes: tuple[np.dtype[Any], ...] | None = None
     inferred: tuple[bool, ...] = ()
     checks: bool = False
+
+    def verify(self) -> None:
+        """Raise an error if a file that is read or written cannot be found here, where another machine's paths lead."""
+        for source in self.sources:
+            if isinstance(source, FileSource):
+                source[(slice(0, 0),) * len(source.shape)]
+        for sink in self.sinks or ():
+            if isinstance(sink, ZarrArrayWriter) and not os.path.isdir(sink.root):
+                raise MissingFileError(f"the folder {sink.root}, which is to be written, is not there")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 from tilecore import plugins
 from tilecore.arrays.access import Reach
 from tilecore.errors import ParameterError, ParameterTypeError
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from typing_extensions import TypeIs
 
 __all__ = [
     "ENTRY_POINTS",
@@ -20,11 +25,15 @@ __all__ = [
     "ExecutorOptions",
     "Failure",
     "Function",
+    "HasMemory",
     "Outcome",
     "Reach",
+    "ReservesMemory",
     "Task",
+    "Verifiable",
     "create_executor",
     "executor_names",
+    "is_client",
     "lacks",
 ]
 
@@ -131,6 +140,34 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class Verifiable(Protocol):
+    """A run's shared value that can tell whether a worker on another machine finds what it refers to."""
+
+    def verify(self) -> None:
+        """Raise an error if a file is not there."""
+        ...
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """An executor whose workers have memory of their own."""
+
+    @property
+    def memory(self) -> int | None:
+        """Memory that all workers together have for tiles [byte]; None if it is that of this machine."""
+        ...
+
+
+@runtime_checkable
+class ReservesMemory(Protocol):
+    """A crew whose workers declare what memory they have, so that tasks wait for theirs."""
+
+    def reserve(self, n_bytes: int) -> None:
+        """Have each task that is submitted from now on take this much memory [byte]."""
+        ...
+
+
 class Crew(Protocol):
     """The workers of one run.
 
@@ -192,6 +229,7 @@ EXECUTORS = {
     "serial": "tilecore.executors.serial:SerialExecutor",
     "threads": "tilecore.executors.threads:ThreadExecutor",
     "processes": "tilecore.executors.processes.executor:ProcessExecutor",
+    "dask": "tilecore.executors.dask.executor:DaskExecutor",
 }
 
 #: Where packages register executors, each by the name that callers give. Names of `EXECUTORS` stay tilecore's.
@@ -222,13 +260,21 @@ class ExecutorOptions(TypedDict, total=False):
     timeout: float | None
 
 
-def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
-    """Create an executor by its name.
+def is_client(given: object) -> TypeIs[Client]:
+    """Whether an object is a client of dask.distributed; nothing is imported to find out."""
+    return any(
+        each.__module__.partition(".")[0] == "distributed" and each.__name__ == "Client" for each in type(given).__mro__
+    )
+
+
+def create_executor(name: str | Client, **options: Unpack[ExecutorOptions]) -> Executor:
+    """Create an executor by its name, or for a client.
 
     Parameters
     ----------
-    name : str
-        A key of `EXECUTORS`, or the name of an entry point of the group ``tilecore.executors``.
+    name : str or distributed.Client
+        A key of `EXECUTORS`, or the name of an entry point of the group ``tilecore.executors``; or a client of dask,
+        on whose cluster tiles run.
     **options
         Options of that executor.
 
@@ -241,9 +287,7 @@ def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
     MissingDependencyError
         If the other package cannot be imported.
     """
-    make = plugins.load(EXECUTORS[name]) if name in EXECUTORS else plugins.find(ENTRY_POINTS, name)
-    if make is None:
-        raise ParameterError.of("executor", name, f"one of {', '.join(executor_names())}")
+    make = _maker(name)
     given: dict[str, object] = {**options}
     strange = plugins.not_taken(make, given)
     for option in strange:
@@ -253,3 +297,14 @@ def create_executor(name: str, **options: Unpack[ExecutorOptions]) -> Executor:
     if missing := lacks(executor):
         raise ParameterTypeError.of("executor", name, f"its package makes no executor; it lacks {', '.join(missing)}")
     return executor
+
+
+def _maker(name: str | Client) -> Callable[..., Any]:
+    """What makes an executor, by keyword arguments."""
+    if not isinstance(name, str):
+        return functools.partial(plugins.load(EXECUTORS["dask"]), name)
+    make = plugins.load(EXECUTORS[name]) if name in EXECUTORS else plugins.find(ENTRY_POINTS, name)
+    if make is None:
+        raise ParameterError.of("executor", name, f"one of {', '.join(executor_names())}")
+    made: Callable[..., Any] = make
+    return made

@@ -43,7 +43,9 @@ class SinkAccess(WriterAccess):
         return of_files([str(self.array.place.data)])
 
     def writable(self, reach: Reach) -> Any | None:
-        """The target of the sink; None if only one process can write it."""
+        """The target of the sink; None if only one process, or one machine, can write it."""
         if self.array.single_writer:
             return self.array if reach == "same" else None
+        if reach == "elsewhere" and not self.array.has_files_for_units:
+            return None
         return access_of(self.array.target).writable(reach)

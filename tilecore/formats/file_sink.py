@@ -52,13 +52,15 @@ class FileSink:
 
     Notes
     -----
-    Process-safety: pickles as its description and its token; another process then opens the file
-    that the first has created. Two processes may write at once if they share no write unit.
+    Process-safety: pickles as description and token, by which another process opens the file. Two may write at once
+    if they share no write unit.
     """
 
     kind: ClassVar[str]
     #: Whether only one process can write at a time.
     single_writer: ClassVar[bool] = False
+    #: Whether each write unit is a file, so that several machines can write at once.
+    has_files_for_units: ClassVar[bool] = False
     #: Names of codecs that a caller may choose.
     codecs: ClassVar[tuple[str, ...]] = ("default", "none")
     #: Dtypes that such a file can hold, without their byte order, such as ``"u2"``; None: those of all numbers.
@@ -210,7 +212,7 @@ class FileSink:
         """Flush the written voxels to the system, which keeps them if this process ends; most kinds do so at once."""
 
     def commit(self) -> None:
-        """Complete the file and give it its final name.
+        """Complete the file and give it its final name; the system writes the last voxels to the disk later.
 
         Raises
         ------
@@ -218,10 +220,6 @@ class FileSink:
             If somebody has removed the written data.
         OutputExistsError
             If a file of that name has appeared, for example from another run, and may not be overwritten.
-
-        Notes
-        -----
-        The system writes the last voxels to the disk later, as after ``cp``.
         """
         place = self.place
         for level in self.levels():

@@ -74,7 +74,7 @@ def throttle(
     if not isinstance(client, (Client, Cluster, str)):
         raise ParameterTypeError.of("client", client, "must be a client or cluster of dask, or a scheduler's address")
     owned = not isinstance(client, Client)
-    used = client if isinstance(client, Client) else Client(client, set_as_default=False)  # type: ignore[no-untyped-call]
+    used = client if isinstance(client, Client) else Client(client, set_as_default=False)
     try:
         if used.asynchronous:
             remedy = "must not be asynchronous; instead: await client.register_plugin(TaskAnnotation({pattern: needs}))"
@@ -83,7 +83,7 @@ def throttle(
         return Throttle(used, annotations, owned)
     except BaseException:
         if owned:
-            used.close()  # type: ignore[no-untyped-call]
+            used.close()
         raise
 
 
@@ -105,7 +105,7 @@ class Throttle:
         if client.status == "running":
             client.unregister_scheduler_plugin(self._name)
         if self._owned:
-            client.close()  # type: ignore[no-untyped-call]
+            client.close()
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tilecore.arrays.access import chunk_lengths
-from tilecore.engine.inputs import Inputs
+from tilecore.engine.inputs import Inputs, refuse_to_send
 from tilecore.engine.jobs import TileJob
 from tilecore.engine.supply.slot_feeder import Feeder
 from tilecore.engine.supply.unit_supply import UnitSupply
@@ -56,7 +56,16 @@ class Supply:
     @functools.cached_property
     def _reached(self) -> tuple[Any, ...]:
         """The sources in the form in which workers read them; None for those that they cannot reach."""
-        return self._inputs.for_workers(self._executor.reach)
+        found = self._inputs.for_workers(self._executor.reach)
+        for source, form in zip(self._inputs.arrays, found, strict=True):
+            if form is None and self._is_elsewhere:
+                refuse_to_send(source)
+        return found
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether workers share no memory with this process, so that only files can be shared."""
+        return self._executor.reach == "elsewhere"
 
     @property
     def is_stranded(self) -> bool:
@@ -70,8 +79,10 @@ class Supply:
 
     @functools.cached_property
     def chunked(self) -> dict[int, ChunkedSource]:
-        """Sources that workers reach, and decode chunk by chunk, by their numbers."""
-        found = {}
+        """Sources that workers reach, decode chunk by chunk, and can share, by their numbers."""
+        found: dict[int, ChunkedSource] = {}
+        if self._is_elsewhere:
+            return found
         for number, array in enumerate(self._inputs.arrays):
             chunks = chunk_lengths(array)
             if chunks is not None and self._reached[number] is not None:

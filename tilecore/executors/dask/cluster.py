@@ -1,0 +1,177 @@
+"""A cluster of dask as a run sees it: who is there, what they have, and whether they can do the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tilecore.errors import ParameterTypeError, WorkerError
+from tilecore.executors.dask.batches import Packed, Unopened, open_both
+from tilecore.executors.dask.connecting import Connection
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+__all__ = ["Cluster", "Needs"]
+
+# Part of a worker's memory that tiles may use: dask pauses one at 80 %, and its libraries need some.
+_PART_FOR_TILES = 0.5
+# Number of machines that are asked before the work starts; others are when they get their first batch.
+_MOST_ASKED = 64
+# Resource by which workers declare memory, and its unit [byte].
+_MEMORY, _MEMORY_UNIT = "MEM", 2**20
+# Packages whose versions must agree, with the number of leading parts of the version.
+_SAME = {"python": 2, "tilecore": 3, "numpy": 1, "cloudpickle": 1, "distributed": 3}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What each task takes of the resources that workers declare.
+
+    Attributes
+    ----------
+    resources : dict of str to float, or None
+        Amounts by name.
+    """
+
+    resources: Mapping[str, float] | None = None
+
+
+class Cluster:
+    """Workers that a client reaches.
+
+    Parameters
+    ----------
+    connection : Connection
+        The client, and what ends with the run.
+
+    Attributes
+    ----------
+    client : Client
+    n_threads : int
+        Threads of all workers, when they were last counted.
+
+    Raises
+    ------
+    ParameterTypeError
+        If the client is asynchronous.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self.client = connection, connection.client
+        if self.client.asynchronous:
+            raise ParameterTypeError.of("executor", self.client, "must not be an asynchronous client")
+        self.n_threads = 0
+        self.refresh()
+
+    def __str__(self) -> str:
+        return f"the cluster at {self.client.scheduler.address if self.client.scheduler else '(no scheduler)'}"
+
+    def refresh(self) -> None:
+        """Count the threads of the workers again."""
+        with self.errors_told():
+            self.n_threads = int(self._info(n_workers=0)["total_threads"])
+
+    @property
+    def memory(self) -> int | None:
+        """Memory for tiles of all workers together [byte]; None if they have no limit.
+
+        All threads count as having as much as the one that has least.
+        """
+        with self.errors_told():
+            workers = self._info()["workers"].values()
+        shares = [each["memory_limit"] / each["nthreads"] for each in workers if each["memory_limit"]]
+        return int(min(shares) * _PART_FOR_TILES * max(self.n_threads, 1)) if shares else None
+
+    def needs(self, n_bytes: int) -> Needs:
+        """What a task that needs some memory takes of ``MEM``, which workers declare in MiB.
+
+        A worker that has less is taken whole, so that it runs one such task at a time. Nothing is taken if one of them
+        declares none, as that one would get no task.
+        """
+        declared = [each["resources"].get(_MEMORY, 0) for each in self._info()["workers"].values()]
+        if not declared or not all(declared):
+            return Needs()
+        return Needs({_MEMORY: min(n_bytes / _MEMORY_UNIT, *declared)})
+
+    def check(self, function: Future[Packed[Any]], known: Future[Packed[Any]]) -> dict[str, str]:
+        """See that the workers can do the work, before it starts; return a worker on each machine, by the machine.
+
+        Raises
+        ------
+        WorkerError
+            If versions differ, or a worker cannot open the function, its data, or the files that it reads and writes.
+        """
+        self._check_versions()
+        hosts = self._hosts()
+        futures = [
+            self.client.submit(open_both, function, known, workers=[worker], pure=False, key=f"{known.key}-{number}")
+            for number, worker in enumerate(hosts.values())
+        ]
+        with self.errors_told():
+            results = self.client.gather(futures)
+        for future, found in zip(futures, results, strict=True):
+            future.release()
+            if isinstance(found, Unopened):
+                raise WorkerError(found.advice)
+        return hosts
+
+    def others_than(self, keys: Iterable[str]) -> list[str]:
+        """Workers that have none of these tasks."""
+        own = set(keys)
+        with self.errors_told():
+            processing = self.client.processing()
+        return [worker for worker, tasks in processing.items() if not own.intersection(tasks)]
+
+    def check_connection(self) -> None:
+        """Raise `WorkerError` if the scheduler is gone."""
+        if self.client.status not in ("running", "connecting"):
+            raise WorkerError(
+                f"the scheduler of {self} is gone; tiles that are done stay in the journal, if there is one"
+            )
+
+    @contextmanager
+    def errors_told(self) -> Iterator[None]:
+        """Turn errors of the network, and of the programs on the other side, into a `WorkerError`."""
+        try:
+            yield
+        except ModuleNotFoundError as error:
+            raise WorkerError(
+                f"{self} lacks a module: {error}. Its scheduler and workers need tilecore as it is installed here"
+            ) from error
+        except (OSError, TimeoutError) as error:
+            raise WorkerError(f"{self} does not answer: {error}") from error
+
+    def close(self) -> None:
+        """End what was started for the run."""
+        self._connection.close()
+
+    def _info(self, n_workers: int = -1) -> Mapping[str, Any]:
+        info: Mapping[str, Any] = self.client.scheduler_info(n_workers=n_workers)
+        return info
+
+    def _hosts(self) -> dict[str, str]:
+        """A worker on each machine, by the machine's address."""
+        found: dict[str, str] = {}
+        for address, worker in self._info()["workers"].items():
+            found.setdefault(worker["host"], address)
+            if len(found) == _MOST_ASKED:
+                break
+        return found
+
+    def _check_versions(self) -> None:
+        """Refuse other versions than those here of what packs and unpacks objects."""
+        with self.errors_told():
+            found: Any = self.client.get_versions(packages=["tilecore"])
+        own = found["client"]["packages"]
+        others = {
+            "the scheduler": found["scheduler"],
+            **{f"worker {at}": each for at, each in found["workers"].items()},
+        }
+        for who, told in others.items():
+            for name, n_parts in _SAME.items():
+                mine, other = own.get(name), told["packages"].get(name)
+                if mine and other and mine.split(".")[:n_parts] != other.split(".")[:n_parts]:
+                    raise WorkerError(f"{who} has {name} {other}, and this process {mine}: install the same version")

@@ -1,0 +1,140 @@
+"""Connections to a cluster of dask: one that the caller has, one at an address, or one that is started here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilecore.errors import MissingFileError, WorkerError
+from tilecore.extras import need
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Connection", "connected", "connected_inside", "started"]
+
+# Time in which a scheduler must answer [s].
+_PATIENCE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client, and what ends with its use.
+
+    Attributes
+    ----------
+    client : Client
+    _open : ExitStack
+        What was opened for it.
+    """
+
+    client: Client
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        """End what was started for this connection; a client of the caller stays."""
+        self._open.close()
+
+
+def connected(where: str) -> Connection:
+    """Connect to a scheduler.
+
+    Parameters
+    ----------
+    where : str
+        Its address, such as ``tcp://10.0.0.1:8786``, or the path of its scheduler file.
+
+    Raises
+    ------
+    WorkerError
+        If no scheduler answers there.
+    MissingFileError
+        If there is no such scheduler file.
+    MissingDependencyError
+        If dask.distributed is missing.
+    """
+    need("a cluster", "dask", "distributed")
+    from distributed import Client
+
+    try:
+        address = _address_in(where) if "://" not in where and (os.sep in where or where.endswith(".json")) else where
+        # A client that does not get through would leave its loop running; and there may be a loop in this thread.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _asked(address)).result()
+        client = Client(address, timeout=_PATIENCE_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        if isinstance(error, MissingFileError):
+            raise
+        raise WorkerError(f"no scheduler of dask answers at {where} within {_PATIENCE_SECONDS} s: {error}") from error
+    return Connection(client, _closing(client.close))
+
+
+def _address_in(path: str) -> str:
+    """Address in a scheduler file."""
+    try:
+        return str(json.loads(Path(path).read_text())["address"])
+    except FileNotFoundError as error:
+        raise MissingFileError.of("scheduler_file", path, "there is no such file; the scheduler writes it") from error
+    except KeyError as error:
+        raise ValueError("the file tells no address") from error
+
+
+async def _asked(address: str) -> None:
+    """Ask a scheduler who it is."""
+    from distributed import rpc
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    async with rpc(address, timeout=_PATIENCE_SECONDS, connection_args=arguments) as scheduler:
+        await asyncio.wait_for(scheduler.identity(n_workers=0), _PATIENCE_SECONDS)
+
+
+def started(workers: int) -> Connection:
+    """Start a cluster of so many worker processes on this machine.
+
+    Raises
+    ------
+    WorkerError
+        If it cannot be started.
+    MissingDependencyError
+        If dask.distributed is missing.
+    """
+    need("a cluster", "dask", "distributed")
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as opened:
+        try:
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR
+            )
+            opened.callback(cluster.close)
+            client = Client(cluster, set_as_default=False)
+            opened.callback(client.close)
+        except (OSError, TimeoutError, RuntimeError) as error:
+            raise WorkerError(f"a cluster of dask cannot be started here: {error}") from error
+        return Connection(client, opened.pop_all())
+
+
+def connected_inside(where: str) -> Connection:
+    """Connect from a task of a cluster to the cluster itself; the task gives its thread to others meanwhile."""
+    from distributed import get_client, get_worker, rejoin, secede
+
+    get_worker()
+    client = get_client(where)
+    secede()
+    return Connection(client, _closing(rejoin))
+
+
+def _closing(*calls: Callable[[], object]) -> ExitStack:
+    opened = ExitStack()
+    for call in calls:
+        opened.callback(call)
+    return opened
