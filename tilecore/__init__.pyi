@@ -25,6 +25,7 @@ from .engine.events import (
 )
 from .engine.mapping import map_tiles
 from .engine.options import RunOptions
+from .engine.parts.finishing import finish
 from .engine.rechunk import rechunk
 from .errors import (
     AlignmentError,
@@ -109,6 +110,7 @@ __all__ = [
     "FileSource",
     "filter_ghosted_points",
     "filter_points_in_box",
+    "finish",
     "get_mp_pool",
     "get_split_stack_total_shape",
     "halo_for",

@@ -221,9 +221,21 @@ class Place:
         if os.path.lexists(self.folder):  # for example because a process still writes into it; the next run tries again
             _log.warning("%s could not be removed; the next run tries again", self.folder)
 
+    @staticmethod
+    def run_folder(path: Path) -> Path:
+        """The folder of a run in parts that writes an output; a file in it, named by a token, keeps that place."""
+        return path.with_name(f"{path.name}.run")
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether a run in parts goes on here later, though no process of it may run now."""
+        return os.path.lexists(self.run_folder(self.path) / self.token)
+
     @property
     def _is_in_use(self) -> bool:
-        """Whether a run is known to hold the lock of this folder."""
+        """Whether a run is known to hold the lock of this folder, or goes on later."""
+        if self._is_kept:
+            return True
         try:
             LockedFile(self._lock_path, create=False).close()
         except BlockingIOError:
@@ -234,6 +246,8 @@ class Place:
 
     def _remove_abandoned(self) -> None:
         """Remove the folder unless a run is writing in it."""
+        if self._is_kept:
+            return
         try:
             lock = LockedFile(self._lock_path, create=False, patience=0)
         except FileNotFoundError:  # its run was killed before it made the lock: the folder is empty
@@ -278,15 +292,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file under a temporary name, and give it its final name when the ``with`` block succeeds.
 
-    Parameters
-    ----------
-    path : path_like
-        The final name; a file of that name is replaced.
-
-    Yields
-    ------
-    Path
-        Path to write to: a file of the same name in another folder. It is removed if the block raises.
+    Yields the path to write to, of the same name in another folder. A file of the final name is replaced.
     """
     place = Place.create(Path(os.path.expanduser(path)))
     try:
@@ -298,15 +304,7 @@ def finished(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_in_one_piece(parts: Iterable[bytes | memoryview], path: str, place: str) -> None:
-    """Write a file in one step: a reader finds the whole file or none.
-
-    Parameters
-    ----------
-    parts : iterable of bytes or memoryview
-        Bytes to write, one after the other.
-    path, place : str
-        Final path of the file, and a folder on the same disk for it until it is complete.
-    """
+    """Write a file in one step: a reader finds it whole or not at all. `place` is a folder on the same disk for it."""
     temporary = os.path.join(place, f"{secrets.token_hex(8)}.temporary")
     with open(temporary, "xb", buffering=0) as file:  # a link of this name would not be followed
         for part in parts:

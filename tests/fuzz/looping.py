@@ -17,7 +17,20 @@ from tilecore.engine import pilot
 from tilecore.geometry import sharing
 from tilecore.testing import nothing_left
 
-FUZZERS = ["engine", "collecting", "chunks", "blobs", "axes", "tiffs", "zarrs", "hdf5", "sinks", "resume", "kills"]
+FUZZERS = [
+    "engine",
+    "collecting",
+    "chunks",
+    "blobs",
+    "axes",
+    "tiffs",
+    "zarrs",
+    "hdf5",
+    "sinks",
+    "resume",
+    "parts",
+    "kills",
+]
 
 #: Fuzzers whose cases take long: a search of several runs them with each so many-th seed.
 EVERY = {"kills": 5}

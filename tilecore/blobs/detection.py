@@ -16,6 +16,7 @@ from tilecore.blobs.detectors import (
     ScaleSpaceDetector,
     own_detector,
 )
+from tilecore.blobs.gathering import Seen, as_blobs
 from tilecore.blobs.journals import of_place
 from tilecore.blobs.parameters import (
     as_border,
@@ -27,9 +28,8 @@ from tilecore.blobs.parameters import (
     sigmas_of,
     voxel_size_of,
 )
-from tilecore.blobs.pruning import prune_blobs
 from tilecore.blobs.scale_space.scales import KINDS, ScaleSpace, Sigma
-from tilecore.blobs.search import Search, Seen
+from tilecore.blobs.search import Search
 from tilecore.blobs.table import Blobs
 from tilecore.engine.dimensions import HaloByName, TileShapeByName
 from tilecore.engine.options import RunOptions
@@ -133,7 +133,8 @@ def detect_blobs(
     -------
     Blobs
         Table of the blobs, which is the same for all tiles, workers and executors. Responses are
-        rounded to fourteen bits, about four digits.
+        rounded to fourteen bits, about four digits. With ``shard=`` it has those that this part has found, not pruned;
+        `finish` returns the table of all parts.
 
     Raises
     ------
@@ -185,10 +186,13 @@ def detect_blobs(
         threshold = THRESHOLD.get(str(detector)) if threshold_rel is None else None
     masks = [] if mask is None else [as_mask(mask, shape, found.axes)]
     check_numbers(threshold=threshold, threshold_rel=threshold_rel, overlap=overlap)
+    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
+    told["origin_um"] = origin_of(opened, voxel_size_um, found.axes)
     tables: list[dict[str, Any]] = []
-    seen = Seen(edges=[set() for _ in shape])
+    seen = Seen.nothing(len(shape))
     for place, volume in found.places():
-        search = Search([volume, *masks], place, found.lengths(tile_shape), of_place(run, place, found), seen)
+        options = of_place(run, place, found)
+        search = Search([volume, *masks], place, found.lengths(tile_shape), options, seen, told, overlap)
         if builtin is not None:
             space = ScaleSpace.of(
                 builtin,
@@ -203,13 +207,5 @@ def detect_blobs(
             chosen = ScaleSpaceDetector(space, shape, 0.0, as_border(exclude_border, len(shape)))
             tables.append(search.scale_space(chosen, threshold, threshold_rel))
         else:
-            tables.append(search.own(own_detector(detector, params, found.margin(halo))))
-    told: dict[str, Any] = {"voxel_size_um": size, "shape": shape, "axes_guess": found.guess}
-    told["origin_um"] = origin_of(opened, voxel_size_um, found.axes)
-    blobs = Blobs(_joined(tables), tile_edges=seen.tile_edges, largest_response=seen.largest_response, **told)
-    return prune_blobs(blobs, overlap) if blobs.sigmas.shape[1] else blobs
-
-
-def _joined(tables: list[dict[str, Any]]) -> dict[str, Any]:
-    shared = [name for name in tables[0] if all(name in table for table in tables)]
-    return {name: np.concatenate([table[name] for table in tables]) for name in shared}
+            tables.append(search.columns(own_detector(detector, params, found.margin(halo))))
+    return as_blobs(tables, seen, told, overlap if run.get("shard") is None else None)

@@ -22,7 +22,7 @@ from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.geometry.per_axis import HaloLike
 from tilecore.geometry.tiles import Tile
 
-__all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "own_detector"]
+__all__ = ["ENTRY_POINTS", "Detector", "OwnDetector", "ScaleSpaceDetector", "names_of_columns", "own_detector"]
 
 #: Group of entry points in which packages register detectors.
 ENTRY_POINTS = "tilecore.detectors"
@@ -139,17 +139,7 @@ class OwnDetector:
 
     def names(self, n_columns: int, ndim: int) -> Sequence[str]:
         """Return the names of the columns after the position."""
-        if self.columns is not None and len(self.columns) != n_columns:
-            raise ParameterError.of(
-                f"detector {self.name!r}", n_columns, f"columns expected after the position: {self.columns}"
-            )
-        if self.columns is not None or n_columns == 0:
-            return self.columns or ()
-        if n_columns == 1:
-            return ("sigma",)
-        if n_columns == ndim:
-            return [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
-        return [f"column_{number}" for number in range(n_columns)]
+        return names_of_columns(self.columns, self.name, n_columns, ndim)
 
     def _checked(self, result: object, tile: Tile) -> Rows:
         shape = np.array(block_box(tile, self.boundary).shape)
@@ -178,6 +168,19 @@ class OwnDetector:
 
 
 Detector = ScaleSpaceDetector | OwnDetector
+
+
+def names_of_columns(declared: tuple[str, ...] | None, detector: str, n_columns: int, ndim: int) -> Sequence[str]:
+    """Return the names of the columns after the position, as a detector declares them, or by their number."""
+    if declared is not None and len(declared) != n_columns:
+        raise ParameterError.of(f"detector {detector!r}", n_columns, f"columns expected after the position: {declared}")
+    if declared is not None or n_columns == 0:
+        return declared or ()
+    if n_columns == 1:
+        return ("sigma",)
+    if n_columns == ndim:
+        return [f"sigma_{axis}" for axis in "zyx"[-ndim:]]
+    return [f"column_{number}" for number in range(n_columns)]
 
 
 def own_detector(

@@ -8,12 +8,17 @@ from pathlib import Path
 
 from tilecore.blobs.channels import Channels
 from tilecore.engine.options import RunOptions
+from tilecore.errors import ParameterError
 
 __all__ = ["journals_of", "of_extremes", "of_place"]
 
 
 def of_place(run: RunOptions, place: Mapping[str, int], channels: Channels) -> RunOptions:
     """Return the run options of the search in one of the channels, at one time, with its own journal."""
+    if run.get("shard") is not None:
+        if len(list(channels.places())) > 1:  # several runs
+            raise ParameterError("shard: parts search one channel at one time: give channel (and time), a run for each")
+        return run
     several = set(place) - (set() if len(channels.volumes) > 1 else {"channel"})
     return _with_suffix(run, "".join([f".{name}{number}" for name, number in place.items() if name in several]))
 

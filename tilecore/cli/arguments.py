@@ -13,6 +13,7 @@ from tilecore.cli.parser import Numbers
 if TYPE_CHECKING:
     import numpy as np
 
+    from tilecore.engine.parts.run_part import RunPart
     from tilecore.formats.source import FileSource
 
 __all__ = [
@@ -23,12 +24,15 @@ __all__ = [
     "add_plan_arguments",
     "add_resume_argument",
     "add_run_arguments",
+    "add_shard_argument",
     "as_dtype",
     "check_exists",
     "kwargs_of",
     "add_source_arguments",
     "open_input",
+    "part_of",
     "run_options",
+    "tell_output",
 ]
 
 
@@ -150,9 +154,41 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tile-shape", action=Numbers, metavar="Z,Y,X", help="shape of a tile [voxel] (default: chosen)"
     )
+    add_shard_argument(group)
     group.add_argument("--retries", type=int, metavar="N", help="times a failed tile is tried again")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="seconds a tile may take")
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+
+
+def add_shard_argument(parser: argparse._ActionsContainer) -> None:
+    """Add the argument ``--shard``."""
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="do only the I-th of N parts of the run, on any host at any time; auto/N: as the task of an array job "
+        "(Slurm, SGE) tells; 'tilecore finish' completes the run",
+    )
+
+
+def part_of(options: argparse.Namespace) -> RunPart | None:
+    """The part of the run that ``--shard`` asks for, with the command that runs it; None for the whole run."""
+    from dataclasses import replace
+
+    from tilecore.engine.parts.run_part import RunPart
+
+    if options.shard is None:
+        return None
+    words = list(options.words)
+    while "--shard" in words:
+        del words[(place := words.index("--shard")) : place + 2]
+    words = [word for word in words if not word.startswith("--shard=")]
+    return replace(RunPart.of(options.shard), command=("tilecore", *words))
+
+
+def tell_output(options: argparse.Namespace) -> None:
+    """Print the path of the output, or what was done of it."""
+    part = part_of(options)
+    print(options.output if part is None else f"{part} of {options.output} is done")
 
 
 def add_halo_argument(parser: argparse.ArgumentParser) -> None:
@@ -201,6 +237,7 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "tile_shape": options.tile_shape,
         "retries": options.retries,
         "timeout": options.timeout,
+        "shard": part_of(options),
         "progress": False if options.quiet else None,
     }
     told = {name: value for name, value in given.items() if value is not None}

@@ -9,8 +9,11 @@ from tilecore.cli.arguments import (
     add_function_arguments,
     add_output_arguments,
     add_resume_argument,
+    add_shard_argument,
     as_dtype,
     kwargs_of,
+    part_of,
+    tell_output,
 )
 from tilecore.cli.functions import load_function
 from tilecore.cli.outputs import check_outputs
@@ -53,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--processes", type=_processes, metavar="N", help="batches worked on at once (default: every core)"
     )
+    add_shard_argument(group)
     group.add_argument("--cast-dtype", metavar="DTYPE", help="kind of number of the output (default: the function's)")
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     parser.set_defaults(run=_run, names={"channels": "select", "workers": "processes"})
@@ -70,8 +74,12 @@ def _run(options: argparse.Namespace) -> None:
     outputs = {"output": options.output}
     if kind_of_suffix(str(options.output)) == "raw":
         outputs["parameters of the output"] = yaml_path(options.output)
-    check_outputs(outputs, inputs=inputs, overwrite=options.overwrite or options.resume)
+    may_exist = options.overwrite or options.resume or options.shard is not None
+    check_outputs(outputs, inputs=inputs, overwrite=may_exist)
     (_map_channels if options.single_channel else _map_batches)(options)
+    if options.shard is not None:
+        tell_output(options)
+        return
     for path in outputs.values():
         print(path)
 
@@ -95,6 +103,7 @@ def _map_batches(options: argparse.Namespace) -> None:
             overwrite=options.overwrite,
             resume=options.resume,
             max_memory=options.max_memory,
+            shard=part_of(options),
             progress=False if options.quiet else None,
             **run,
         )
@@ -108,7 +117,7 @@ def _map_channels(options: argparse.Namespace) -> None:
 
     if kind_of_suffix(str(options.output)) != "raw":
         raise ParameterError.of("output", str(options.output), "a .bin file is written with --single-channel")
-    for name in ("buffer", "batch_length", "resume", "uv", "stream", "rate", "gain_uv"):
+    for name in ("buffer", "batch_length", "resume", "shard", "uv", "stream", "rate", "gain_uv"):
         if getattr(options, name):
             raise ParameterError.of(name, getattr(options, name), "does not go with --single-channel")
     if len(options.input) > 1:

@@ -18,6 +18,7 @@ from tilecore.cli.arguments import (
     check_exists,
     open_input,
     run_options,
+    tell_output,
 )
 from tilecore.cli.functions import look_here
 from tilecore.cli.outputs import check_outputs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from tilecore.blobs.channels import Channels
     from tilecore.blobs.table import Blobs
+    from tilecore.formats.source import FileSource
 
 __all__ = ["configure"]
 
@@ -111,12 +113,7 @@ def _thresholds() -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from tilecore.blobs.channels import channels_of
-    from tilecore.blobs.detection import detect_blobs
-    from tilecore.blobs.journals import journals_of
-    from tilecore.blobs.matching import usual_tolerance
-    from tilecore.blobs.writing import check_suffix, write_blobs
-    from tilecore.engine.journal_file import is_journal
+    from tilecore.blobs.writing import check_suffix
 
     check_suffix(options.output)
     check_outputs(
@@ -126,7 +123,18 @@ def _run(options: argparse.Namespace) -> None:
     )
     search = _search(options)
     look_here()
-    source = open_input(options)
+    (_search_all if options.shard is None else _search_part)(options, open_input(options), search)
+
+
+def _search_all(options: argparse.Namespace, source: FileSource, search: dict[str, Any]) -> None:
+    """Search in the whole volume, write the table, and make what else is asked for."""
+    from tilecore.blobs.channels import channels_of
+    from tilecore.blobs.detection import detect_blobs
+    from tilecore.blobs.journals import journals_of
+    from tilecore.blobs.matching import usual_tolerance
+    from tilecore.blobs.writing import write_blobs
+    from tilecore.engine.journal_file import is_journal
+
     channels = channels_of(source, None)
     truth = _truth(options, source, channels, search.get("voxel_size_um"))
     _check_picture(options.picture, channels.volumes)
@@ -150,6 +158,20 @@ def _run(options: argparse.Namespace) -> None:
         print(options.picture)
     if truth is not None:
         print(blobs.match(truth, tolerance))
+
+
+def _search_part(options: argparse.Namespace, source: FileSource, search: dict[str, Any]) -> None:
+    """Search in one part of the volume; `tilecore finish` writes the table."""
+    from tilecore.blobs.detection import detect_blobs
+    from tilecore.errors import ParameterError
+
+    for name in ("picture", "truth"):
+        if (given := getattr(options, name)) is not None:
+            raise ParameterError.of(
+                name, str(given), "does not go with --shard, as no part knows all blobs; leave it out"
+            )
+    detect_blobs(source, journal=options.output, **search, **run_options(options))
+    tell_output(options)
 
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tilecore.cli.arguments import (
     add_source_arguments,
     open_input,
     run_options,
+    tell_output,
 )
 from tilecore.cli.outputs import check_outputs
 from tilecore.cli.parser import Numbers
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     is_rechunk = (options.chunks or options.shards) is not None and options.tile_shape is None
     if options.dry_run and not is_rechunk:
         raise ParameterError("dry_run=True: needs chunks or shards, and tiles that are chosen")
-    may_exist = options.overwrite or options.resume
+    may_exist = options.overwrite or options.resume or options.shard is not None
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     source, axes = _source(options)
     info, is_guess = source.info, source.info.axes_are_guessed
@@ -99,7 +100,7 @@ def _run(options: argparse.Namespace) -> None:
 
     dtype = source.dtype.newbyteorder("=")
     map_tiles(convert, moved, out=sink, dtype=dtype, resume=options.resume, **run_options(options))
-    print(Path(options.output))
+    tell_output(options)
 
 
 def _rechunk(source: ReadableArray, sink: FileSink, options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ __all__ = ["SUBCOMMANDS", "main"]
 SUBCOMMANDS = {
     "blobs": ("tilecore.cli.blobs", "find blobs in a volume"),
     "map": ("tilecore.cli.map", "apply a function to a volume"),
+    "finish": ("tilecore.cli.finish", "complete a run whose parts (--shard) are done"),
     "plan": ("tilecore.cli.plan", "show the tiles that would be chosen for a volume"),
     "convert": ("tilecore.cli.convert", "convert an image to another file format"),
     "info": ("tilecore.cli.info", "show the properties of an image file, or what a file holds"),
@@ -68,6 +69,7 @@ def _run(arguments: list[str]) -> int:
         print(_FIRST_STEPS, file=sys.stderr)
         return 2
     options = _parser(arguments).parse_args(arguments)
+    options.words = arguments
     if options.log_level not in _LEVELS:  # argparse does not check a default
         print(
             f"tilecore: error: TILECORE_LOG_LEVEL={options.log_level!r}: one of {', '.join(_LEVELS)}", file=sys.stderr

@@ -17,6 +17,7 @@ from tilecore.cli.arguments import (
     kwargs_of,
     open_input,
     run_options,
+    tell_output,
 )
 from tilecore.cli.functions import load_function
 from tilecore.cli.outputs import check_outputs
@@ -55,7 +56,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.declared import Declared
     from tilecore.engine.mapping import map_tiles
 
-    may_exist = options.overwrite or options.resume
+    may_exist = options.overwrite or options.resume or options.shard is not None
     check_outputs({"output": options.output}, inputs={"input": options.input}, overwrite=may_exist)
     function, kwargs, halo = load_function(options.function), kwargs_of(options), options.halo
     if halo is None and Declared.of(function, kwargs).halo is None and not options.quiet:
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> None:
         resume=options.resume,
         **run_options(options),
     )
-    print(options.output)
+    tell_output(options)
 
 
 def _boundary(text: str | None) -> Any:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tilecore.cli.arguments import add_output_arguments, add_resume_argument, add_run_arguments, run_options
+from tilecore.cli.arguments import (
+    add_output_arguments,
+    add_resume_argument,
+    add_run_arguments,
+    run_options,
+    tell_output,
+)
 from tilecore.cli.outputs import check_outputs
 from tilecore.cli.parser import Numbers
 
@@ -45,7 +51,8 @@ def _synthetic(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import map_tiles
     from tilecore.samples.synthetic import SyntheticNuclei
 
-    check_outputs({"output": options.output, "truth": options.truth}, overwrite=options.overwrite)
+    may_exist = options.overwrite or options.shard is not None
+    check_outputs({"output": options.output, "truth": options.truth}, overwrite=may_exist)
     volume = SyntheticNuclei(options.shape, seed=options.seed)
     map_tiles(
         sample,
@@ -56,7 +63,7 @@ def _synthetic(options: argparse.Namespace) -> None:
         resume=options.resume,
         **run_options(options),
     )
-    print(options.output)
+    tell_output(options)
     if options.truth:
         _write_truth(volume, options.truth)
         print(options.truth)

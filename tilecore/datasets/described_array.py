@@ -35,7 +35,7 @@ class DescribedArraySink(FileSink):
     """
 
     kind = "zarr variable"
-    has_chunks = has_shards = has_files_for_units = True
+    has_chunks = has_shards = several_hosts = True
 
     def _lay_out(self) -> None:
         self._units = described(self.path).units

@@ -15,6 +15,7 @@ from tilecore.engine.run import Run
 from tilecore.engine.tile_tasks import TileTask
 from tilecore.engine.verb_options import TileOptions
 from tilecore.engine.verbs import takes_run_options
+from tilecore.errors import ParameterError
 from tilecore.geometry.tiles import Tile
 
 __all__ = ["collect_tiles", "iter_tiles", "reduce_tiles"]
@@ -102,7 +103,7 @@ def collect_tiles(
     Returns
     -------
     list
-        One result per tile, in the order of the tiles (last axis fastest).
+        One result per tile, in the order of the tiles (last axis fastest); with ``shard=`` those of the part's tiles.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def collect_tiles(
     """
     one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run)
     results = {task.number: result for task, result in _results(one)}
-    return [results[number] for number in range(one.grid.size)]
+    return [results[number] for number in sorted(results)]
 
 
 @overload
@@ -192,6 +193,8 @@ def reduce_tiles(
     >>> float(reduce_tiles(np.sum, np.add, np.ones((4, 4)), tile_shape=2, executor="serial"))
     16.0
     """
+    if run.get("shard") is not None:
+        raise ParameterError("shard: the results are combined in the order of the tiles: use collect_tiles in parts")
     fold = _Fold(combine, initial)
     one = _prepare(function, source, tile_shape, halo, boundary, kwargs, pass_tile, run, may_start=fold.may_start)
     for task, result in _results(one):

@@ -13,6 +13,7 @@ from tilecore.engine.jobs import TileJob
 from tilecore.engine.journal import Journal
 from tilecore.engine.journal_file import is_journal
 from tilecore.engine.outputs import Outputs
+from tilecore.engine.parts.joining import JoinedPart, refuse_runs_in_parts
 from tilecore.engine.request import Request
 from tilecore.errors import MissingFileError, ParameterError
 
@@ -25,17 +26,28 @@ class Record:
 
     Attributes
     ----------
+    request : Request
+        The request, with the tiles that another part of the run has chosen, if so.
     run : dict or None
-        Fingerprint of the run, tile shape included; None if nothing is recorded.
+        Fingerprint of the run, tile shape included; None if nothing is recorded, or this is a part of the run.
     journal : Journal or None
         Open journal of the run; None if there is none.
     is_finished : bool
         Whether all outputs exist already and are complete.
+    part : JoinedPart or None
+        The part of the run that this process works on; None if it does the whole run.
     """
 
+    request: Request
     run: dict[str, Any] | None = None
     journal: Journal | None = None
     is_finished: bool = False
+    part: JoinedPart | None = None
+
+    def close(self) -> None:
+        """Let another process make the plan of a run in parts, if this one has not."""
+        if self.part is not None:
+            self.part.close()
 
 
 def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Record:
@@ -55,19 +67,24 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         If the file is not a journal, or is in use.
     """
     options = request.options
+    if options.part is not None:
+        joined = JoinedPart(options.part, job, request, outputs)
+        return Record(joined.request, None, joined.journal, joined.is_finished, joined)
+    if outputs is not None:
+        refuse_runs_in_parts(outputs)
     path = _journal_path(request, outputs)
     if outputs is not None and not options.resume:
         outputs.refuse_existing()
     if path is None:
         _remove_stale(outputs, None)
-        return Record()
+        return Record(request)
     if not path.parent.is_dir():
         raise MissingFileError.of("journal", str(path), "there is no such folder; create it first")
     dtypes, datasets = ((), ()) if outputs is None else (outputs.asked_dtypes, outputs.datasets)
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes, datasets)
     whole = run | {"tile_shape": list(request.asked)}
     if options.resume and outputs is not None and not what_is_unknown(run) and outputs.are_finished(whole):
-        return Record(whole, None, is_finished=True)
+        return Record(request, whole, None, is_finished=True)
     if outputs is not None:
         outputs.refuse_existing()
     journal = Journal(path, run, resume=options.resume, durable=options.durable)
@@ -77,7 +94,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         journal.close()
         raise
     _remove_stale(outputs, path)
-    return Record(whole, journal)
+    return Record(request, whole, journal)
 
 
 def _journal_path(request: Request, outputs: Outputs | None) -> Path | None:

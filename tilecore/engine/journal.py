@@ -20,7 +20,7 @@ from tilecore.engine.journal_values import decode, encode
 from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
 
-__all__ = ["FORMAT", "Journal"]
+__all__ = ["FORMAT", "Journal", "header_of", "other_run"]
 
 _log = logging.getLogger(__name__)
 
@@ -216,9 +216,7 @@ class Journal:
 
     def _write_header(self, grid: TileGrid) -> None:
         self._file.clear()
-        tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
-        header = {"tilecore_journal": FORMAT, "tiles": tiles, "outputs": self.outputs, "run": self._fingerprint}
-        self._file.write(line_of(header))
+        self._file.write(line_of(header_of(grid, self.outputs, self._fingerprint)))
 
     def _record(self, number: int, line: bytes) -> None:
         self._mark(number)
@@ -243,12 +241,8 @@ class Journal:
         found = header.get("tilecore_journal")
         if found != FORMAT:
             raise JournalError(f"{self.path} is no journal of format {FORMAT}, but {found}; delete it to start over")
-        before, now, tiles = dict(header["run"]), dict(self._fingerprint), header["tiles"]
-        before["tile_shape"] = tiles["tile_shape"]
-        pairs = zip(asked, tiles["tile_shape"], strict=False)  # a run on another volume is told by its shape
-        now["tile_shape"] = [there if here is None else here for here, there in pairs]
-        if not are_same(before, now):
-            details = "; ".join(differences(before, now))
+        tiles = header["tiles"]
+        if details := other_run(header, self._fingerprint, asked):
             raise JournalError(f"{self.path} belongs to another run: {details}. Without resume the run starts over")
         if self._unknown:
             raise JournalError(f"{self.path} cannot be continued: {self._unknown}")
@@ -273,6 +267,21 @@ class Journal:
     def _mark(self, number: int) -> None:
         self.n_done += not self.is_done(number)
         self._done[number >> 3] |= 1 << (number & 7)
+
+
+def other_run(header: dict[str, Any], fingerprint: dict[str, Any], asked: Sequence[int | None]) -> str:
+    """Say how the run of a header differs from another one, which asks for tiles of such lengths; empty if it is it."""
+    before, now, tile_shape = dict(header["run"]), dict(fingerprint), header["tiles"]["tile_shape"]
+    before["tile_shape"] = tile_shape
+    pairs = zip(asked, tile_shape, strict=False)  # a run on another volume is told by its shape
+    now["tile_shape"] = [there if here is None else here for here, there in pairs]
+    return "; ".join(differences(before, now))
+
+
+def header_of(grid: TileGrid, outputs: Sequence[str | None], fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """The first line of a journal, and what it tells of a run: its tiles, its outputs and what it computes."""
+    tiles = {"tile_shape": list(grid.tile_shape), "ragged": grid.ragged}
+    return {"tilecore_journal": FORMAT, "tiles": tiles, "outputs": list(outputs), "run": fingerprint}
 
 
 def _thrown_away(lines: list[dict[str, Any]], fingerprint: dict[str, Any]) -> str:

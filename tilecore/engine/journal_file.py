@@ -12,7 +12,7 @@ from typing import Any
 from tilecore.errors import JournalError
 from tilecore.locked_file import LockedFile
 
-__all__ = ["JournalFile", "is_journal", "line_of"]
+__all__ = ["JournalFile", "content_of", "is_journal", "line_of"]
 
 _SIGNATURE = b'{"tilecore_journal":'
 
@@ -56,7 +56,7 @@ class JournalFile:
             raise JournalError(f"{self.path} exists and is not a journal; choose another path")
         whole, newline, _ = content.rpartition(b"\n")
         lines = whole.split(b"\n") if newline else []
-        parsed = [_parse(line) for line in lines]
+        parsed = [content_of(line) for line in lines]
         while parsed and parsed[-1] is None:  # after a crash of the machine, only the end may be garbage
             parsed.pop()
         damaged = [number for number, line in enumerate(parsed, 1) if line is None]
@@ -89,7 +89,8 @@ def line_of(content: dict[str, Any]) -> bytes:
     return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def content_of(line: bytes) -> dict[str, Any] | None:
+    """Read such a line; None if its checksum is not that of its text."""
     text, comma, rest = line.rpartition(b',"crc":')
     if not comma or not rest.endswith(b"}") or not rest[:-1].isdigit() or zlib.crc32(text) != int(rest[:-1]):
         return None

@@ -48,7 +48,7 @@ Out = TypeVar("Out", bound=WritableArray)
 Labelled = TypeVar("Labelled", bound=LabelledArray)
 
 # Options that do not apply to levels: they are made again if a run is continued, as the journal has only the finest.
-_NOT_FOR_LEVELS = ("journal", "resume", "durable", "callbacks", "on_error", "copy")
+_NOT_FOR_LEVELS = ("journal", "resume", "durable", "shard", "callbacks", "on_error", "copy")
 
 
 @overload
@@ -220,8 +220,9 @@ def map_tiles(
     -------
     array_like, or tuple of them
         `out`, or new arrays; for a path, the written file as an array, and for a variable a DataArray that is loaded
-        lazily. If the (first) source is a DataArray or a Variable of xarray, so are new arrays: with its dimensions,
-        attributes, name, and coordinates along axes that are neither dropped nor scaled.
+        lazily. With ``shard=`` it is None: `finish` returns the file. If the (first) source is a DataArray or a
+        Variable of xarray, so are new arrays: with its dimensions, attributes, name, and coordinates along axes that
+        are neither dropped nor scaled.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
@@ -12,6 +12,7 @@ from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
 from tilecore.engine.cancelling import Cancel
 from tilecore.engine.events import Observer
+from tilecore.engine.parts.run_part import PartLike, RunPart
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import Executor, create_executor, executor_names, is_client, lacks
@@ -70,6 +71,10 @@ class RunOptions(TypedDict, total=False):
         Whether the journal must be true even after a power failure, not only after processes
         were killed: outputs are written to the disk before a tile counts as finished. This
         slows down runs that are limited by the disk. Default: False.
+    shard : (int, int) or str
+        Part of the run that this call works on, ``(i, n)`` or ``"i/n"`` with i from 1 to n; ``"auto/n"`` in a task of
+        an array job (Slurm, SGE). The parts are one run: each is started when and where one likes, and continues by
+        itself if it was killed. `finish` completes the run, and returns what the verb would return. Default: all of it.
     cancel : threading.Event or Cancel
         Event that ends the run with a `RunCancelledError` once another thread has set it (``is_set()`` is
         true): processes at once, threads and the serial executor after their current tiles. A run with a
@@ -94,6 +99,7 @@ class RunOptions(TypedDict, total=False):
     resume: bool
     identity: str | None
     durable: bool
+    shard: PartLike | None
     cancel: Cancel | None
     progress: bool | None
     callbacks: Sequence[Observer]
@@ -116,6 +122,7 @@ class Options:
     resume: bool = False
     identity: str | None = None
     durable: bool = False
+    shard: PartLike | None = None
     cancel: Cancel | None = None
     progress: bool | None = None
     callbacks: Sequence[Observer] = ()
@@ -130,6 +137,8 @@ class Options:
             If an option has a value that is not allowed.
         """
         options = cls(**run)
+        if options.shard is not None:
+            options = replace(options, shard=RunPart.of(options.shard))
         settings.resolve_workers(options.workers)
         as_integer(options.retries, "retries", minimum=0)
         as_integer(options.threads_per_worker, "threads_per_worker", minimum=1)
@@ -150,6 +159,11 @@ class Options:
         if not (isinstance(options.executor, str) or is_client(options.executor)):
             _check_executor(options.executor, run)
         return options
+
+    @property
+    def part(self) -> RunPart | None:
+        """The part of the run that the caller asked for; None for all of it."""
+        return None if self.shard is None else RunPart.of(self.shard)
 
     @property
     def asks_for_journal(self) -> bool:

@@ -57,6 +57,8 @@ class Output:
     given: Any = None
     #: Token that tells the output from a new one of the same name; None if there is none.
     token: str | None = None
+    #: Whether other parts of the run write the output, too: then this process neither names nor removes it.
+    is_shared = False
 
     def __init__(self, dtype: np.dtype[Any] | None = None) -> None:
         self.array: Any = None
@@ -234,7 +236,7 @@ class FileOutput(Output):
 
     def reopen(self) -> None:
         """Open the unfinished file."""
-        self.array = self.sink.reopen()
+        self.array = self.sink.reopen(alone=not self.is_shared)
 
     def flush(self) -> None:
         """Flush the written voxels to the system."""
@@ -259,8 +261,11 @@ class FileOutput(Output):
         self.sink.release()
 
     def discard(self) -> None:
-        """Remove the file."""
-        self.sink.discard()
+        """Remove the file, unless other parts of the run write it."""
+        if self.is_shared:
+            self.sink.release()
+        else:
+            self.sink.discard()
 
 
 class NewOutput(Output):

@@ -122,6 +122,20 @@ class Outputs:
         return tuple([output.dataset for output in self._outputs])
 
     @property
+    def sinks(self) -> list[FileSink]:
+        """The outputs that are files, as they are written."""
+        return [output.sink for output in self._outputs if isinstance(output, FileOutput)]
+
+    def share(self, *, with_others: bool = True) -> None:
+        """Tell that other parts of the run write the outputs, too: this process neither names nor removes them then."""
+        for output in self._outputs:
+            output.is_shared = with_others
+
+    @property
+    def _are_shared(self) -> bool:
+        return any(output.is_shared for output in self._outputs)
+
+    @property
     def persist(self) -> bool:
         """Whether all outputs outlive this process."""
         return all(output.persists for output in self._outputs)
@@ -188,8 +202,10 @@ class Outputs:
         """Whether all outputs are files that the same run has completed."""
         return all(output.is_complete and is_finished(output.files[0], run) for output in self._outputs)
 
-    def opened(self) -> ReadableArray | tuple[ReadableArray, ...]:
-        """Return the outputs if an earlier run has completed all of them."""
+    def opened(self) -> ReadableArray | tuple[ReadableArray, ...] | None:
+        """Return the outputs if an earlier run has completed all of them; nothing to a part of a run."""
+        if self._are_shared:
+            return None
         results = [output.opened() for output in self._outputs]
         return tuple(results) if self._several else results[0]
 
@@ -248,14 +264,17 @@ class Outputs:
         for output in self._outputs:
             output.flush()
 
-    def commit(self, make_level: Callable[[Level], object]) -> ReadableArray | tuple[ReadableArray, ...]:
-        """Complete all outputs and give files their names; return what the caller gets.
+    def commit(self, make_level: Callable[[Level], object]) -> ReadableArray | tuple[ReadableArray, ...] | None:
+        """Complete all outputs and give files their names; return what the caller gets: a part of a run gets nothing.
 
         Parameters
         ----------
         make_level : callable
             Function that makes a coarser level of a pyramid.
         """
+        if self._are_shared:
+            self.release()
+            return None
         for output in self._outputs:
             for level in output.levels():
                 make_level(level)

@@ -149,6 +149,10 @@ def rechunk_into(
         raise ParameterError(f"source: one volume is needed, not {len(inputs.arrays)}")
     if not isinstance(options.journal, (bool, type(None))):
         raise ParameterError.of("journal", options.journal, "it is kept beside the output; True or False")
+    if options.part is not None:
+        raise ParameterError(
+            "shard: passes are not done in parts: give the tiles (tile_shape), to convert or map_tiles"
+        )
     if options.resume and options.journal is False:
         raise ParameterError("resume=True: without a journal there is nothing to continue; leave out journal=False")
     sink.check_dtype(inputs.arrays[0].dtype)

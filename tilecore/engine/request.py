@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Request:
         Boundary mode from the caller, or from the function's declaration.
     declared : Declared
         Declarations of the function.
+    chosen_elsewhere : bool
+        Whether the tiles were chosen on another host, which may have more memory for each worker than this one.
     """
 
     inputs: Inputs
@@ -51,11 +53,12 @@ class Request:
     options: Options
     boundary: Boundary
     declared: Declared
+    chosen_elsewhere: bool = False
 
     @property
     def planned(self) -> bool:
-        """Whether tilecore chooses the tiles, along one axis at least."""
-        return None in self.asked
+        """Whether tilecore chooses the tiles, along one axis at least, or how many of them run at once."""
+        return None in self.asked or self.chosen_elsewhere
 
     def planner(
         self, workers: int, units: tuple[int, ...], whole_axes: tuple[int, ...], memory: int | None = None
@@ -74,6 +77,10 @@ class Request:
         planner = Planner.of(self.grid, inputs.arrays, limit, workers, inputs.chunks, units, axes, **more)
         planner.check_room()
         return planner
+
+    def with_tiles(self, grid: TileGrid) -> Self:
+        """The same request for tiles that another part of the run has, which it may have chosen for its own host."""
+        return replace(self, grid=grid, asked=grid.tile_shape, chosen_elsewhere=self.planned)
 
     @classmethod
     def of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import numpy as np
 from tilecore.engine.cancelling import check_cancel
 from tilecore.engine.casting import CastError
 from tilecore.engine.continuing import is_beside, open_record
+from tilecore.engine.due import Due
 from tilecore.engine.events import announcer
 from tilecore.engine.jobs import TileJob, Written, checksums_of, fit
 from tilecore.engine.journal import Journal
@@ -29,7 +30,7 @@ from tilecore.engine.tasks import Result, Tasks
 from tilecore.engine.tile_tasks import TileTask, cut_in_two, looking_ahead
 from tilecore.errors import OutputExistsError, SourceChangedError, TileError, TileFailure
 from tilecore.executors.attempts import describe
-from tilecore.executors.base import Crew, ReservesMemory
+from tilecore.executors.base import Crew
 from tilecore.formats.pyramids import Level, make_here
 from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import Tile, TileGrid
@@ -74,7 +75,8 @@ class Run:
         whole_axes: Sequence[int] = (),
         may_start: Callable[[TileTask], bool] | None = None,
     ) -> None:
-        self._request, self._outputs, self._whole_axes = request, outputs, tuple(whole_axes)
+        self._record = open_record(job, request, outputs)
+        self._request, self._outputs, self._whole_axes = self._record.request, outputs, tuple(whole_axes)
         self._executor = request.options.create_executor()
         self._job = replace(job, shares_memory=self._executor.reach == "same")
         self._open, self._locks = contextlib.ExitStack(), contextlib.ExitStack()
@@ -82,11 +84,11 @@ class Run:
         self._supply = Supply(request.inputs, self._job, self._executor, may_start)
         self._sharing: Sharing | None = None
         self._stamps: list[Any] = []
-        self._planning = RunPlanning(request, self._supply, self._executor, self._whole_axes)
-        self._record = open_record(job, request, outputs)
-        self._journal = self._record.journal
+        self._planning = RunPlanning(self._request, self._supply, self._executor, self._whole_axes)
+        self._journal, self._part = self._record.journal, self._record.part
+        self._locks.callback(self._record.close)
         checks = self._journal is not None and outputs is not None and bool(outputs.given)
-        self._setup = Setup(request.grid, request.inputs.arrays, checks=checks)
+        self._setup = Setup(self._request.grid, request.inputs.arrays, checks=checks)
 
     @property
     def grid(self) -> TileGrid:
@@ -112,10 +114,14 @@ class Run:
         """Create or open the outputs whose dtypes are known, and write the run's description into the journal."""
         journal, outputs = self._journal, self._outputs
         continues = journal is not None and journal.continues
-        if outputs is not None:
+        if self._part is not None:
+            found_dtypes = functools.partial(self._planning.found_dtypes, self._units, self._start)
+            self._know(grid=self._part.begin(self.grid, outputs, found_dtypes))
+        elif outputs is not None:
             outputs.prepare(resume=continues)
-            self._know(**outputs.for_workers(self._executor.reach))
             self._learn(self._planning.dtypes)
+        if outputs is not None:
+            self._know(**outputs.for_workers(self._executor.reach))
         if journal is not None and not continues:
             journal.begin(self.grid)
         elif journal is not None and outputs is not None and self._setup.checks:
@@ -134,17 +140,13 @@ class Run:
             If workers cannot be started, or die too often.
         """
         journal = self._journal
-        n_done = 0 if journal is None else journal.n_done
         if journal is not None:
             yield from ((TileTask(number), value) for number, value in sorted(journal.values.items()))
-        if self.grid.size == n_done:
+        if not self._due.n_left:
             return
         check_cancel(self._request.options.cancel)
         self._share()
-        crew = self._start()
-        crew.restrict(self._planning.processes)
-        if isinstance(crew, ReservesMemory):
-            crew.reserve(self._planning.tile_bytes(self.grid, self._units))
+        self._planning.limit(self._start(), self.grid, self._units)
         for result in self._loop().results():
             checksums = None if self._outputs is None else self._write(self._outputs, result.task, result.value)
             yield result.task, result.value
@@ -236,9 +238,14 @@ class Run:
         if sharing is None:
             return
         self._start()
-        was_done = None if self._journal is None or not self._journal.n_done else self._journal.is_done
         retries = self._request.options.retries
-        self._know(sources=self._supply.share(sharing, retries, was_done, self._setup.sources))
+        self._know(sources=self._supply.share(sharing, retries, self._due.leaves_out, self._setup.sources))
+
+    @property
+    def _due(self) -> Due:
+        """The tiles to work on."""
+        size = self.grid.size
+        return Due(size, range(size) if self._part is None else self._part.numbers(size), self._journal)
 
     @property
     def _units(self) -> tuple[int, ...]:
@@ -275,16 +282,15 @@ class Run:
             journal.record(result.task.number, checksums)
 
     def _loop(self) -> TaskLoop:
-        grid, options, journal, supply = self.grid, self._request.options, self._journal, self._supply
-        numbers: Iterable[int] = range(grid.size) if self._sharing is None else self._sharing.order
-        if journal is not None and journal.n_done:
-            numbers = (number for number in numbers if not journal.is_done(number))
+        grid, options, due, supply = self.grid, self._request.options, self._due, self._supply
+        numbers = due.of(due.numbers if self._sharing is None else self._sharing.order)
         cut = functools.partial(cut_in_two, grid=grid, units=self._units, whole_axes=self._whole_axes)
         tasks = Tasks(
             tasks=looking_ahead(numbers, self._planning.workers) if self._expects else map(TileTask, numbers),
             tile_of=lambda task: task.tile(grid),
             grid=grid,
-            n_done=0 if journal is None else journal.n_done,
+            n_tiles=len(due.numbers),
+            n_done=due.n_done,
             prepare=supply.prepare,
             finish=supply.finish,
             end=None if self._sharing is None else supply.end,

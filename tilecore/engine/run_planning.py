@@ -12,7 +12,8 @@ from tilecore.engine.findings import Findings
 from tilecore.engine.pilot import Planner, try_out
 from tilecore.engine.request import Request
 from tilecore.engine.supply.supply import Supply
-from tilecore.executors.base import Crew, Executor, HasMemory
+from tilecore.errors import ParameterError
+from tilecore.executors.base import Crew, Executor, HasMemory, ReservesMemory
 from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import TileGrid
 
@@ -64,14 +65,28 @@ class RunPlanning:
         return () if self._findings is None else self._findings.dtypes
 
     def tiles(self, units: tuple[int, ...], start: Callable[[], Crew]) -> TileGrid:
-        """Choose tiles of whole write units, by calls on small blocks; `start` gives the workers for these."""
+        """Choose tiles of whole write units, by calls on small blocks; `start` gives the workers for these.
+
+        If another host has chosen them, only as many workers are chosen as have room for them here.
+        """
         planner = self._planner(units)
         if not self._supply.is_stranded:  # slots need tiles of a known shape
             self._findings = self._try_out(planner, start)
         plan = planner.plan(self._findings)
         self.workers = self.processes = plan.workers
         _log.info("plan:\n%s", plan)
-        return plan.grid
+        return self._request.grid if self._request.chosen_elsewhere else plan.grid
+
+    def found_dtypes(self, units: tuple[int, ...], start: Callable[[], Crew]) -> tuple[np.dtype[np.generic], ...]:
+        """Data types of the results, by a call where none has shown them; ParameterError if it does not show them."""
+        if not self.dtypes and not self._supply.is_stranded:
+            self._findings = self._try_out(self._planner(units), start)
+        if not self.dtypes:
+            raise ParameterError(
+                "dtype: the parts of a run have to know it before they begin, and no call of the function has shown it "
+                "(the log tells why): give it, as in dtype='f4'"
+            )
+        return self.dtypes
 
     def sharing(self, grid: TileGrid, units: tuple[int, ...], start: Callable[[], Crew]) -> Sharing | None:
         """Plan what the tiles share of the sources; None if no two of them read the same chunk.
@@ -95,9 +110,11 @@ class RunPlanning:
             _log.info("%s", sharing)
         return sharing
 
-    def tile_bytes(self, grid: TileGrid, units: tuple[int, ...]) -> int:
-        """Memory that a worker needs for the largest tile, as far as calls have shown it [byte]."""
-        return self._planner(units).tile_bytes(grid, self._findings)
+    def limit(self, crew: Crew, grid: TileGrid, units: tuple[int, ...]) -> None:
+        """Let a crew work on as many tiles at once as were planned."""
+        crew.restrict(self.processes)
+        if isinstance(crew, ReservesMemory):
+            crew.reserve(self._planner(units).tile_bytes(grid, self._findings))
 
     def _planner(self, units: tuple[int, ...]) -> Planner:
         return self._request.planner(self.workers, units, self._whole_axes, self._memory)

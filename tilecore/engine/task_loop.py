@@ -86,7 +86,7 @@ class TaskLoop:
             If workers cannot be started, or die too often.
         """
         start, tasks, grid, cancelled = time.monotonic(), self._tasks, self._tasks.grid, False
-        counts = (grid.size, tasks.n_done, grid.volume.size, self._most_at_once or self._crew.workers)
+        counts = (tasks.total, tasks.n_done, grid.volume.size, self._most_at_once or self._crew.workers)
         self._tell(RunStarted, *counts, grid=grid, name=tasks.name)
         try:
             yield from self._work()
@@ -95,7 +95,7 @@ class TaskLoop:
             raise
         finally:
             seconds = time.monotonic() - start
-            ended = (seconds, self._n_done, len(self._failures), self._n_finished == grid.size)
+            ended = (seconds, self._n_done, len(self._failures), self._n_finished == tasks.total)
             n_bytes = {"bytes_read": self._n_bytes[0], "bytes_written": self._n_bytes[1]}
             self._tell(RunEnded, *ended, cancelled=cancelled, **n_bytes, **tasks.summary(seconds))
         if self._failures:
@@ -118,7 +118,7 @@ class TaskLoop:
         if self._is_cancelled():
             for outcome in last_outcomes(self._crew):
                 yield from self._result(outcome)
-            n_tiles = self._tasks.grid.size
+            n_tiles = self._tasks.total
             raise RunCancelledError(f"the run was cancelled; {self._n_finished} of {n_tiles} tiles are done")
 
     def _wait(self) -> list[Outcome]:
@@ -137,7 +137,7 @@ class TaskLoop:
         if self._cancel is None or not self._cancel.is_set():
             return False
         n_failed = len({failure.tile.number for failure in self._failures})  # several parts of one tile may fail
-        return self._n_finished + n_failed < self._tasks.grid.size
+        return self._n_finished + n_failed < self._tasks.total
 
     @property
     def _n_finished(self) -> int:

@@ -59,6 +59,8 @@ class Tasks:
         Function that returns the tile of a task, for messages and events.
     grid : TileGrid
         Tiles of the run.
+    n_tiles : int, optional
+        Number of tiles to work on, if these are not all tiles of the grid.
     n_done : int
         Number of tiles that an earlier run has finished.
     prepare : callable, optional
@@ -87,6 +89,7 @@ class Tasks:
     tasks: Iterable[Any]
     tile_of: Callable[[Any], Any]
     grid: TileGrid
+    n_tiles: int | None = None
     n_done: int = 0
     prepare: Callable[..., Preparation] | None = None
     finish: Callable[[Outcome], Any] = _itself
@@ -97,6 +100,11 @@ class Tasks:
     split: Callable[[Any], list[Any]] = _indivisible
     bytes_of: Callable[[Tile], tuple[int, int]] = _no_bytes
     name: str = "tiles"
+
+    @property
+    def total(self) -> int:
+        """Number of tiles to work on, those included that an earlier run has finished."""
+        return self.grid.size if self.n_tiles is None else self.n_tiles
 
 
 class Result(NamedTuple):

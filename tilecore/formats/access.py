@@ -46,6 +46,6 @@ class SinkAccess(WriterAccess):
         """The target of the sink; None if only one process, or one machine, can write it."""
         if self.array.single_writer:
             return self.array if reach == "same" else None
-        if reach == "elsewhere" and not self.array.has_files_for_units:
+        if reach == "elsewhere" and not self.array.several_hosts:
             return None
         return access_of(self.array.target).writable(reach)

@@ -16,7 +16,7 @@ from tilecore.formats.kinds import KINDS, SINKS, kind_to_write, last_suffix, spl
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
 
-__all__ = ["create_sink", "prepare_sink", "written_axes"]
+__all__ = ["create_sink", "prepare_sink", "sink_of", "written_axes"]
 
 
 def create_sink(
@@ -145,6 +145,11 @@ def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: 
     if not spec.path.parent.is_dir():
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")
     return sink(spec)
+
+
+def sink_of(spec: SinkSpec) -> FileSink:
+    """Return the sink of a file that is described already; nothing is written yet."""
+    return _sink_class(spec.path.name)(spec)
 
 
 def written_axes(path: str | os.PathLike[str], axes: str) -> str:

@@ -59,8 +59,8 @@ class FileSink:
     kind: ClassVar[str]
     #: Whether only one process can write at a time.
     single_writer: ClassVar[bool] = False
-    #: Whether each write unit is a file, so that several machines can write at once.
-    has_files_for_units: ClassVar[bool] = False
+    #: Whether processes of several hosts can write at a time, as each write unit is a file of its own.
+    several_hosts: ClassVar[bool] = False
     #: Names of codecs that a caller may choose.
     codecs: ClassVar[tuple[str, ...]] = ("default", "none")
     #: Dtypes that such a file can hold, without their byte order, such as ``"u2"``; None: those of all numbers.
@@ -180,12 +180,9 @@ class FileSink:
             raise
         return self
 
-    def reopen(self) -> Self:
-        """Continue the file of an earlier run with the same token, if it is there (`MissingFileError`) and unused."""
-        return self._reopen(Place.resume(self.path, self.token))
-
-    def _reopen(self, place: Place) -> Self:
-        self._place = place
+    def reopen(self, *, alone: bool = True) -> Self:
+        """Continue the file with the same token, if it is there (`MissingFileError`), and `alone`: nobody else does."""
+        self._place = place = (Place.resume if alone else Place.open)(self.path, self.token)
         try:
             with reading(str(place.data), f"a {self.kind} file to be continued"):
                 self._target = self._reopened(str(place.data))
@@ -314,4 +311,4 @@ class FileSink:
 def _in_another_process(kind: type[FileSink], spec: SinkSpec, token: str) -> FileSink:
     sink = kind(spec)
     sink.token = token
-    return sink._reopen(Place.open(spec.path, token))
+    return sink.reopen(alone=False)

@@ -158,7 +158,7 @@ class ZarrSink(FileSink):
     codecs: ClassVar[tuple[str, ...]] = ("default", "zstd", "blosc", "gzip", "none")
     has_chunks: ClassVar[bool] = True
     has_shards: ClassVar[bool] = True
-    has_files_for_units: ClassVar[bool] = True
+    several_hosts: ClassVar[bool] = True
 
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
