@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.objects.server import new_bucket, serving, use_endpoint
 from tests.runs import EVERY_RUN, RUNS
 from tilecore.testing import nothing_left, start_what_stays
 
@@ -78,3 +79,18 @@ def run(request: pytest.FixtureRequest) -> dict[str, Any]:
 def _quiet_log() -> Iterator[None]:
     yield
     logging.getLogger("tilecore").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """URL of an S3 server on loopback, which is started once."""
+    with serving() as (endpoint, _):
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of a new bucket; ``s3://`` means the server on loopback."""
+    use_endpoint(s3_server, monkeypatch)
+    yield new_bucket(s3_server)
+    gc.collect()  # connections are closed with the last object that uses them

@@ -31,6 +31,7 @@ RANKS = {
     "spreading": 2,
     "geometry": 3,  # integers only
     "memory": 3,  # bytes that processes share
+    "objects": 3,  # bytes under keys, at URLs
     "arrays": 4,  # how any array is reached
     "samples": 4,
     "executors": 5,  # they pack what they send
@@ -195,7 +196,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 HEAVY = {"zarr", "tifffile", "imageio", "skimage", "scipy", "dask", "matplotlib", "tqdm", "cloudpickle"}
-HEAVY |= {"multiprocessing.pool"}
+HEAVY |= {"fsspec", "s3fs", "multiprocessing.pool"}
 
 
 def test_import_is_light() -> None:

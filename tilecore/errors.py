@@ -16,6 +16,7 @@ __all__ = [
     "MissingDependencyError",
     "MissingFileError",
     "NotSupportedError",
+    "ObjectStoreError",
     "OutputExistsError",
     "ParameterError",
     "ParameterTypeError",
@@ -79,6 +80,10 @@ class SourceChangedError(UnreadableFileError):
 
 class UnwritableFileError(TilecoreError, OSError):
     """An output cannot be created at its path."""
+
+
+class ObjectStoreError(TilecoreError, OSError):
+    """An object store denies access, or does not answer."""
 
 
 class DiskSpaceError(TilecoreError, OSError):

@@ -284,7 +284,7 @@ def places_of(path: Path) -> list[Place]:
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise `OutputExistsError` if the output exists and `overwrite` is false."""
-    if os.path.lexists(path) and not overwrite:
+    if not overwrite and (os.path.lexists(path) or path.exists()):  # what is no file has a way of its own to tell
         raise OutputExistsError(_exists(path))
 
 

@@ -61,7 +61,7 @@ def test_each_optional_package_has_the_extra_that_brings_it(
     optional = told(capsys)["optional_packages"]
     assert optional["h5py"] == {"version": None, "install": 'pip install "tilecore[hdf5]"'}
     assert optional["imagecodecs"]["install"] == 'pip install "tilecore[codecs]"'
-    formats = {"imagecodecs", "h5py", "hdf5plugin", "matplotlib", "PyYAML", "pyarrow"}
+    formats = {"imagecodecs", "h5py", "hdf5plugin", "matplotlib", "PyYAML", "pyarrow", "aiohttp", "fsspec", "s3fs"}
     assert set(optional) == {*formats, "dask", "distributed", "xarray"}
     assert run("doctor") == 0
     assert 'not installed: pip install "tilecore[hdf5]"' in capsys.readouterr().out

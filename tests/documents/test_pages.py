@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docutils.core
+import fsspec
 import pytest
 
 from tests.documents.pages import not_run
 from tests.documents.running import ROOT, environment_with_tilecore, run_page
+from tests.objects.server import new_bucket, serving, use_endpoint
 from tilecore.cli import main
 
 #: Pages that are read outside of the site, too, and so hold nothing that Sphinx alone knows.
@@ -41,12 +43,26 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
             del sys.modules[name]
 
 
+@pytest.fixture
+def bucket_of_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the reader of the page about object stores has: credentials, and a bucket that is called my-bucket."""
+    with serving() as (endpoint, _):
+        use_endpoint(endpoint, monkeypatch)
+        new_bucket(endpoint, "my-bucket")
+        yield
+    fsspec.filesystem("memory").store.clear()
+
+
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, marks=pytest.mark.slow if path.parent.name == "howto" else ()) for path in [*PLAIN, *SITE]],
     ids=_name,
 )
-def test_everything_a_page_shows_is_so(path: Path, empty_folder: Path, tmp_path: Path) -> None:
+def test_everything_a_page_shows_is_so(
+    path: Path, empty_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if path.name == "object_stores.rst":
+        request.getfixturevalue("bucket_of_pages")
     commands = tmp_path / "commands"
     commands.mkdir()
     run_page(path.read_text(), str(path.relative_to(ROOT)), environment_with_tilecore(commands))

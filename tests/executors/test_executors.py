@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness import FOR_EVER, HANGS
+from tests.runs import EVERY_METHOD
 from tilecore import ParameterError, ShippingError, WorkerError, settings
 from tilecore.executors.base import EXECUTORS, Executor, create_executor
 from tilecore.executors.processes import channel
@@ -305,3 +306,17 @@ def test_a_value_is_there_until_every_worker_that_was_sent_it_has_opened_it() ->
         (outcome,) = crew.wait(timeout=HANGS)
         assert outcome.failure is None
         assert outcome.value[:2] == (3, "first")
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_workers_have_the_variables_of_their_caller(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a fork server that was started before: so credentials that are set in a notebook reach them."""
+    monkeypatch.setenv("TILECORE_TEST_OF_VARIABLES", "now")
+    monkeypatch.delenv("HOME", raising=False)
+    names = ["TILECORE_TEST_OF_VARIABLES", "HOME"]
+
+    def variable(name: str) -> str | None:
+        return os.environ.get(name)
+
+    outcomes = run_all(ProcessExecutor(workers=1, start_method=method), variable, names)
+    assert {outcome.task: outcome.value for outcome in outcomes} == {names[0]: "now", names[1]: None}

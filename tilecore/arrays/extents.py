@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilecore.objects.urls import is_url
+
 __all__ = ["Extent", "in_file", "in_memory", "of_files", "of_object", "overlap", "repeats"]
 
 # Limit on the work to find out whether two arrays share a voxel; beyond it, their ranges are compared.
@@ -62,9 +64,15 @@ def in_file(device: int, inode: int, first: int, array: npt.NDArray[Any]) -> Ext
 
 
 def of_files(paths: Iterable[str]) -> tuple[Extent, ...]:
-    """Extents of whole files and folders, by whatever names they are called; missing files are left out."""
+    """Extents of whole files and folders, by whatever names they are called; missing files are left out.
+
+    What lies in an object store is told by its URL.
+    """
     extents = []
     for path in paths:
+        if is_url(path):
+            extents.append(Extent(("url", path.rstrip("/"))))
+            continue
         try:
             status = os.stat(path)
         except OSError:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tilecore.arrays.content import digest_of_bytes
+from tilecore.objects.documents import describe_documents
+from tilecore.objects.urls import absolute, is_url
 
 __all__ = ["describe_files"]
 
 
 def describe_files(path: str, files: Iterable[str]) -> dict[str, Any]:
-    """Describe an image's files, and all files below its folders.
+    """Describe an image's files, and all files below its folders; of an object store, its metadata documents alone.
 
     Parameters
     ----------
@@ -22,8 +24,10 @@ def describe_files(path: str, files: Iterable[str]) -> dict[str, Any]:
     files : iterable of str
         Files and folders that hold its voxels.
     """
+    described: dict[str, Any] = {"path": absolute(path)}
+    if is_url(path):
+        return described | describe_documents([path, *files])
     stamps = sorted(stamp for file in files for stamp in _stamps(file))
-    described: dict[str, Any] = {"path": os.path.abspath(path)}
     if len(stamps) == 1:
         _, size, modified = stamps[0]
         return described | {"size": size, "modified_ns": modified}

@@ -26,6 +26,7 @@ __all__ = [
     "add_run_arguments",
     "add_shard_argument",
     "as_dtype",
+    "as_output",
     "check_exists",
     "kwargs_of",
     "add_source_arguments",
@@ -38,8 +39,15 @@ __all__ = [
 
 def add_output_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the arguments ``-o`` and ``--overwrite``."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
+    parser.add_argument("-o", "--output", type=as_output, required=True, metavar="FILE", help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+
+def as_output(text: str) -> Path:
+    """The path of an output, which a plain Path would take for a file's also if it is a URL."""
+    from tilecore.objects.paths import path_of
+
+    return path_of(text)
 
 
 def add_resume_argument(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +65,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="image: TIFF, folder or 'glob*.tif' of planes, OME-Zarr, zarr, N5, file.h5:/path, .npy, raw numbers",
+        help="image: TIFF, folder or 'glob*.tif' of planes, OME-Zarr, zarr, N5, file.h5:/path, .npy, raw numbers; "
+        "zarr and N5 also at a URL, such as s3://bucket/volume.zarr",
     )
     group = parser.add_argument_group("input")
     group.add_argument("--dtype", help="data type of raw numbers, such as uint16 or '>u2'")
@@ -104,8 +113,10 @@ def check_exists(name: str, path: str) -> None:
     from tilecore.errors import MissingFileError
     from tilecore.formats.kinds import split_place
     from tilecore.formats.paths import is_pattern
+    from tilecore.objects.urls import is_url
 
-    if not (os.path.exists(split_place(path)[0]) or is_pattern(path)):
+    # What lies at a URL is looked for when it is opened.
+    if not (is_url(path) or os.path.exists(split_place(path)[0]) or is_pattern(path)):
         raise MissingFileError.of(name, path, "there is no such file")
 
 

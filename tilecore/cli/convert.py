@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tilecore.cli.arguments import (
@@ -33,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output",
         metavar="OUTPUT",
-        help="file to write: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path, "
+        help="file to write: .npy, .tif, .ome.tif, .zarr, .ome.zarr, .h5 or file.h5:/path, s3://bucket/out.zarr, "
         "or with a suffix that another package writes",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
@@ -110,7 +109,7 @@ def _rechunk(source: ReadableArray, sink: FileSink, options: argparse.Namespace)
 
     how = {"dry_run": options.dry_run, "resume": options.resume}
     result = rechunk_into(Inputs.of(source), sink, **how, **run_options(options))
-    print(result if options.dry_run else Path(options.output))
+    print(result if options.dry_run else options.output)
 
 
 def _source(options: argparse.Namespace) -> tuple[FileSource, str]:

@@ -76,17 +76,24 @@ def _size_of_shm() -> dict[str, int] | None:
 def _settings() -> dict[str, str | None]:
     """Variables of the environment that tilecore reads."""
     from tilecore.configuration import VARIABLES
+    from tilecore.objects.requests import PATIENCE_VARIABLE
 
-    return {name: os.environ.get(name) for name in (*VARIABLES.values(), "TILECORE_LOG_LEVEL")}
+    return {name: os.environ.get(name) for name in (*VARIABLES.values(), "TILECORE_LOG_LEVEL", PATIENCE_VARIABLE)}
 
 
 def _wrong_settings() -> list[str]:
     """What is wrong with the settings of the environment."""
     from tilecore.configuration import settings
     from tilecore.errors import TilecoreError
+    from tilecore.objects.requests import store_patience
 
     wrong = []
-    for resolve in (settings.resolve_workers, settings.resolve_start_method, settings.resolve_max_tasks):
+    for resolve in (
+        settings.resolve_workers,
+        settings.resolve_start_method,
+        settings.resolve_max_tasks,
+        store_patience,
+    ):
         try:
             resolve()
         except TilecoreError as error:

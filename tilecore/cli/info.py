@@ -53,6 +53,7 @@ def _facts_of_image(options: argparse.Namespace) -> tuple[dict[str, Any], Sequen
     from tilecore.errors import MissingDependencyError, ParameterError, UnreadableFileError
     from tilecore.formats.contents import contents_of
     from tilecore.formats.kinds import split_place
+    from tilecore.objects.urls import absolute
 
     path = split_place(options.input)[0]
     try:
@@ -63,7 +64,7 @@ def _facts_of_image(options: argparse.Namespace) -> tuple[dict[str, Any], Sequen
         items = [] if options.input != path or _chooses(options) else contents_of(path)
         if all(item.path == path for item in items):
             raise
-        return {"path": os.path.abspath(path), "holds": len(items)}, items
+        return {"path": absolute(path), "holds": len(items)}, items
     items = [] if options.shape is not None else contents_of(path)
     return facts, items if len(items) > 1 else []
 

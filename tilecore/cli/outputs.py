@@ -33,6 +33,7 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
         If an output is refused.
     """
     from tilecore.errors import MissingFileError, ParameterError, UnwritableFileError
+    from tilecore.objects.paths import ObjectPath
     from tilecore.output_file import refuse_existing
 
     read = [(name, each) for name, given in (inputs or {}).items() if given is not None for each in _matching(given)]
@@ -41,6 +42,9 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
         if given is None:
             continue
         path = _file(given)
+        if isinstance(path, ObjectPath):
+            _check_object(name, path, inputs or {}, overwrite=overwrite)
+            continue
         for other, each in read:
             if _replaces(path, each):
                 raise ParameterError.of(name, str(path), f"would replace the {other} {each}; choose another name")
@@ -57,11 +61,26 @@ def check_outputs(outputs: Paths, *, inputs: Paths | None = None, overwrite: boo
         refuse_existing(path, overwrite=overwrite)
 
 
-def _file(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file; for a dataset in an HDF5 file, the file's path."""
-    from tilecore.formats.kinds import split_place
+def _check_object(name: str, path: Path, inputs: Paths, *, overwrite: bool) -> None:
+    """Refuse an output at a URL at which no such file is written, that exists, or that is an input or a part of one."""
+    from tilecore.errors import ParameterError
+    from tilecore.output_file import refuse_existing
 
-    return Path(split_place(os.fspath(path))[0])
+    if path.suffix.lower() != ".zarr":
+        raise ParameterError.of(name, str(path), "at URLs .zarr and .ome.zarr alone are written; write a file")
+    for other, given in inputs.items():
+        read = "" if given is None else f"{_file(given)}/"
+        if read and (read.startswith(f"{path}/") or f"{path}/".startswith(read)):
+            raise ParameterError.of(name, str(path), f"would replace the {other} {given}; choose another name")
+    refuse_existing(path, overwrite=overwrite)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file, or a URL as a path; for a dataset in an HDF5 file, the file's path."""
+    from tilecore.formats.kinds import split_place
+    from tilecore.objects.paths import path_of
+
+    return path_of(split_place(os.fspath(path))[0])
 
 
 def _matching(path: str | os.PathLike[str]) -> list[Path]:

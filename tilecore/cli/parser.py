@@ -138,7 +138,7 @@ def _find_home(parsed: argparse.Namespace) -> None:
     """Put the user's own folder in place of ``~`` in paths, which shells do only at the beginning of a word."""
     for name, value in vars(parsed).items():
         if isinstance(value, Path):
-            setattr(parsed, name, Path(os.path.expanduser(value)))
+            setattr(parsed, name, type(value)(os.path.expanduser(value)))
         elif name in _PATHS and value:
             paths = [os.path.expanduser(path) for path in ([value] if isinstance(value, str) else value)]
             setattr(parsed, name, paths[0] if isinstance(value, str) else paths)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.objects.paths import path_of_folder
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -22,12 +23,14 @@ def absolute(path: str | os.PathLike[str], parameter: str = "dpath") -> Path:
     ------
     ParameterTypeError
         If it is no path.
+    ParameterError
+        If it is a URL.
     """
     try:
         name = os.fspath(path)
     except TypeError as error:
         raise ParameterTypeError.of(parameter, path, "a path is needed") from error
-    return Path(os.path.abspath(os.path.expanduser(name)))
+    return path_of_folder(name, parameter)
 
 
 def with_metadata(var: DataArray, metadata: Mapping[str, str]) -> DataArray:

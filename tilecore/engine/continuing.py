@@ -16,6 +16,7 @@ from tilecore.engine.outputs import Outputs
 from tilecore.engine.parts.joining import JoinedPart, refuse_runs_in_parts
 from tilecore.engine.request import Request
 from tilecore.errors import MissingFileError, ParameterError
+from tilecore.objects.paths import ObjectPath
 
 __all__ = ["Record", "is_beside", "open_record"]
 
@@ -78,7 +79,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
     if path is None:
         _remove_stale(outputs, None)
         return Record(request)
-    if not path.parent.is_dir():
+    if not (isinstance(path, ObjectPath) or path.parent.is_dir()):
         raise MissingFileError.of("journal", str(path), "there is no such folder; create it first")
     dtypes, datasets = ((), ()) if outputs is None else (outputs.asked_dtypes, outputs.datasets)
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes, datasets)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tilecore.engine.dimensions import Labels, names_of_result
 from tilecore.errors import ParameterError, UnwritableFileError
@@ -14,6 +13,7 @@ from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.variable_labels import VariableLabels, check_name, stored_coordinates
 from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.geometry.placement import Placement
+from tilecore.objects.paths import path_of_folder
 
 __all__ = ["DatasetVariable", "variable_sink"]
 
@@ -92,7 +92,7 @@ def variable_sink(
     if told.coords is not None:
         told = replace(told, coords=stored_coordinates(told.coords, "out"))
     chunks = None if out.chunks is None else chunk_shape(dims, shape, out.chunks, shape)
-    path = Path(os.path.abspath(os.path.expanduser(out.folder))) / f"{out.name}.zarr"
+    path = path_of_folder(out.folder, "folder") / f"{out.name}.zarr"
     spec = SinkSpec.of(path, shape, out.name, chunks=chunks, overwrite=overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

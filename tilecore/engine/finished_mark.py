@@ -1,7 +1,7 @@
 """Marks of finished outputs: which run has made a file, stored as an extended attribute of the file.
 
 The mark stays with the file, is deleted with it, and needs no file of its own. On file systems without extended
-attributes there are no marks; a repeated run then does not recognize its own output.
+attributes, and in object stores, there are no marks; a repeated run then does not recognize its own output.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from tilecore.arrays.content import digest_of_bytes
 from tilecore.arrays.file_stamps import describe_files
+from tilecore.objects.paths import ObjectPath
 
 __all__ = ["is_finished", "mark_finished"]
 
@@ -30,6 +31,8 @@ def mark_finished(path: Path, run: dict[str, Any]) -> None:
     run : dict
         Fingerprint of the run.
     """
+    if isinstance(path, ObjectPath):
+        return
     with contextlib.suppress(OSError, AttributeError):  # no extended attributes on this file system or this system
         os.setxattr(path, _NAME, _mark(path, run))
 

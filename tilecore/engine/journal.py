@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from tilecore.engine.identity.comparing import are_same, differences, what_is_unknown
-from tilecore.engine.journal_file import JournalFile, line_of
+from tilecore.engine.journal_file import open_journal
+from tilecore.engine.journal_lines import line_of
 from tilecore.engine.journal_values import decode, encode
 from tilecore.errors import JournalError
 from tilecore.geometry.tiles import TileGrid
+from tilecore.objects.paths import path_of
 
 __all__ = ["FORMAT", "Journal", "header_of", "other_run"]
 
@@ -42,7 +42,7 @@ class Journal:
     Parameters
     ----------
     path : path_like
-        Path of the file.
+        Path of the file; at a URL it is several objects, see `JournalObjects`.
     fingerprint : dict
         Description of the run as JSON values; a file with another one is refused.
     resume : bool
@@ -82,7 +82,7 @@ class Journal:
         resume: bool = False,
         durable: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         self._durable, self._held_back, self._last_sync = durable, b"", time.monotonic()
         self.values: dict[int, Any] = {}
         self._checksums: dict[int, list[int]] = {}
@@ -90,7 +90,7 @@ class Journal:
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self._unknown = what_is_unknown(self._fingerprint)
         self._done = _bits(0)
-        self._file = JournalFile(self.path)
+        self._file = open_journal(self.path)
         try:
             self._lines = self._file.read()
             if not resume:
@@ -197,11 +197,8 @@ class Journal:
         """Close the file and remove it, when the run is complete or nothing can be continued."""
         if self._durable and self.n_done:
             os.sync()  # so that the output under its final name is on the disk first
-        if os.name == "nt":  # an open file keeps its name
-            self.close()
-        with contextlib.suppress(FileNotFoundError):  # still locked: no other run has begun another
-            self.path.unlink()
-        self.close()
+        self._held_back = b""
+        self._file.remove()
 
     def close(self) -> None:
         """Close the file and release its lock."""

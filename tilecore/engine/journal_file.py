@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
+from tilecore.engine.journal_lines import SIGNATURE, parse_line
+from tilecore.engine.journal_objects import JournalObjects
 from tilecore.errors import JournalError
 from tilecore.locked_file import LockedFile
+from tilecore.objects.paths import ObjectPath
 
-__all__ = ["JournalFile", "content_of", "is_journal", "line_of"]
-
-_SIGNATURE = b'{"tilecore_journal":'
+__all__ = ["JournalFile", "is_journal", "open_journal"]
 
 
 class JournalFile:
@@ -52,11 +51,11 @@ class JournalFile:
             If the file is not a journal, or is damaged.
         """
         content = self.path.read_bytes()
-        if not content.startswith(_SIGNATURE[: len(content)]):
+        if not content.startswith(SIGNATURE[: len(content)]):
             raise JournalError(f"{self.path} exists and is not a journal; choose another path")
         whole, newline, _ = content.rpartition(b"\n")
         lines = whole.split(b"\n") if newline else []
-        parsed = [content_of(line) for line in lines]
+        parsed = [parse_line(line) for line in lines]
         while parsed and parsed[-1] is None:  # after a crash of the machine, only the end may be garbage
             parsed.pop()
         damaged = [number for number, line in enumerate(parsed, 1) if line is None]
@@ -82,24 +81,24 @@ class JournalFile:
         """Close the file and release its lock."""
         self._file.close()
 
+    def remove(self) -> None:
+        """Remove the file, and close it."""
+        if os.name == "nt":  # an open file keeps its name
+            self.close()
+        with contextlib.suppress(FileNotFoundError):  # still locked: no other run has begun another
+            self.path.unlink()
+        self.close()
 
-def line_of(content: dict[str, Any]) -> bytes:
-    """Format a line of JSON that ends with a checksum of the text before it."""
-    text = json.dumps(content, separators=(",", ":"))
-    return f'{text[:-1]},"crc":{zlib.crc32(text[:-1].encode())}}}\n'.encode()
 
-
-def content_of(line: bytes) -> dict[str, Any] | None:
-    """Read such a line; None if its checksum is not that of its text."""
-    text, comma, rest = line.rpartition(b',"crc":')
-    if not comma or not rest.endswith(b"}") or not rest[:-1].isdigit() or zlib.crc32(text) != int(rest[:-1]):
-        return None
-    content: dict[str, Any] = json.loads(text + b"}")
-    return content
+def open_journal(path: Path) -> JournalFile | JournalObjects:
+    """Open a journal, in a file or in an object store; see `JournalFile`."""
+    return JournalObjects(path) if isinstance(path, ObjectPath) else JournalFile(path)
 
 
 def is_journal(path: Path) -> bool:
-    """Whether a file exists and begins like a journal."""
+    """Whether a file, or what lies at a URL, exists and begins like a journal."""
+    if isinstance(path, ObjectPath):
+        return JournalObjects.exists_at(path)
     with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(len(_SIGNATURE)) == _SIGNATURE
+        return file.read(len(SIGNATURE)) == SIGNATURE
     return False

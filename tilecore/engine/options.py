@@ -17,6 +17,7 @@ from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import Executor, create_executor, executor_names, is_client, lacks
 from tilecore.geometry.per_axis import as_integer
+from tilecore.objects.paths import path_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -59,7 +60,7 @@ class RunOptions(TypedDict, total=False):
     journal : path_like or bool
         Path of the journal, which records finished tiles so that a killed run can be continued; False:
         no journal. Default: beside the output, as ``<out>.journal``, if that is a file; of
-        a dataset ``v.h5:/a/b`` it is ``v.h5.a.b.journal``.
+        a dataset ``v.h5:/a/b`` it is ``v.h5.a.b.journal``. At a URL it is a few objects.
     resume : bool
         Whether to continue the run in the journal; only missing tiles are computed. Files that the same run has
         completed are returned at once, if they have not changed since. Default: False.
@@ -174,7 +175,7 @@ class Options:
         """Path of the journal; None if there is none."""
         if self.journal is None or self.journal is True:
             return default
-        return None if self.journal is False else Path(os.path.expanduser(self.journal))
+        return None if self.journal is False else path_of(os.path.expanduser(self.journal))
 
     def create_executor(self) -> Executor:
         """Return the caller's executor, or create one by its name, or for a client."""

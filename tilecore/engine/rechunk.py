@@ -25,6 +25,7 @@ from tilecore.geometry.placement import Placement
 from tilecore.geometry.rechunk_search import plan_rechunk
 from tilecore.geometry.rechunking import Rechunking, RechunkPlan
 from tilecore.machine import available_memory
+from tilecore.objects.paths import ObjectPath
 
 __all__ = ["rechunk", "rechunk_into"]
 
@@ -78,7 +79,7 @@ def rechunk(
         The volume: ndarray, memmap, zarr array, a source of `open_source`, or the path of a file that it opens.
     out : path
         The new file, of a kind that has chunks: ``.zarr``, ``.ome.zarr`` or ``.h5``. It gets the axes and the voxel
-        size of the source.
+        size of the source. In an object store (``s3://bucket/out.zarr``) such a copy cannot be continued.
     chunks : int or sequence of int
         Shape of a chunk of the output [voxel].
     shards : int or sequence of int, optional
@@ -155,6 +156,8 @@ def rechunk_into(
         )
     if options.resume and options.journal is False:
         raise ParameterError("resume=True: without a journal there is nothing to continue; leave out journal=False")
+    if options.resume and isinstance(sink.path, ObjectPath):
+        raise ParameterError("resume=True: a copy into an object store cannot be continued; leave it out to start over")
     sink.check_dtype(inputs.arrays[0].dtype)
     _refuse_source(sink.path, inputs)
     plan = _plan(inputs, sink, options)
@@ -184,6 +187,9 @@ def _plan(inputs: Inputs, sink: FileSink, options: Options) -> RechunkPlan:
 
 def _refuse_source(path: Path, inputs: Inputs) -> None:
     """Refuse an output that is the source, lies in its folder or holds it, also by links."""
+    if isinstance(path, ObjectPath):
+        _refuse_url(f"{path}/", inputs)
+        return
     made = Path(os.path.realpath(path))
     around_output = {extent.space for extent in of_files(map(str, [made, *made.parents]))}
     is_in_source = any(extent.space in around_output for extent in inputs.extents[0])
@@ -191,3 +197,10 @@ def _refuse_source(path: Path, inputs: Inputs) -> None:
     there = None if stamps is None else Path(os.path.realpath(stamps["path"]))
     if is_in_source or (there is not None and made in (there, *there.parents)):
         raise ParameterError.of("out", str(path), "is the source, or a part of it: give the copy a name of its own")
+
+
+def _refuse_url(url: str, inputs: Inputs) -> None:
+    stamps = inputs.stamps()[0]
+    read = "" if stamps is None else f"{stamps['path']}/"
+    if read.startswith(url) or (read and url.startswith(read)):
+        raise ParameterError.of("out", url[:-1], "is the source, or a part of it: give the copy a name of its own")

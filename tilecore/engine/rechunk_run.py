@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from tilecore.formats.writer_errors import writing
 from tilecore.geometry.rechunking import RechunkPlan
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import free_space
+from tilecore.objects.paths import ObjectPath
 from tilecore.output_file import places_of, write_in_one_piece
 
 __all__ = ["RechunkRun"]
@@ -82,7 +84,9 @@ class RechunkRun:
     run: RunOptions
 
     def __post_init__(self) -> None:
-        self._keeps = self.options.journal is not False
+        # Beside an object store's output there is no folder: the temporary file lies on this machine, until the end.
+        self._here: tempfile.TemporaryDirectory[str] | None = None
+        self._keeps = self.options.journal is not False and not isinstance(self.sink.path, ObjectPath)
         self._described = self._description() if self._keeps else {}
 
     @property
@@ -107,14 +111,15 @@ class RechunkRun:
         if self.options.resume and self._reopen():
             return
         temporary = self.plan.temporary_bytes
-        with writing(self.sink.path, temporary + self.plan.problem.n_bytes // 2):
-            # Beside it, the output is taken for half as large as its voxels; without one, it checks the space itself.
-            if temporary and temporary + self.plan.problem.n_bytes // 2 > free_space(self.sink.path.parent):
-                raise OSError(errno.ENOSPC, "no room for the temporary file and the output")
+        if isinstance(self.sink.path, ObjectPath):
+            self._here = tempfile.TemporaryDirectory(prefix="tilecore-") if temporary else None
+        else:
+            self._check_space(temporary)
         self.sink.create(self._dtype, alone=True)
         self.sink.flush()  # so that it can be opened again even if it is first written in the second pass
         if temporary:
-            _reserve(self._folder / _BETWEEN, self.sink.path, temporary)
+            path = self._folder / _BETWEEN
+            _reserve(path, self.sink.path if self._here is None else path, temporary)
         if self._keeps:
             note = {"run": self._described, "tiles": [each.tile_shape for each in self.plan.passes]}
             write_in_one_piece([json.dumps(note).encode()], str(self._folder / _NOTE), str(self._folder))
@@ -155,6 +160,8 @@ class RechunkRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._here is not None:
+            self._here.cleanup()
         if not self.sink.is_created:
             return
         if self._has_tiles and not isinstance(error, SourceChangedError):
@@ -163,9 +170,17 @@ class RechunkRun:
         else:
             self.sink.discard()
 
+    def _check_space(self, temporary: int) -> None:
+        """Refuse a disk that has no room for the temporary file and the output beside each other."""
+        # The output is taken for half as large as its voxels; without a temporary file it checks the space itself.
+        needed = temporary + self.plan.problem.n_bytes // 2
+        with writing(self.sink.path, needed):
+            if temporary and needed > free_space(self.sink.path.parent):
+                raise OSError(errno.ENOSPC, "no room for the temporary file and the output")
+
     @property
     def _folder(self) -> Path:
-        return self.sink.place.folder
+        return self.sink.place.folder if self._here is None else Path(self._here.name)
 
     @property
     def _dtype(self) -> np.dtype[Any]:
@@ -175,7 +190,7 @@ class RechunkRun:
     @property
     def _has_tiles(self) -> bool:
         """Whether a journal lists a tile, after its first line."""
-        for path in (self._folder / name for name in _JOURNALS):
+        for path in (self._folder / name for name in _JOURNALS if self._keeps):
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if sum(1 for _ in file) > 1:
                     return True

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tilecore.errors import MissingFileError
+from tilecore.executors.base import Verifiable
 from tilecore.formats.source import FileSource
-from tilecore.formats.zarr.sink import ZarrArrayWriter
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Setup"]
@@ -50,5 +48,5 @@ class Setup:
             if isinstance(source, FileSource):
                 source[(slice(0, 0),) * len(source.shape)]
         for sink in self.sinks or ():
-            if isinstance(sink, ZarrArrayWriter) and not os.path.isdir(sink.root):
-                raise MissingFileError(f"the folder {sink.root}, which is to be written, is not there")
+            if isinstance(sink, Verifiable):
+                sink.verify()

@@ -8,6 +8,7 @@ from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.extents import Extent, of_files
 from tilecore.arrays.file_stamps import describe_files
 from tilecore.arrays.kinds import WriterAccess, access_of
+from tilecore.objects.urls import is_of_one_process
 
 __all__ = ["FileAccess", "SinkAccess"]
 
@@ -28,8 +29,10 @@ class FileAccess(Access):
         """Names, sizes and times of change of the files."""
         return describe_files(self.array.path, self.array.files)
 
-    def readable(self, reach: Reach) -> object:
-        """The file's memory map, or the file's descriptor."""
+    def readable(self, reach: Reach) -> object | None:
+        """The file's memory map, or the file's descriptor; None if other processes cannot open it."""
+        if reach != "same" and is_of_one_process(self.array.path):
+            return None
         mapped = self.array.mapped
         return super().readable(reach) if mapped is None else access_of(mapped).readable(reach)
 
@@ -44,7 +47,7 @@ class SinkAccess(WriterAccess):
 
     def writable(self, reach: Reach) -> Any | None:
         """The target of the sink; None if only one process, or one machine, can write it."""
-        if self.array.single_writer:
+        if self.array.single_writer or is_of_one_process(str(self.array.path)):
             return self.array if reach == "same" else None
         if reach == "elsewhere" and not self.array.several_hosts:
             return None

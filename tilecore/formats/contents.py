@@ -98,9 +98,9 @@ def _in_zarr(path: str) -> Iterator[Item]:
 
 def _in_n5(path: str) -> Iterator[Item]:
     from tilecore.formats.zarr.n5 import datasets_in
-    from tilecore.formats.zarr.stores import FolderStore
+    from tilecore.formats.zarr.stores import open_store
 
-    for folder, info in datasets_in(FolderStore(path)):
+    for folder, info in datasets_in(open_store(path)):
         yield _item(os.path.join(path, folder).rstrip("/"), None, info)
 
 

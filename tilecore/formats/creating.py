@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, Unpack
 
 import numpy.typing as npt
@@ -15,6 +14,9 @@ from tilecore.formats.file_sink import FileSink
 from tilecore.formats.kinds import KINDS, SINKS, kind_to_write, last_suffix, split_place, written_suffixes
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.sink import SinkOptions, SinkSpec
+from tilecore.objects.paths import output_path
+from tilecore.objects.requests import bucket_of
+from tilecore.objects.urls import is_of_one_process, is_read_only, is_url
 
 __all__ = ["create_sink", "prepare_sink", "sink_of", "written_axes"]
 
@@ -43,7 +45,7 @@ def create_sink(
         Path of the file. Its suffix chooses the kind: ``.npy``, ``.bin`` (raw numbers, with a
         ``.yaml`` file beside them that says what they are), ``.tif`` (a BigTIFF with OME-XML),
         ``.ome.zarr``, ``.zarr`` (version 3), ``.h5`` (``file.h5:/path/in/file``; written by
-        one process).
+        one process). ``.zarr`` and ``.ome.zarr`` may lie in an object store: ``s3://bucket/out.zarr``.
     shape : sequence of int
         Length of each axis [voxel].
     dtype : dtype_like
@@ -89,6 +91,8 @@ def create_sink(
         If the disk has not enough free space for it.
     UnwritableFileError, MissingFileError
         If the file cannot be created at that path.
+    ObjectStoreError
+        If an object store denies access, or does not answer.
     UnreadableFileError
         If a dataset of an existing file is to be replaced, and the file is not HDF5.
     ParameterError
@@ -141,8 +145,10 @@ def prepare_sink(path: str | os.PathLike[str], shape: Sequence[int], **options: 
     sink = _sink_class(name)
     if dataset and not name.lower().endswith(KINDS["hdf5"].suffixes):
         raise ParameterError.of("path", path, f"only HDF5 files are written by a path in them: write {name}")
-    spec = SinkSpec.of(Path(os.path.abspath(name)), shape, dataset, **options)
-    if not spec.path.parent.is_dir():
+    if is_url(name):
+        _check_url(name, sink)
+    spec = SinkSpec.of(output_path(name), shape, dataset, **options)
+    if not (is_url(name) or spec.path.parent.is_dir()):
         raise MissingFileError.of("path", path, f"there is no such folder as {spec.path.parent}; create it first")
     return sink(spec)
 
@@ -161,6 +167,16 @@ def written_axes(path: str | os.PathLike[str], axes: str) -> str:
         If the suffix is unknown.
     """
     return _sink_class(split_place(as_path(path))[0]).order_of_axes(axes)
+
+
+def _check_url(url: str, sink: type[FileSink]) -> None:
+    """Refuse a URL at which nothing, or no such file, can be written."""
+    if is_read_only(url):
+        raise ParameterError.of("path", url, "nothing can be written through http: give a URL such as s3://")
+    if bucket_of(url) == url and not is_of_one_process(url):
+        raise ParameterError.of("path", url, "this is a bucket: give a name in it, such as s3://bucket/out.zarr")
+    if not sink.takes_urls:
+        raise ParameterError.of("path", url, "at URLs .zarr and .ome.zarr alone are written: write a file, and copy it")
 
 
 def _sink_class(name: str) -> type[FileSink]:

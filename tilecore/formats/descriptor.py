@@ -22,7 +22,7 @@ class Descriptor:
     Attributes
     ----------
     path : str
-        Absolute path.
+        Absolute path, or URL.
     opener : callable
         Function ``opener(path, **options)`` that returns a `Reader`; pickled by name.
     options : tuple of (str, object)

@@ -25,6 +25,7 @@ from tilecore.formats.sink import SinkSpec, Target, stored_dtype
 from tilecore.formats.source import FileSource
 from tilecore.formats.writer_errors import writing
 from tilecore.machine import free_space
+from tilecore.objects.places import place_kind
 from tilecore.output_file import Place, new_token, refuse_existing
 
 __all__ = ["FileSink"]
@@ -67,6 +68,8 @@ class FileSink:
     dtypes: ClassVar[frozenset[str] | None] = None
     has_chunks: ClassVar[bool] = False
     has_shards: ClassVar[bool] = False
+    #: Whether such a file can be written at a URL.
+    takes_urls: ClassVar[bool] = False
 
     def __init__(self, spec: SinkSpec) -> None:
         self.spec, self.path, self.token = spec, spec.path, new_token()
@@ -151,7 +154,7 @@ class FileSink:
     def can_continue(self, token: str) -> bool:
         """Whether a file that was begun under a token exists and can be continued."""
         with contextlib.suppress(MissingFileError):
-            return self._is_sound(Place.open(self.path, token).data)
+            return self._is_sound(place_kind(self.path).open(self.path, token).data)
         return False
 
     def create(self, dtype: npt.DTypeLike, *, alone: bool = False) -> Self:
@@ -171,7 +174,7 @@ class FileSink:
         self._is_complete = False
         try:
             with writing(self.path, max(self._needed_bytes(kind), math.prod(self.shape) * kind.itemsize)):
-                self._place = Place.create(self.path, self.token, alone=alone)
+                self._place = place_kind(self.path).create(self.path, self.token, alone=alone)
                 self._check_space(kind)
                 self._target = self._make(kind)
                 self._dtype = np.dtype(self._target.dtype)
@@ -182,7 +185,8 @@ class FileSink:
 
     def reopen(self, *, alone: bool = True) -> Self:
         """Continue the file with the same token, if it is there (`MissingFileError`), and `alone`: nobody else does."""
-        self._place = place = (Place.resume if alone else Place.open)(self.path, self.token)
+        kind = place_kind(self.path)
+        self._place = place = (kind.resume if alone else kind.open)(self.path, self.token)
         try:
             with reading(str(place.data), f"a {self.kind} file to be continued"):
                 self._target = self._reopened(str(place.data))
@@ -209,7 +213,7 @@ class FileSink:
         """Flush the written voxels to the system, which keeps them if this process ends; most kinds do so at once."""
 
     def commit(self) -> None:
-        """Complete the file and give it its final name; the system writes the last voxels to the disk later.
+        """Complete the file and give it its name; the system writes the last voxels to the disk later, as after ``cp``.
 
         Raises
         ------
@@ -304,7 +308,7 @@ class FileSink:
         """Refuse to complete a file that has lost data."""
 
     def _check_space(self, dtype: np.dtype[Any]) -> None:
-        if self._needed_bytes(dtype) > free_space(self.path.parent):
+        if place_kind(self.path) is Place and self._needed_bytes(dtype) > free_space(self.path.parent):
             raise OSError(errno.ENOSPC, "not enough room")
 
 

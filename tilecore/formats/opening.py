@@ -20,10 +20,15 @@ from tilecore.formats.paths import is_pattern
 from tilecore.formats.reader_errors import as_path, reading
 from tilecore.formats.source import FileSource
 from tilecore.geometry.per_axis import as_integer
+from tilecore.objects.store import ObjectStore
+from tilecore.objects.urls import absolute, is_url
 
 __all__ = ["kind_of_path", "open_source"]
 
 _log = logging.getLogger(__name__)
+
+# Metadata documents that tell a folder of zarr.
+_OF_ZARR = ("zarr.json", ".zarray", ".zgroup")
 
 
 def open_source(
@@ -49,7 +54,8 @@ def open_source(
         or a glob of TIFF, PNG or JPEG planes, OME-Zarr, zarr (also inside a ``.zip``), N5, HDF5, Imaris (``.ims``),
         ``.npy``, or raw numbers (``.raw``, ``.bin``, ``.dat``, or any other suffix if `shape` and `dtype` are given; a
         ``.yaml`` file of the same name may tell them). One of several arrays in a file: ``file.h5:/path/in/file``,
-        ``file.zip:/path/in/file``.
+        ``file.zip:/path/in/file``. OME-Zarr, zarr and N5 may lie in an object store or on a web server, at a URL such
+        as ``s3://bucket/volume.zarr``, ``gs://``, ``https://`` or ``memory://``.
     axes : str, optional
         One letter per axis of the file, such as ``"ZCYX"``, if the file does not tell them or is wrong:
         letters of ``TCZYX``, ``S`` for samples of colour, or letters that the file has.
@@ -82,7 +88,9 @@ def open_source(
     Raises
     ------
     MissingFileError
-        If the file does not exist.
+        If the file, or the bucket, does not exist.
+    ObjectStoreError
+        If an object store denies access, or does not answer.
     ParameterTypeError
         If `path` is not a path, but for example an array.
     ParameterError
@@ -148,8 +156,8 @@ def _describe(name: str, given: dict[str, Any]) -> Descriptor:
         unknown = plugins.not_taken(opener, sorted(asked))
     if unknown:
         raise ParameterError(f"{', '.join(unknown)}: {kind} files such as {str(name)!r} have no such option")
-    absolute = os.path.abspath(name)
-    return Descriptor(absolute, opener, tuple(sorted(asked.items())), stamp_of(absolute))
+    place = absolute(name)
+    return Descriptor(place, opener, tuple(sorted(asked.items())), stamp_of(place))
 
 
 def kind_of_path(name: str, *, is_raw: bool = False) -> str:
@@ -160,6 +168,10 @@ def kind_of_path(name: str, *, is_raw: bool = False) -> str:
     MissingFileError, UnreadableFileError
         If it does not exist, is empty, or is not what its name says.
     """
+    if is_url(name):
+        if is_raw:
+            raise ParameterError.of("path", name, "raw numbers are not read from a URL: leave out shape and dtype")
+        return _kind_of_objects(name)
     path = Path(name)
     if not path.exists():
         if is_pattern(name):
@@ -195,7 +207,7 @@ def _first_bytes(file: BinaryIO, kind: str) -> bytes:
 
 def _kind_of_folder(path: Path) -> str:
     suffix = path.suffix.lower()
-    if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+    if any((path / name).exists() for name in _OF_ZARR):
         return "zarr"
     if any((path / folder / "attributes.json").exists() for folder in ("", "s0")):
         return "n5"
@@ -207,6 +219,18 @@ def _kind_of_folder(path: Path) -> str:
         raise UnreadableFileError(f"{path} is a folder, not a {suffix} file")
     # Files of another package's kind may be folders.
     return suffix.lstrip(".") if suffix in known_suffixes() else "planes"
+
+
+def _kind_of_objects(url: str) -> str:
+    """Kind of what lies at a URL, which only metadata tell."""
+    store = ObjectStore(url)
+    if any(store.get(name) is not None for name in _OF_ZARR):
+        return "zarr"
+    if any(store.get(f"{folder}attributes.json") is not None for folder in ("", "s0/")):
+        return "n5"
+    if kind_of_suffix(url) in KINDS and not url.lower().endswith((".zarr", ".n5")):
+        raise ParameterError.of("path", url, "zarr and N5 folders alone are read from a URL: copy the file to a disk")
+    raise MissingFileError.of("path", url, "there is neither zarr nor N5; check the name")
 
 
 def _window(info: ImageInfo, channel: int | str | None, time: int | None) -> list[int | slice]:

@@ -20,6 +20,7 @@ from tilecore.errors import (
     TilecoreError,
     UnreadableFileError,
 )
+from tilecore.objects.urls import checked_path
 
 __all__ = ["as_path", "inside", "overhearing", "reading"]
 
@@ -113,14 +114,14 @@ def _overhear(record: logging.LogRecord) -> bool:
 
 
 def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
-    """Check the path of a file or folder, and return it as text; ``~`` stands for the user's own folder.
+    """Check the path of a file or folder, or a URL, and return it as text; ``~`` stands for the user's own folder.
 
     Raises
     ------
     ParameterTypeError
         If `path` is not a path, but for example an array.
     ParameterError
-        If `path` is empty: an empty path would mean the current folder.
+        If `path` is empty, as an empty path would mean the current folder; or a URL that holds a password.
     """
     try:
         name = os.fsdecode(path)
@@ -128,7 +129,7 @@ def as_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
         raise ParameterTypeError.of("path", path, "must be the path of a file or folder") from None
     if not name:
         raise ParameterError.of("path", path, "must be the path of a file or folder; '.' is the current folder")
-    return os.path.expanduser(name)
+    return os.path.expanduser(checked_path(name, path))
 
 
 def inside(root: str, path: str) -> str:

@@ -80,7 +80,7 @@ class FileSource:
 
     @property
     def path(self) -> str:
-        """Absolute path of the file or folder."""
+        """Absolute path of the file or folder, or its URL."""
         return self._descriptor.path
 
     @property

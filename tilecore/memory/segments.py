@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from tilecore.bytesize import format_bytes
 from tilecore.errors import ParameterError, SharedMemoryError
-from tilecore.machine import available_memory, free_space
+from tilecore.machine import available_memory, free_space, start_time_of
 from tilecore.memory.descriptors import Duplicate
 
 __all__ = ["Access", "Mapping", "Segment", "default_backend"]
@@ -203,7 +203,7 @@ class Segment:
 
     def _link(self) -> str:
         _remove_orphaned_names()
-        name = f"tilecore-{os.getpid()}-{_start_time(os.getpid())}-{secrets.token_hex(8)}.shm"
+        name = f"tilecore-{os.getpid()}-{start_time_of(os.getpid())}-{secrets.token_hex(8)}.shm"
         folder = os.open(_SHM_FOLDER, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # linkat(AT_SYMLINK_FOLLOW), the only way to name a file opened without a name.
@@ -280,15 +280,6 @@ def _remove_orphaned_names() -> None:
     """Remove the names of killed processes, which could not remove them themselves."""
     for entry in Path(_SHM_FOLDER).glob("tilecore-*-*-*.shm"):
         _, owner, started, _ = entry.name.split("-", 3)
-        if owner.isdigit() and _start_time(int(owner)) != started:
+        if owner.isdigit() and start_time_of(int(owner)) != started:
             with contextlib.suppress(OSError):  # it belongs to another user, or is gone already
                 entry.unlink()
-
-
-def _start_time(pid: int) -> str:
-    """Start time of a process, which tells it from a later one of the same number; empty if it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]

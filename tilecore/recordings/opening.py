@@ -22,6 +22,7 @@ from tilecore.formats.opening import open_source
 from tilecore.formats.raw_layout import DataOrder, Layout, read_yaml, yaml_path
 from tilecore.formats.reader_errors import as_path
 from tilecore.formats.recorded import Recorded
+from tilecore.objects.urls import is_url
 from tilecore.recordings.header import RecordingHeader
 from tilecore.recordings.joined import JoinedArray
 from tilecore.recordings.open_ephys import is_of_open_ephys, read_open_ephys
@@ -164,6 +165,8 @@ def _told(array: ReadableArray, names: object, recorded: Recorded, *, in_channel
 def is_described(path: str | os.PathLike[str]) -> bool:
     """Whether plain numbers are described by an acquisition system, or by a ``.yaml`` file beside them."""
     path = as_path(path)
+    if is_url(path):
+        return False
     is_raw = kind_of_suffix(path) == "raw" and yaml_path(path).is_file() and "shape" not in read_yaml(yaml_path(path))
     return is_raw or _is_of_spikeglx(Path(path)) or is_of_open_ephys(Path(path))
 

@@ -95,14 +95,14 @@ def _census() -> Counter[str]:
 
 
 def _difference(before: Counter[str]) -> dict[str, int]:
-    return dict(_census() - before - _zarrs_loop())
+    return dict(_census() - before - _event_loops())
 
 
-def _zarrs_loop() -> Counter[str]:
-    """Number of files of Zarr's event loop, which starts at its first use and lives as long as this process."""
-    sync = sys.modules.get("zarr.core.sync")
-    running = sync is not None and sync.loop[0] is not None
-    return Counter({"open anon_inode:[eventpoll]": 1, "open socket:[N]": 2}) if running else Counter()
+def _event_loops() -> Counter[str]:
+    """Number of files of the event loops of zarr and fsspec, which start at their first use and stay."""
+    modules = [sys.modules.get(name) for name in ("zarr.core.sync", "fsspec.asyn")]
+    n_running = sum(1 for module in modules if module is not None and module.loop[0] is not None)
+    return Counter({"open anon_inode:[eventpoll]": n_running, "open socket:[N]": 2 * n_running})
 
 
 def _described(name: str) -> str:

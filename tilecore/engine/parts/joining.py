@@ -22,6 +22,7 @@ from tilecore.errors import JournalError, MissingFileError, OutputExistsError, P
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.geometry.tiles import TileGrid
+from tilecore.objects.paths import ObjectPath
 
 __all__ = ["JoinedPart", "refuse_runs_in_parts"]
 
@@ -204,6 +205,8 @@ def _sink_of(outputs: Outputs | None, journal: object) -> SinkSpec | None:
         raise ParameterError.of(
             "journal", journal, f"each part has one of its own in {sinks[0].path}.run; leave it out"
         )
+    if isinstance(sinks[0].path, ObjectPath):
+        raise ParameterError.of("out", str(sinks[0].path), "parts keep their plan beside it: write to a file system")
     if not sinks[0].several_hosts or isinstance(sinks[0], VariableSink):  # what finishes a variable knows no labels
         raise ParameterError.of(
             "out", str(sinks[0].path), f"{sinks[0].kind} files are written by one host, not in parts: {_REMEDY}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tilecore.engine.journal import FORMAT, header_of, other_run
-from tilecore.engine.journal_file import content_of, line_of
+from tilecore.engine.journal_lines import line_of, parse_line
 from tilecore.engine.journal_values import decode, encode
 from tilecore.engine.parts.run_part import RunPart
 from tilecore.formats.recorded import Recorded
@@ -59,7 +59,7 @@ class Plan:
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """Read a plan; None if the file is not one of this version of tilecore, or is damaged."""
-        content = content_of(path.read_bytes().rstrip(b"\n"))
+        content = parse_line(path.read_bytes().rstrip(b"\n"))
         if content is None or content.get("tilecore_plan") != FORMAT:
             return None
         part, spec = RunPart(**decode(content["part"])), content["sink"]

@@ -86,6 +86,8 @@ class Launcher:
             lifeline=self._lifeline,
             inherited=self._to_close(near, others),
             threads=self._threads,
+            # The fork server has the variables of the time at which it was started.
+            environment=dict(os.environ) if self._start_method == "forkserver" else None,
         )
         try:
             process = self._started(tools)

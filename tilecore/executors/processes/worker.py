@@ -69,6 +69,8 @@ class Tools:
         Open files of the parent, which a forked worker closes.
     threads : int
         Threads that numerical libraries may use.
+    environment : dict of str to str, or None
+        Variables of the calling process, for a worker that has not inherited them as they are now.
     """
 
     channel: Channel
@@ -79,12 +81,16 @@ class Tools:
     lifeline: Descriptor | None
     inherited: list[Any]
     threads: int
+    environment: dict[str, str] | None = None
 
 
 def run_worker(tools: Tools, job: Job) -> None:
     """Run tasks until the parent sends a stop message, closes the channel, or ends."""
     gc.freeze()  # objects inherited by fork are never garbage here, and visiting them would copy them
     _protect(tools)
+    if tools.environment is not None:
+        os.environ.clear()
+        os.environ.update(tools.environment)
     keep_freed_memory()
     if "fork" in multiprocessing.get_all_start_methods():
         # Libraries use semaphores as locks: under fork their names are removed at once, so a kill leaves none behind.

@@ -15,10 +15,10 @@ from tilecore.formats.image_info import MICROMETRES, ImageInfo, level_origin_um,
 from tilecore.formats.reader_errors import reading
 from tilecore.formats.zarr.codecs import ChunkCodec, codec_of
 from tilecore.formats.zarr.metadata import read_json
-from tilecore.formats.zarr.stores import FolderStore
+from tilecore.formats.zarr.stores import Store, open_store
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
-from tilecore.spreading import spread, threads_for
+from tilecore.spreading import spread
 
 __all__ = ["N5Reader", "datasets_in", "open_n5"]
 
@@ -31,7 +31,7 @@ _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int
 def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Reader:
     """Open an N5 dataset, or one level of a group whose datasets are called ``s0``, ``s1``, ..."""
     with reading(path, "N5"):
-        store = FolderStore(path)
+        store = open_store(path)
         attributes = read_json(store, _JSON) or {}
         folder = ""
         if "dimensions" not in attributes:
@@ -45,7 +45,7 @@ def open_n5(path: str, *, level: int = 0, missing_chunks: str = "error") -> N5Re
         return N5Reader(store, folder, attributes, fill=missing_chunks == "fill")
 
 
-def datasets_in(store: FolderStore, folder: str = "") -> Iterator[tuple[str, ImageInfo | TilecoreError]]:
+def datasets_in(store: Store, folder: str = "") -> Iterator[tuple[str, ImageInfo | TilecoreError]]:
     """Find the datasets in a folder and in the groups below it; the levels of a group's pyramid are not listed."""
     try:
         levels = [inner for inner in ("", "s0/") if "dimensions" in (read_json(store, f"{folder}{inner}{_JSON}") or {})]
@@ -63,7 +63,7 @@ class N5Reader:
 
     Parameters
     ----------
-    store : FolderStore
+    store : Store
         Store that holds the blocks.
     folder : str
         Folder of the dataset, ending in ``/``, or empty.
@@ -75,7 +75,7 @@ class N5Reader:
 
     mapped = None
 
-    def __init__(self, store: FolderStore, folder: str, attributes: Mapping[str, Any], *, fill: bool) -> None:
+    def __init__(self, store: Store, folder: str, attributes: Mapping[str, Any], *, fill: bool) -> None:
         self._store, self._folder, self._fill = store, folder, fill
         self.files = [store.place(folder)]
         name = f"{store.root}/{folder}".rstrip("/")
@@ -126,7 +126,8 @@ class N5Reader:
                 else:
                     self._decode(key, memoryview(content), out[in_box], in_chunk)
 
-        spread(read_block, list(touched(box, self.info.chunks)), threads_for(self.info.decoded_bytes(box)))
+        n_threads = self._store.threads_for(self.info.decoded_bytes(box))
+        spread(read_block, list(touched(box, self.info.chunks)), n_threads)
 
     def expect(self, box: Box) -> None:
         """Tell the system that a box is read soon."""
@@ -224,7 +225,7 @@ def _coarser(
     return positive_size((size[0] * z, size[1] * y, size[2] * x))
 
 
-def _levels(store: FolderStore, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+def _levels(store: Store, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     shapes = []
     for level in range(64):
         document = read_json(store, f"s{level}/{_JSON}")

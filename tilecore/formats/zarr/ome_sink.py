@@ -15,9 +15,11 @@ from tilecore.formats.chunk_shapes import default_shards
 from tilecore.formats.opening import open_source
 from tilecore.formats.pyramids import Level, level_factors
 from tilecore.formats.sink import SinkSpec
-from tilecore.formats.zarr.metadata import array_document_v2, array_document_v3
+from tilecore.formats.zarr.metadata import array_document_v2, array_document_v3, parse_array
 from tilecore.formats.zarr.ome import multiscales_document
 from tilecore.formats.zarr.sink import ZarrArrayWriter, ZarrSink, open_writer, write_json
+from tilecore.formats.zarr.stores import open_store
+from tilecore.objects.paths import output_path
 
 __all__ = ["OmeZarrSink"]
 
@@ -103,8 +105,8 @@ class OmeZarrSink(ZarrSink):
             write_json(data / "zarr.json", group)
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
-        image = Path(path)
-        if not (image / str(len(self._factors) - 1)).exists():
+        image = output_path(path)
+        if parse_array(open_store(path), f"{len(self._factors) - 1}/") is None:
             raise UnreadableFileError(f"{path} has fewer levels than this image needs: delete it to start over")
         return self._same(open_writer(image / "0", image.parent))
 

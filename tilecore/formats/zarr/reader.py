@@ -1,4 +1,4 @@
-"""Reader of zarr arrays, of version 2 and 3, in folders and zip files, and of OME-Zarr images."""
+"""Reader of zarr arrays, of version 2 and 3, in folders, zip files and object stores, and of OME-Zarr images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tilecore.formats.zarr.shards import Shard
 from tilecore.formats.zarr.stores import Store, open_store
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import check_chunk_size, touched
-from tilecore.spreading import spread, threads_for
+from tilecore.spreading import spread
 
 __all__ = ["ZarrReader", "info_of_array", "open_zarr"]
 
@@ -99,7 +99,8 @@ class ZarrReader:
         if self._metadata.codec is None:
             self._read_by_zarr(box, out)
             return
-        spread(self._read_chunk, list(self._chunks_in(box, out)), threads_for(self.info.decoded_bytes(box)))
+        n_threads = self._store.threads_for(self.info.decoded_bytes(box))
+        spread(self._read_chunk, list(self._chunks_in(box, out)), n_threads)
 
     def expect(self, box: Box) -> None:
         """Tell the system that a box is read soon; a part of a shard is left out, as its index would be read first."""

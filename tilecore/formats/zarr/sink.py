@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tilecore.array_types import Index
-from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError, UnwritableFileError
+from tilecore.errors import AlignmentError, ParameterError, UnreadableFileError
 from tilecore.formats.chunk_shapes import choose_chunks, default_shards
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.opening import open_source
 from tilecore.formats.source import FileSource
 from tilecore.formats.zarr.metadata import ArrayMetadata, array_document_v3, parse_array
 from tilecore.formats.zarr.shards import shard_index
-from tilecore.formats.zarr.stores import FolderStore
+from tilecore.formats.zarr.stores import FolderWriter, ObjectFolder, WritableStore, open_store
 from tilecore.geometry.boxes import Box
 from tilecore.geometry.chunks_in_box import touched
 from tilecore.geometry.indexing import expanded
-from tilecore.output_file import write_in_one_piece
+from tilecore.objects.paths import output_path
 from tilecore.spreading import spread, threads_for
 
 __all__ = ["ZarrArrayWriter", "ZarrSink", "open_writer", "write_json"]
@@ -38,23 +36,23 @@ class ZarrArrayWriter:
 
     Attributes
     ----------
-    root : str
-        Folder of the array.
+    store : WritableStore
+        Folder of the array, and how files are written in it.
     metadata : ArrayMetadata
         Metadata of the array.
-    place : str
-        Folder of the run, around the array's folder, in which chunks are written until they are complete.
 
     Notes
     -----
-    Process-safety: a chunk or shard is written outside the array and then moved into it. So
-    readers see all of it or nothing, and the array never holds other files.
+    Process-safety: readers see all of a chunk or shard, or nothing.
     """
 
-    root: str
+    store: WritableStore
     metadata: ArrayMetadata
-    place: str
-    _folders: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def root(self) -> str:
+        """Folder of the array."""
+        return self.store.root
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,6 +68,10 @@ class ZarrArrayWriter:
     def write_units(self) -> tuple[int, ...]:
         """Shape of the voxels in one file, which no two processes may write at once."""
         return self.metadata.units
+
+    def verify(self) -> None:
+        """Raise `MissingFileError` if this machine does not find the array's folder."""
+        self.store.verify()
 
     def __setitem__(self, index: Index, values: npt.ArrayLike) -> None:
         """Write a region of whole units.
@@ -93,7 +95,7 @@ class ZarrArrayWriter:
             self._check_whole(position, in_unit, box)
             units.append((position, block[in_box]))
         # Chunks of one shard are encoded at once, not several shards: these may be large.
-        spread(self._write_unit, units, 1 if self.metadata.is_sharded else threads_for(block.nbytes))
+        spread(self._write_unit, units, 1 if self.metadata.is_sharded else self.store.threads_for(block.nbytes))
 
     def _check_whole(self, position: tuple[int, ...], in_unit: tuple[slice, ...], box: Box) -> None:
         for number, span, unit, length in zip(position, in_unit, self.write_units, self.shape, strict=True):
@@ -105,25 +107,8 @@ class ZarrArrayWriter:
 
     def _write_unit(self, unit: tuple[tuple[int, ...], npt.NDArray[Any]]) -> None:
         position, block = unit
-        path = os.path.join(self.root, self.metadata.key(position))
         parts = self._shard(block) if self.metadata.is_sharded else [self._chunk(block)]
-        try:
-            self._make_folder(os.path.dirname(path))
-            write_in_one_piece(parts, path, self.place)
-        except FileNotFoundError as error:
-            raise UnwritableFileError(f"{self.root} no longer exists: it is complete, or was discarded") from error
-        except OSError as error:  # that of a full disk names no file, or a temporary one
-            error.filename = path
-            raise
-
-    def _make_folder(self, folder: str) -> None:
-        """Create a folder inside the array's folder; the latter is not created again if it was removed."""
-        if folder in self._folders or folder == self.root:
-            return
-        self._make_folder(os.path.dirname(folder))
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        self._folders.add(folder)
+        self.store.put(self.metadata.key(position), parts)
 
     def _shard(self, block: npt.NDArray[Any]) -> list[bytes | memoryview]:
         """Compressed chunks of a shard, and their index."""
@@ -152,6 +137,7 @@ class ZarrSink(FileSink):
     """A zarr array of version 3, with shards if there would be too many files."""
 
     kind: ClassVar[str] = "zarr"
+    takes_urls: ClassVar[bool] = True
     dtypes: ClassVar[frozenset[str]] = frozenset(
         {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"}
     )
@@ -202,7 +188,8 @@ class ZarrSink(FileSink):
         return open_writer(data, data.parent)
 
     def _reopened(self, path: str) -> ZarrArrayWriter:
-        return self._same(open_writer(Path(path), Path(path).parent))
+        data = output_path(path)
+        return self._same(open_writer(data, data.parent))
 
     def _same(self, writer: ZarrArrayWriter) -> ZarrArrayWriter:
         """Keep the chunks of an unfinished array; refuse it if its shape, chunks or shards are not as asked for."""
@@ -222,10 +209,11 @@ class ZarrSink(FileSink):
 
 def open_writer(path: Path, place: Path) -> ZarrArrayWriter:
     """Open an array whose metadata have been written, in the folder of its run."""
-    metadata = parse_array(FolderStore(str(path)), "")
+    store = open_store(str(path))
+    metadata = parse_array(store, "")
     if metadata is None or metadata.codec is None:
         raise UnreadableFileError(f"{path} has no metadata of an array that can be written here")
-    return ZarrArrayWriter(str(path), metadata, str(place))
+    return ZarrArrayWriter(store if isinstance(store, ObjectFolder) else FolderWriter(str(path), str(place)), metadata)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
