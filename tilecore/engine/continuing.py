@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tilecore.engine.identity.comparing import what_is_unknown
 from tilecore.engine.identity.fingerprint import fingerprint
@@ -13,10 +13,12 @@ from tilecore.engine.jobs import TileJob
 from tilecore.engine.journal import Journal
 from tilecore.engine.journal_file import is_journal
 from tilecore.engine.outputs import Outputs
-from tilecore.engine.parts.joining import JoinedPart, refuse_runs_in_parts
 from tilecore.engine.request import Request
 from tilecore.errors import MissingFileError, ParameterError
 from tilecore.objects.paths import ObjectPath
+
+if TYPE_CHECKING:
+    from tilecore.engine.parts.joining import JoinedPart
 
 __all__ = ["Record", "is_beside", "open_record"]
 
@@ -69,9 +71,13 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
     """
     options = request.options
     if options.part is not None:
+        from tilecore.engine.parts.joining import JoinedPart
+
         joined = JoinedPart(options.part, job, request, outputs)
         return Record(joined.request, None, joined.journal, joined.is_finished, joined)
-    if outputs is not None:
+    if outputs is not None and outputs.sinks:
+        from tilecore.engine.parts.joining import refuse_runs_in_parts
+
         refuse_runs_in_parts(outputs)
     path = _journal_path(request, outputs)
     if outputs is not None and not options.resume:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tilecore.engine.dimensions import Labels, names_of_result
 from tilecore.errors import ParameterError, UnwritableFileError
 from tilecore.formats.named_chunks import chunk_shape
 from tilecore.formats.sink import SinkSpec
 from tilecore.formats.zarr.variable_labels import VariableLabels, check_name, stored_coordinates
-from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.geometry.placement import Placement
 from tilecore.objects.paths import path_of_folder
+
+if TYPE_CHECKING:
+    from tilecore.formats.zarr.variable_sink import VariableSink
 
 __all__ = ["DatasetVariable", "variable_sink"]
 
@@ -98,4 +101,6 @@ def variable_sink(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnwritableFileError(f"the folder {path.parent} cannot be made: {error}") from error
+    from tilecore.formats.zarr.variable_sink import VariableSink  # with all of zarr's codecs, which few runs need
+
     return VariableSink(spec, told)

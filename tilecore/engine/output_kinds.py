@@ -19,7 +19,6 @@ from tilecore.bytesize import format_bytes
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.pyramids import Level
-from tilecore.formats.zarr.variable_sink import VariableSink
 from tilecore.machine import available_memory
 
 __all__ = ["FileOutput", "GivenOutput", "NewOutput", "Output", "Owned", "OwnedOutput"]
@@ -196,7 +195,7 @@ class FileOutput(Output):
     def __init__(self, sink: FileSink, dtype: np.dtype[Any] | None) -> None:
         super().__init__(dtype)
         self.sink, self.path, self.files = sink, sink.path, sink.files
-        self.dataset = sink.content if isinstance(sink, VariableSink) else sink.spec.dataset
+        self.dataset = sink.content
         # Each dataset of a file has its own journal, so that a script may write one after the other with resume=True.
         names = [self.path.name, *filter(None, sink.spec.dataset.split("/")), "journal"]
         self.journal_path = self.path.with_name(".".join(names))

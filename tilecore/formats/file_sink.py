@@ -9,7 +9,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -101,6 +100,11 @@ class FileSink:
     def access(self) -> SinkAccess:
         """Access of workers to this sink."""
         return SinkAccess(self)
+
+    @property
+    def content(self) -> str:
+        """What is written, in files that hold several things; empty for others."""
+        return self.spec.dataset
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -269,9 +273,7 @@ class FileSink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self.discard()
         elif self._place is not None:

@@ -226,6 +226,8 @@ def _path_of(sink: SinkSpec | None, journal: object) -> Path:
 def refuse_runs_in_parts(outputs: Outputs) -> None:
     """Refuse to write what a run in parts writes already."""
     for sink in outputs.sinks:
+        if isinstance(sink.path, ObjectPath):  # no parts write there
+            continue
         if (folder := RunFolder(sink.path)).is_begun:
             raise OutputExistsError(
                 f"{sink.path} is being written in parts already: finish that run (tilecore finish), or remove its "

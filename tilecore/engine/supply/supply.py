@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from tilecore.arrays.access import chunk_lengths
 from tilecore.engine.inputs import Inputs, refuse_to_send
 from tilecore.engine.jobs import TileJob
 from tilecore.engine.supply.slot_feeder import Feeder
-from tilecore.engine.supply.unit_supply import UnitSupply
 from tilecore.engine.tally import Tally
 from tilecore.engine.tasks import WAIT, Preparation
 from tilecore.engine.tile_tasks import DecodeTask, TileTask
@@ -21,6 +20,9 @@ from tilecore.executors.processes.interrupts import interrupts_deferred
 from tilecore.formats.source import FileSource
 from tilecore.geometry.sharing import ChunkedSource, Sharing
 from tilecore.geometry.tiles import TileGrid
+
+if TYPE_CHECKING:
+    from tilecore.engine.supply.unit_supply import UnitSupply
 
 __all__ = ["Supply"]
 
@@ -108,6 +110,8 @@ class Supply:
         self, sharing: Sharing, retries: int, was_done: Callable[[int], bool] | None, sources: tuple[Any, ...]
     ) -> tuple[Any, ...]:
         """Replace the sources that are decoded by ones whose units workers share."""
+        from tilecore.engine.supply.unit_supply import UnitSupply  # sources that need no decoding do without it
+
         chunked = {number: sources[number] for number in self.chunked}
         self._units = UnitSupply(sharing, chunked, retries, was_done)
         return tuple([self._units.shared.get(number, each) for number, each in enumerate(sources)])
