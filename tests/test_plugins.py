@@ -141,7 +141,7 @@ def test_messages_list_what_is_installed(install: Install, tmp_path: Path) -> No
         open_source(tmp_path / "v.other")
     with pytest.raises(ParameterError, match=r"with the suffixes \.npy, .*\.plain"):
         create_sink(tmp_path / "v.other", (2, 3), "u1")
-    with pytest.raises(ParameterError, match="executor='magic': one of serial, threads, processes, two"):
+    with pytest.raises(ParameterError, match="executor='magic': one of serial, threads, processes, dask, two"):
         create_executor("magic")
 
 
@@ -206,7 +206,7 @@ def test_names_of_tilecore_stay_tilecores(install: Install, tmp_path: Path, volu
         sink[...] = volume
     np.testing.assert_array_equal(open_source(tmp_path / "v.npy")[...], volume)
     detect_blobs(volume, detector="log", max_sigma=2, executor="serial")
-    with pytest.raises(ParameterError, match="one of serial, threads, processes$"):
+    with pytest.raises(ParameterError, match="one of serial, threads, processes, dask$"):
         create_executor("magic")
 
 

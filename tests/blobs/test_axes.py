@@ -199,7 +199,7 @@ def test_tiles_are_given_by_the_names_of_axes(dims: tuple[str, ...]) -> None:
     numbered = detect_blobs(source, tile_shape=(10, 24, None), **options)
     np.testing.assert_array_equal(np.asarray(named), np.asarray(numbered))
     assert len(named) == 2 and set(named["tile_z"]) == {0, 1} and set(named["tile_y"]) == {0}
-    with pytest.raises(ParameterError, match="no dimension 'frame', but z, y, x"):
+    with pytest.raises(ParameterError, match="tile_shape='frame': there is no such dimension; there are z, y, x"):
         detect_blobs(source, tile_shape={"frame": 3}, **options)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.faults.harness import places
@@ -114,17 +116,23 @@ def test_parts_run_on_hosts_of_other_sizes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(finish(out), blur(VOLUME))
 
 
+def _copied_slowly(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Take so long for a voxel that small tiles, of which each worker has several, are best."""
+    time.sleep(2e-8 * block.size)
+    return block.copy()
+
+
 def test_a_host_with_less_memory_works_on_fewer_tiles_at_once(tmp_path: Path) -> None:
     """It gets the tiles that suit the first one."""
-    volume, started = np.zeros((64, 256, 256)), []
-    for number, memory in ((1, "1GB"), (2, "1GB"), (3, "60MB")):
+    started: list[int] = []
+    volume = np.zeros((256, 256, 256))  # so many tiles that each part has one for each worker
+    for number, memory in ((1, "1GB"), (2, "1GB"), (3, "100MB")):
         map_tiles(
-            np.sqrt,
+            _copied_slowly,
             volume,
             out=tmp_path / "o.zarr",
             shard=(number, 3),
-            executor="threads",
-            workers=4,
+            workers=4,  # processes: memory is measured in one that does nothing else
             max_memory=memory,
             callbacks=[lambda event: started.append(event.workers) if isinstance(event, RunStarted) else None],
         )

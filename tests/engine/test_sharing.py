@@ -252,7 +252,7 @@ def test_tiles_that_are_cut_share_too(run: str, tmp_path: Path) -> None:
 
 def test_a_source_that_needs_no_decoding_is_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
-    monkeypatch.setattr("tilecore.engine.supply.supply.UnitSupply", lambda *args: made.append(args))
+    monkeypatch.setattr("tilecore.engine.supply.unit_supply.UnitSupply", lambda *args: made.append(args))
     np.save(tmp_path / "v.npy", VOLUME)
     for source in (VOLUME, tmp_path / "v.npy"):
         map_tiles(smooth, source, tile_shape=CHUNKS, halo=2, executor="serial")

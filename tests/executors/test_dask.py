@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from operator import add
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ import zarr
 from distributed import Client
 from scipy.ndimage import gaussian_filter
 
-from tests.clusters import cluster_of
+from tests.clusters import ROOT, cluster_of
 from tilecore import (
     DatasetVariable,
     collect_tiles,
@@ -144,3 +145,19 @@ class TestVerbs:
     def test_a_cluster_of_its_own_ends_with_the_run(self, source: Path) -> None:
         found = map_tiles(np.sqrt, source, executor="dask", workers=1, **self.run)
         np.testing.assert_array_equal(found, np.sqrt(_volume()))
+
+
+def test_the_page_of_clusters_renders_a_script_for_slurm() -> None:
+    """The example of the page is run, up to the script that Slurm would get."""
+    from dask_jobqueue import SLURMCluster
+
+    page = (ROOT / "docs" / "cluster.rst").read_text()
+    example = textwrap.dedent(page[page.index("    cluster = SLURMCluster(") : page.index("    cluster.adapt(")])
+    example = example.replace("SLURMCluster(", 'SLURMCluster(scheduler_options={"dashboard_address": ":0"}, ')
+    names: dict[str, Any] = {"SLURMCluster": SLURMCluster}
+    exec(example, names)
+    with names["cluster"] as cluster:
+        script = cluster.job_script()
+    for line in ("#SBATCH -n 1", "#SBATCH --cpus-per-task=8", "#SBATCH --mem=60G", "#SBATCH -t 02:00:00"):
+        assert line in script.splitlines()
+    assert "--resources MEM=8000" in script

@@ -43,6 +43,7 @@ def filled(bucket: str) -> str:
     return f"{bucket}/in.zarr"
 
 
+@pytest.mark.slow
 @every_run
 def test_a_server_that_refuses_and_loses_requests(proxy: Proxy, options: dict[str, Any]) -> None:
     bucket = new_bucket(proxy.endpoint)

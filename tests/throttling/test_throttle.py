@@ -112,7 +112,7 @@ def throttled(client: Client, how: str, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["threads", "processes"])
-@pytest.mark.parametrize("how", ["plugin", "optimiser", "throttle"])
+@pytest.mark.parametrize("how", [pytest.param("plugin", marks=pytest.mark.slow), "optimiser", "throttle"])
 def test_one_annotated_task_runs_at_once(
     how: str, processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

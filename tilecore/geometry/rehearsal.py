@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from tilecore.geometry.decoding import AxisUnits, Frontier, orders_of
-from tilecore.geometry.retention import Retention
+from tilecore.geometry.retention import ALIGNMENT, Retention
 from tilecore.geometry.tile_order import TileOrder
 from tilecore.geometry.unit_grid import UnitGrid
 
@@ -116,7 +116,7 @@ def reckoned(
     found = {}
     for order in orders or [TileOrder(grid.counts, axes) for axes in orders_of(grid.ndim)]:
         frontiers = [Frontier.of([own[axis] for axis in order.axes if axis < len(own)], n_at_once) for own in along]
-        beside = map(_bytes_beside, units, itemsizes)
+        beside = map(_kept_bytes, units, itemsizes)
         needs = [float(each.voxels[0]) * n_bytes for each, n_bytes in zip(frontiers, beside, strict=True)]
         # Sources share the capacity in proportion to what they need.
         share = min(capacity / max(sum(needs), 1), 1.0)
@@ -126,9 +126,11 @@ def reckoned(
     return found
 
 
-def _bytes_beside(units: UnitGrid, itemsize: int) -> int:
-    """Size of what lies, on the axes that the tiles' grid lacks, at one place of its axes [byte]."""
-    return math.prod(units.shape[units.grid.ndim :]) * itemsize
+def _kept_bytes(units: UnitGrid, itemsize: int) -> float:
+    """Bytes that are kept for what lies, on the axes that the tiles' grid lacks, at one place of its axes."""
+    unit_bytes = math.prod(units.unit) * itemsize
+    aligned = -(-unit_bytes // ALIGNMENT) * ALIGNMENT / unit_bytes
+    return math.prod(units.shape[units.grid.ndim :]) * itemsize * aligned
 
 
 def _n_reads(units: UnitGrid) -> int:

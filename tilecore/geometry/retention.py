@@ -18,13 +18,13 @@ from tilecore.geometry.ranges import Ranges
 from tilecore.geometry.tile_order import TileOrder
 from tilecore.geometry.unit_grid import UnitGrid
 
-__all__ = ["Held", "Place", "Retention", "UnitKey"]
+__all__ = ["ALIGNMENT", "Held", "Place", "Retention", "UnitKey"]
 
 #: A unit: number of its source, and its number among the source's units.
 UnitKey: TypeAlias = tuple[int, int]
 
-# Ranges begin at multiples of this, so that voxels of any dtype are aligned [byte].
-_ALIGNMENT = 64
+#: Ranges begin at multiples of this, so that voxels of any dtype are aligned [byte].
+ALIGNMENT = 64
 
 
 class Place(NamedTuple):
@@ -96,7 +96,7 @@ class Retention:
     ) -> None:
         self._units, self._itemsizes, self._order = units, itemsizes, order
         self._was_done, self._move = was_done, move
-        self._ranges = Ranges(capacity // _ALIGNMENT * _ALIGNMENT)
+        self._ranges = Ranges(capacity // ALIGNMENT * ALIGNMENT)
         self._held: dict[UnitKey, Held] = {}
         self._n_at_once, self._spare = n_at_once, spare
         self._next = 0  # position of the tile that comes next
@@ -221,7 +221,7 @@ class Retention:
         return self._was_done is not None and self._was_done(self._order.number(position))
 
     def _n_bytes(self, source: int, box: Box) -> int:
-        return -(-math.prod(box.shape) * self._itemsizes[source] // _ALIGNMENT) * _ALIGNMENT
+        return -(-math.prod(box.shape) * self._itemsizes[source] // ALIGNMENT) * ALIGNMENT
 
     def _settle(self, key: UnitKey) -> None:
         """Let a unit go, or the part of it that no later tile reads, unless a task uses it now."""

@@ -20,7 +20,7 @@ from tilecore.executors.library_threads import LibraryThreads
 from tilecore.executors.processes.raised import pack_raised
 from tilecore.machine import limit_threads, threads_limit
 
-__all__ = ["Batch", "Packed", "Report", "Unopened", "open_both", "run_batch"]
+__all__ = ["Batch", "Done", "Packed", "Report", "Unopened", "open_both", "run_batch"]
 
 Item = TypeVar("Item")
 
@@ -168,7 +168,23 @@ def open_both(function: Packed[Function], known: Packed[object]) -> Unopened | N
     return None
 
 
-def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -> list[Report] | Unopened:
+@dataclass(frozen=True)
+class Done:
+    """What a worker has done of a batch.
+
+    Attributes
+    ----------
+    worker : str
+        Address of the worker.
+    reports : list of Report
+        Of its tasks, in their order; fewer if the batch was taken back.
+    """
+
+    worker: str
+    reports: list[Report]
+
+
+def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -> Done | Unopened:
     """Run the tasks of a batch, as a task of dask.
 
     Tasks that are left when the run takes the batch back are not begun.
@@ -184,7 +200,7 @@ def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -
             outcome = attempt(call, task, facts, 0)
             reports.append(Report.of(outcome))
             del outcome  # what was raised refers to this frame
-    return reports
+    return Done(get_worker().address, reports)
 
 
 def _is_taken_back() -> bool:

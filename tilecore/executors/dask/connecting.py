@@ -127,7 +127,10 @@ def connected_inside(where: str) -> Connection:
     """Connect from a task of a cluster to the cluster itself; the task gives its thread to others meanwhile."""
     from distributed import get_client, get_worker, rejoin, secede
 
-    get_worker()
+    try:
+        get_worker()
+    except ValueError:  # a process that a task has started
+        return connected(where)
     client = get_client(where)
     secede()
     return Connection(client, _closing(rejoin))

@@ -17,7 +17,7 @@ from tilecore.arrays.pickling import packed
 from tilecore.errors import WorkerError
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Task
 from tilecore.executors.dask.batch_length import BatchLength
-from tilecore.executors.dask.batches import Batch, Packed, Report, Unopened, run_batch
+from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
 from tilecore.executors.dask.cluster import Cluster, Needs
 from tilecore.executors.dask.deaths import Deaths, OneDeath
 from tilecore.executors.dask.stragglers import Stragglers
@@ -94,10 +94,14 @@ class DaskCrew:
         self._places: dict[str, int] = {}
         self._is_open = True
         content = packed(function), packed(known)
-        with cluster.errors_told():
-            self._client.register_plugin(OneDeath(f"{self._run}-tiles"), name=f"{self._run}-deaths")
-            self._function, self._known = map(self._put, content)
-            self._deaths.watch(cluster.check(self._function, self._known))
+        try:
+            with cluster.errors_told():
+                self._client.register_plugin(OneDeath(f"{self._run}-tiles"), name=f"{self._run}-deaths")
+                self._function, self._known = map(self._put, content)
+                self._deaths.watch(cluster.check(self._function, self._known))
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def workers(self) -> int:
@@ -158,10 +162,11 @@ class DaskCrew:
             if self._client.status == "running":
                 self.withdraw()
                 self._client.unregister_scheduler_plugin(f"{self._run}-deaths")
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             _log.warning("the scheduler does not answer at the end of the run: %s", error)
         finally:
-            del self._function, self._known
+            vars(self).pop("_function", None)  # the cluster forgets them
+            vars(self).pop("_known", None)
             self._sent.clear()
             self._cluster.close()
 
@@ -244,17 +249,20 @@ class DaskCrew:
             if key not in done and sent.number in self._sent:
                 yield from self._failed(sent, key)
 
-    def _reported(self, sent: Sent, reports: list[Report] | Unopened) -> Iterator[Outcome]:
-        if isinstance(reports, Unopened):
-            raise WorkerError(reports.advice)
+    def _reported(self, sent: Sent, result: Done | Unopened) -> Iterator[Outcome]:
+        if isinstance(result, Unopened):
+            raise WorkerError(result.advice)
         del self._sent[sent.number]
-        seconds = time.monotonic() - sent.at
-        self._length.learn(len(sent.tasks), sum(report.seconds for report in reports))
-        self._stragglers.learn(len(sent.tasks), seconds)
+        reports = result.reports
         if len(sent.copies) > 1:
             self._cancel([sent])
-        for task, report in zip(sent.tasks, reports, strict=True):
-            yield report.outcome(task, 0)
+        self._waiting.extend(sent.tasks[len(reports) :])  # dask took it back from the worker for a moment
+        if reports:
+            self._length.learn(len(reports), sum(report.seconds for report in reports))
+            self._stragglers.learn(len(reports), time.monotonic() - sent.at)
+        place = self._places.setdefault(result.worker, len(self._places))
+        for task, report in zip(sent.tasks, reports, strict=False):
+            yield report.outcome(task, place)
 
     def _failed(self, sent: Sent, key: str) -> Iterator[Outcome]:
         """What becomes of a batch whose attempt has failed as a whole."""
