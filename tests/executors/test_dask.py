@@ -19,6 +19,7 @@ from tests.clusters import ROOT, cluster_of
 from tilecore import (
     DatasetVariable,
     collect_tiles,
+    create_sink,
     detect_blobs,
     iter_tiles,
     map_tiles,
@@ -145,6 +146,15 @@ class TestVerbs:
     def test_a_cluster_of_its_own_ends_with_the_run(self, source: Path) -> None:
         found = map_tiles(np.sqrt, source, executor="dask", workers=1, **self.run)
         np.testing.assert_array_equal(found, np.sqrt(_volume()))
+
+
+def test_an_object_store_is_read_and_written_by_a_cluster(bucket: str) -> None:
+    with create_sink(f"{bucket}/in.zarr", _volume().shape, "f4", chunks=8) as sink:
+        sink[...] = _volume()
+    with cluster_of(2) as client:  # whose workers know where the store is
+        run: dict[str, Any] = {"halo": 1, "executor": client, "progress": False}
+        found = map_tiles(np.sqrt, f"{bucket}/in.zarr", out=f"{bucket}/out.zarr", **run)
+        np.testing.assert_array_equal(found[...], np.sqrt(_volume()))
 
 
 def test_the_page_of_clusters_renders_a_script_for_slurm() -> None:
