@@ -15,7 +15,7 @@ from typing import Self
 
 from tilecore.errors import MissingFileError, OutputExistsError, UnwritableFileError
 from tilecore.locked_file import LockedFile, LockedFolder
-from tilecore.renaming import NAME_CHANGED, exchange, rename_unless_there
+from tilecore.renaming import NAME_CHANGED, exchange, note_identity, rename_unless_there, was_exchanged
 
 __all__ = ["Place", "finished", "new_token", "places_of", "refuse_existing", "remove_abandoned", "write_in_one_piece"]
 
@@ -115,7 +115,7 @@ class Place:
             If the folder no longer exists.
         """
         place = cls(path, token)
-        if not os.path.lexists(place.data):
+        if not os.path.lexists(place.data) or was_exchanged(place.data):
             raise MissingFileError(f"{place.folder} no longer exists: {path} is complete, or its run was stopped")
         return place
 
@@ -181,6 +181,7 @@ class Place:
         if not overwrite:
             self._name()
         elif os.path.lexists(self.path) and (self.path.is_dir() or self.data.is_dir()):
+            note_identity(self.data)  # a later run must not take the old output for the new one
             if not exchange(self.data, self.path):
                 self._replace()
         else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import sys
 from pathlib import Path
 
-__all__ = ["NAME_CHANGED", "exchange", "rename_unless_there"]
+__all__ = ["NAME_CHANGED", "exchange", "note_identity", "rename_unless_there", "was_exchanged"]
 
 #: Error numbers of the system if another process has taken or removed a name in the meantime.
 NAME_CHANGED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
@@ -16,6 +17,9 @@ NAME_CHANGED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errn
 # Constants of renameat2 on Linux: two flags, the current folder, and errors where the system lacks the call.
 _NO_REPLACE, _EXCHANGE, _HERE = 1, 2, -100
 _UNKNOWN_THERE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
+# End of the name of a file that notes an identity.
+_NOTE = ".identity"
 
 
 def rename_unless_there(old: Path, new: Path) -> bool:
@@ -45,3 +49,18 @@ def _renamed(old: Path, new: Path, how: int) -> bool:
     if number in _UNKNOWN_THERE:
         return False
     raise OSError(number, os.strerror(number), str(old), None, str(new))
+
+
+def note_identity(data: Path) -> None:
+    """Note beside a file or folder which one it is, before it is exchanged: in a name, for which a full disk has room.
+
+    Without a note, only a death in the next moment could be misunderstood.
+    """
+    with contextlib.suppress(OSError):
+        data.with_name(f"{os.lstat(data).st_ino}{_NOTE}").touch()
+
+
+def was_exchanged(data: Path) -> bool:
+    """Whether a file or folder is not the one that was noted, as the names were exchanged since."""
+    notes = [each.name for each in data.parent.glob(f"*{_NOTE}")]
+    return bool(notes) and os.path.lexists(data) and f"{os.lstat(data).st_ino}{_NOTE}" not in notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from operator import add
 from pathlib import Path
@@ -157,17 +159,13 @@ def test_an_object_store_is_read_and_written_by_a_cluster(bucket: str) -> None:
         np.testing.assert_array_equal(found[...], np.sqrt(_volume()))
 
 
-def test_the_page_of_clusters_renders_a_script_for_slurm() -> None:
-    """The example of the page is run, up to the script that Slurm would get."""
-    from dask_jobqueue import SLURMCluster
-
+def test_the_page_of_clusters_renders_a_script_for_slurm(tmp_path: Path) -> None:
+    """The example of the page is run, up to the script that Slurm would get; its package catches Ctrl-C for itself."""
     page = (ROOT / "docs" / "cluster.rst").read_text()
     example = textwrap.dedent(page[page.index("    cluster = SLURMCluster(") : page.index("    cluster.adapt(")])
     example = example.replace("SLURMCluster(", 'SLURMCluster(scheduler_options={"dashboard_address": ":0"}, ')
-    names: dict[str, Any] = {"SLURMCluster": SLURMCluster}
-    exec(example, names)
-    with names["cluster"] as cluster:
-        script = cluster.job_script()
+    program = f"from dask_jobqueue import SLURMCluster\n{example}\nwith cluster:\n    print(cluster.job_script())\n"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True)
     for line in ("#SBATCH -n 1", "#SBATCH --cpus-per-task=8", "#SBATCH --mem=60G", "#SBATCH -t 02:00:00"):
-        assert line in script.splitlines()
-    assert "--resources MEM=8000" in script
+        assert line in result.stdout.splitlines()
+    assert "--resources MEM=8000" in result.stdout

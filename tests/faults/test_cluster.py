@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 from distributed import Client
 
 from tests.clusters import cluster_of, kill_group, programs
@@ -154,8 +155,9 @@ def test_a_file_that_only_one_machine_sees_is_named_before_work_starts(tmp_path:
         started.start_worker(prefix=prefix)
         with Client(scheduler_file=str(started.scheduler_file), set_as_default=False) as client:
             client.wait_for_workers(1, timeout=HANGS)
-            with pytest.raises(WorkerError, match=r"a worker on \S+ cannot open.*in\.zarr.*same paths"):
-                map_tiles(np.sqrt, source, executor=client, **TILES)
+            for given in (source, zarr.open_array(source, mode="r")):
+                with pytest.raises(WorkerError, match=r"a worker on \S+ cannot open.*in\.zarr.*same paths"):
+                    map_tiles(np.sqrt, given, executor=client, **TILES)
             with pytest.raises(
                 WorkerError, match=r"a worker on \S+ cannot open.*the folder .*out\.zarr.* is not there"
             ):

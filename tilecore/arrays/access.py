@@ -89,6 +89,9 @@ class Access:
         """Names, sizes and times of change of the files behind the array; None if there are no files."""
         return None
 
+    def verify(self) -> None:
+        """Raise `MissingFileError` if this machine does not find its file, where another one's path leads."""
+
     def readable(self, reach: Reach) -> Any | None:
         """The array in the form in which workers read it; None if they cannot reach it."""
         form = self._readable_here()

@@ -26,6 +26,7 @@ from tilecore.arrays.foreign import (
     is_of,
 )
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
+from tilecore.errors import MissingFileError
 
 __all__ = ["WriterAccess", "access_of", "as_array", "is_reachable"]
 
@@ -65,6 +66,11 @@ class ZarrAccess(Access):
         names = ("zarr.json", ".zarray") if self._folder is not None else ()
         paths = [os.path.join(str(self._folder), name) for name in names]
         return next(((path, 0, 0) for path in paths if os.path.exists(path)), None)
+
+    def verify(self) -> None:
+        """Raise an error if the folder is not there: zarr would give its fill value for all voxels."""
+        if self._folder is not None and self.file_range is None:
+            raise MissingFileError(f"the zarr array {self._folder} is not there")
 
     def content(self) -> dict[str, Any] | None:
         """Sizes and times of the array's files; a digest if the array lies in memory."""
@@ -115,6 +121,11 @@ class WriterAccess(Access):
     def write_units(self) -> tuple[int, ...] | None:
         """Write units that the writer tells."""
         return as_lengths(self.array.write_units)
+
+    def verify(self) -> None:
+        """Raise an error if the file is not there, where the writer knows."""
+        if hasattr(self.array, "verify"):
+            self.array.verify()
 
     def writable(self, reach: Reach) -> Any | None:
         """The writer, which is sent as a descriptor."""

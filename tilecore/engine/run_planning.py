@@ -112,7 +112,8 @@ class RunPlanning:
 
     def limit(self, crew: Crew, grid: TileGrid, units: tuple[int, ...]) -> None:
         """Let a crew work on as many tiles at once as were planned."""
-        crew.restrict(self.processes)
+        if self.processes < self._most:  # otherwise workers that come later are welcome
+            crew.restrict(self.processes)
         if isinstance(crew, ReservesMemory):
             crew.reserve(self._planner(units).tile_bytes(grid, self._findings))
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tilecore.executors.base import Verifiable
-from tilecore.formats.source import FileSource
+from tilecore.arrays.kinds import access_of
 from tilecore.geometry.tiles import TileGrid
 
 __all__ = ["Setup"]
@@ -44,9 +43,5 @@ class Setup:
 
     def verify(self) -> None:
         """Raise an error if a file that is read or written cannot be found here, where another machine's paths lead."""
-        for source in self.sources:
-            if isinstance(source, FileSource):
-                source[(slice(0, 0),) * len(source.shape)]
-        for sink in self.sinks or ():
-            if isinstance(sink, Verifiable):
-                sink.verify()
+        for array in (*self.sources, *(self.sinks or ())):
+            access_of(array).verify()

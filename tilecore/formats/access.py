@@ -21,6 +21,10 @@ class FileAccess(Access):
         """The mapped range of the file, or all of its files as a whole."""
         return of_files(self.array.files) if self.array.mapped is None else access_of(self.array.mapped).extents
 
+    def verify(self) -> None:
+        """Open the file in this process."""
+        self.array[(slice(0, 0),) * len(self.array.shape)]
+
     def content(self) -> dict[str, Any]:
         """Sizes and times of the files, and the part of them that this source selects."""
         return self.stamps() | {"selection": self.array.selection}

@@ -16,6 +16,8 @@ __all__ = ["Rehearsed", "choose_order", "reckoned", "rehearse"]
 
 # Largest number of times that tiles read a unit in all rehearsals before a run: each takes about 2 us.
 _MOST_READS = 150_000
+# Number of reads up to which it is made sure by a rehearsal that each unit is decoded once.
+_FEW_READS = 1_000
 # Decodes of a unit that are as good as one.
 _ONCE = 1.001
 
@@ -86,11 +88,16 @@ def choose_order(
     """
     expected = reckoned(units, itemsizes, capacity, n_at_once, orders)
     best = min(expected, key=lambda order: expected[order])
-    if expected[best].decodes <= _ONCE:
-        return best, expected[best]
-    # Where not everything can be kept, the formulas are a little coarse, and it is better to turn at each end.
     allowed, n_reads = _MOST_READS, sum(map(_n_reads, units))
     tried: dict[TileOrder, Rehearsed] = {}
+    if expected[best].decodes <= _ONCE:
+        if n_reads > _FEW_READS:
+            return best, expected[best]
+        # Of few units, a gap between two in the memory may matter, which the formulas do not know.
+        tried[best] = rehearse(units, itemsizes, best, capacity)
+        if tried[best].decodes <= _ONCE:
+            return best, expected[best]
+    # Where not everything can be kept, the formulas are a little coarse, and it is better to turn at each end.
     likely = sorted(expected, key=lambda order: expected[order])
     turning = [] if orders else [replace(order, back_and_forth=True) for order in likely]
     for candidate in [*turning, *likely]:

@@ -128,12 +128,13 @@ class DoneRun:
                 for level in sink.levels():
                     make_level(level)
                 sink.complete()
+                self.folder.note_output(sink.place.data)
                 sink.commit()
             except BaseException:
                 sink.release()
                 raise
             mark_finished(sink.path, self.plan.run)
-        elif not self.path.exists():  # otherwise an earlier call has named it, and was killed then
+        elif not self.folder.has_named(self.path):  # otherwise an earlier call has, and was killed then
             raise self.folder.refuse("belongs to a run whose output, unfinished, somebody has removed")
         self.folder.remove()
         remove_abandoned(sink.path)  # what an earlier call has left that was killed

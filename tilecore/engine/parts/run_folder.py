@@ -23,7 +23,7 @@ __all__ = ["RunFolder"]
 
 _log = logging.getLogger(__name__)
 
-_PLAN, _LOCK = "plan", "lock"
+_PLAN, _LOCK, _OUTPUT = "plan", "lock", ".output"
 
 # Looks at a lock before somebody is told what is waited for, and the longest time between two of them [s].
 _MANY_LOOKS, _LONGEST_PAUSE = 15, 2.0
@@ -146,6 +146,14 @@ class RunFolder:
         """Mark the places in which outputs are written as those of this run: nobody removes them then."""
         for token in filter(None, tokens):
             (self.path / token).touch()
+
+    def note_output(self, data: Path) -> None:
+        """Note which file or folder is the output, before it gets its name."""
+        (self.path / f"{os.lstat(data).st_ino}{_OUTPUT}").touch()
+
+    def has_named(self, path: Path) -> bool:
+        """Whether what has the output's name is that output."""
+        return os.path.lexists(path) and (self.path / f"{os.lstat(path).st_ino}{_OUTPUT}").exists()
 
     def remove(self) -> None:
         """Remove the folder when the run is finished; the plan first, so that nobody continues what is left of it."""

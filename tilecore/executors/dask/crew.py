@@ -20,10 +20,12 @@ from tilecore.executors.dask.batch_length import BatchLength
 from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
 from tilecore.executors.dask.cluster import Cluster, Needs
 from tilecore.executors.dask.deaths import Deaths, OneDeath
+from tilecore.executors.dask.sent import Sent
 from tilecore.executors.dask.stragglers import Stragglers
 
 if TYPE_CHECKING:
     from distributed import Future
+    from distributed.scheduler import KilledWorker
 
 __all__ = ["DaskCrew"]
 
@@ -31,31 +33,12 @@ _log = logging.getLogger(__name__)
 
 # Batches that are sent for each thread of a worker: one in work, and one so that it need not wait for the next.
 _BATCHES_AHEAD = 2
+# Time in which all batches of a dead worker come back [s]: one after the other.
+_DEATH_SECONDS = 0.1
 # How often to look who is there, and whether a batch takes too long [s].
 _LOOK_SECONDS = 1.0
 # Time for which a run waits for the first worker, or for another one when all have gone [s].
 _WORKER_PATIENCE_SECONDS = 300.0
-
-
-class Sent:
-    """A batch that was sent.
-
-    Attributes
-    ----------
-    number : int
-        Batches are counted.
-    tasks : list
-        Its tasks.
-    copies : dict
-        Futures of the attempts at it that are open, by key.
-    at : float
-        Time at which it was sent, by the monotonic clock.
-    """
-
-    def __init__(self, number: int, tasks: list[Task], known: Future[Packed[Any]]) -> None:
-        self.number, self.tasks, self.known = number, tasks, known
-        self.copies: dict[str, Future[Any]] = {}
-        self.at = time.monotonic()
 
 
 class DaskCrew:
@@ -131,6 +114,7 @@ class DaskCrew:
         until = math.inf if timeout is None else time.monotonic() + timeout
         outcomes: list[Outcome] = []
         while True:
+            self._look()
             self._send_all()
             if not self._sent:
                 return outcomes
@@ -138,7 +122,6 @@ class DaskCrew:
             outcomes += self._outcomes(self._next_ended(min(max(left, 0), LONGEST_BLOCK_SECONDS)))
             if outcomes or left <= 0:
                 return outcomes
-            self._look()
 
     def restrict(self, workers: int) -> None:
         """Have fewer tasks run at once; as many as there are now is no limit, so that more workers may come."""
@@ -188,15 +171,20 @@ class DaskCrew:
         return self.workers * (_BATCHES_AHEAD if self._limit is None else 1)
 
     def _send_all(self) -> None:
-        while self._alone:
-            self._send([self._alone.popleft()])
-        while self._waiting:
-            n_free = max(self._most_batches - len(self._sent), 1)
-            n_tasks = min(self._length.n_tasks, -(-len(self._waiting) // n_free))
+        """Send what was submitted, as far as there is room.
+
+        As long as it is not known which task has ended a worker, each worker gets no more than it works on at once.
+        """
+        is_careful = bool(self._alone) or any(sent.is_alone for sent in self._sent.values())
+        most = self.workers if is_careful else self._most_batches
+        while self._alone and len(self._sent) < most:
+            self._send([self._alone.popleft()], is_alone=True)
+        while self._waiting and len(self._sent) < most:
+            n_tasks = min(self._length.n_tasks, -(-len(self._waiting) // (most - len(self._sent))))
             self._send([self._waiting.popleft() for _ in range(n_tasks)])
 
-    def _send(self, tasks: list[Task]) -> None:
-        sent = Sent(next(self._numbers), tasks, self._known)
+    def _send(self, tasks: list[Task], *, is_alone: bool = False) -> None:
+        sent = Sent(next(self._numbers), tasks, self._known, is_alone)
         self._sent[sent.number] = sent
         self._attempt(sent)
 
@@ -224,13 +212,23 @@ class DaskCrew:
         sent.copies[key].add_done_callback(lambda _: ended.put((number, key)))
 
     def _next_ended(self, seconds: float) -> list[tuple[Sent, str]]:
-        """Batches that have ended, and the attempts by which they did."""
+        """Batches that have ended, and the attempts by which they did, in the order in which they were sent."""
         found = []
         with suppress(queue.Empty):
             found.append(self._ended.get(timeout=seconds))
+            found += self._drained()
+            if any(self._is_awaited(*each) and self._sent[each[0]].copies[each[1]].status == "error" for each in found):
+                time.sleep(_DEATH_SECONDS)
+                found += self._drained()
+        return [(self._sent[number], key) for number, key in sorted(set(found)) if self._is_awaited(number, key)]
+
+    def _drained(self) -> list[tuple[int, str]]:
+        """What is in the queue now."""
+        found = []
+        with suppress(queue.Empty):
             while True:
                 found.append(self._ended.get_nowait())
-        return [(self._sent[number], key) for number, key in dict.fromkeys(found) if self._is_awaited(number, key)]
+        return found
 
     def _is_awaited(self, number: int, key: str) -> bool:
         return number in self._sent and key in self._sent[number].copies
@@ -245,9 +243,15 @@ class DaskCrew:
         for key, result in results.items():
             if done[key].number in self._sent:  # not one of which another attempt has just ended
                 yield from self._reported(done[key], result)
+        lost = []
         for sent, key in ended:
-            if key not in done and sent.number in self._sent:
-                yield from self._failed(sent, key)
+            if key not in done and sent.number in self._sent and (error := self._failed(sent, key)) is not None:
+                lost.append((sent, error))
+        if lost:
+            self._cluster.refresh()  # no worker is sent more than it can begin, until it is known who ends them
+        outcomes, suspects = self._deaths.judged(lost)
+        self._alone.extend(suspects)
+        yield from outcomes
 
     def _reported(self, sent: Sent, result: Done | Unopened) -> Iterator[Outcome]:
         if isinstance(result, Unopened):
@@ -264,26 +268,20 @@ class DaskCrew:
         for task, report in zip(sent.tasks, reports, strict=False):
             yield report.outcome(task, place)
 
-    def _failed(self, sent: Sent, key: str) -> Iterator[Outcome]:
-        """What becomes of a batch whose attempt has failed as a whole."""
+    def _failed(self, sent: Sent, key: str) -> KilledWorker | None:
+        """Why a batch whose attempt has failed as a whole is lost; None if it is not."""
         from distributed.scheduler import KilledWorker
 
         if sent.copies[key].status != "error":  # its result was lost with a worker, and is made again
             self._await(sent, key)
-            return
-        future = sent.copies.pop(key)
-        error = future.exception()
+            return None
+        error = sent.copies.pop(key).exception()
         if not isinstance(error, KilledWorker):
             raise WorkerError(f"a worker cannot run tiles: {error}") from error
-        was_begun = self._deaths.was_begun(error)
         if sent.copies:  # another attempt at it goes on
-            return
+            return None
         del self._sent[sent.number]
-        if was_begun and len(sent.tasks) == 1:
-            yield Outcome(sent.tasks[0], None, self._deaths.failure(error), time.monotonic() - sent.at)
-        else:
-            # Nobody knows which of them ended the worker: each is run alone, and only the one that does it again fails.
-            (self._alone if was_begun else self._waiting).extend(sent.tasks)
+        return error
 
     def _look(self) -> None:
         """Now and then, see who is there, and whether a batch takes so long that another worker should try it."""
@@ -298,7 +296,7 @@ class DaskCrew:
         elif now > self._last_seen + _WORKER_PATIENCE_SECONDS:
             raise WorkerError(f"{self._cluster} has had no worker for {_WORKER_PATIENCE_SECONDS:.0f} s")
         n_running = sum(len(sent.copies) for sent in self._sent.values())
-        if n_running < self.workers:
+        if n_running < self.workers and not (self._waiting or self._alone):
             for sent in self._stragglers.among(self._sent.values()):
                 if others := self._cluster.others_than(sent.copies):
                     _log.info("batch %d takes long: another worker tries it, too", sent.number)

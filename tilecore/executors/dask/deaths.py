@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from tilecore.executors.base import Failure
+from tilecore.executors.base import Failure, Outcome, Task
+from tilecore.executors.dask.sent import Sent
 from tilecore.machine import out_of_memory_kills
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ __all__ = ["Deaths", "OneDeath"]
 
 # Topic under which dask's nannies tell of workers that they end because they use too much memory.
 _MEMORY_TOPIC = "worker-restart-memory"
+# Number of deaths that are not counted as attempts at a task, as others may have been in work.
+_MOST_UNCLEAR = 5
 # Time in which a nanny's message arrives [s].
 _NANNY_SECONDS = 1.0
 
@@ -57,8 +60,8 @@ class Deaths:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._blamed: Counter[str] = Counter()
         self._reasons: dict[str, Failure] = {}
+        self._unclear: Counter[Task] = Counter()
         self._kills: dict[str, int | None] = {}
 
     def watch(self, hosts: dict[str, str]) -> None:
@@ -68,14 +71,33 @@ class Deaths:
             counts = self._client.run(out_of_memory_kills, workers=workers, on_error="ignore")
             self._kills |= {_host(worker): count for worker, count in counts.items()}
 
-    def was_begun(self, error: KilledWorker) -> bool:
-        """Whether a task of the dead worker was in work.
+    def judged(self, lost: list[tuple[Sent, KilledWorker]]) -> tuple[list[Outcome], list[Task]]:
+        """What becomes of batches whose workers died, given in the order in which they were sent.
 
-        A worker begins its tasks in the order in which they come back: as many as it has threads are in work.
+        A task that was certainly in work has failed. Where several may have ended the worker, each is run alone, and
+        that is no attempt, unless it comes again and again. Of those that lacked memory, the one that was sent first
+        is taken to be it, and is cut.
+
+        Returns
+        -------
+        outcomes : list of Outcome
+            Of tasks that have failed.
+        suspects : list of Task
+            Tasks to be run alone.
         """
-        worker = error.last_worker
-        self._blamed[worker.address] += 1
-        return self._blamed[worker.address] <= worker.nthreads
+        outcomes, suspects = [], []
+        on_worker, before = Counter(error.last_worker.address for _, error in lost), Counter[str]()
+        for sent, error in lost:
+            worker, failure = error.last_worker, self.failure(error)
+            is_first = before[worker.address] < worker.nthreads
+            before[worker.address] += 1
+            is_certain = on_worker[worker.address] <= worker.nthreads or self._unclear[sent.tasks[0]] >= _MOST_UNCLEAR
+            if len(sent.tasks) == 1 and (is_certain or (is_first and isinstance(failure.exception, MemoryError))):
+                outcomes.append(Outcome(sent.tasks[0], None, failure, time.monotonic() - sent.at))
+            else:
+                suspects += sent.tasks
+                self._unclear.update(sent.tasks)
+        return outcomes, suspects
 
     def failure(self, error: KilledWorker) -> Failure:
         """Failure of a task that was in work when its worker died."""

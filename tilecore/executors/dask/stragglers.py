@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from statistics import median
-from typing import Protocol, TypeVar
+
+from tilecore.executors.dask.sent import Sent
 
 __all__ = ["Stragglers"]
 
@@ -14,28 +15,6 @@ __all__ = ["Stragglers"]
 _LONGER, _LEAST_SECONDS = 4.0, 5.0
 # Number of batches that the median is taken of.
 _REMEMBERED = 50
-
-
-class Attempts(Protocol):
-    """A batch that was sent, as far as it matters here."""
-
-    @property
-    def at(self) -> float:
-        """Time at which it was sent, by the monotonic clock."""
-        ...
-
-    @property
-    def tasks(self) -> Sized:
-        """Its tasks."""
-        ...
-
-    @property
-    def copies(self) -> Sized:
-        """Attempts at it that are open."""
-        ...
-
-
-AnyBatch = TypeVar("AnyBatch", bound=Attempts)
 
 
 class Stragglers:
@@ -48,7 +27,7 @@ class Stragglers:
         """Take note that a batch of so many tasks was back after so long [s]."""
         self._seconds.append(seconds / n_tasks)
 
-    def among(self, batches: Iterable[AnyBatch]) -> Iterator[AnyBatch]:
+    def among(self, batches: Iterable[Sent]) -> Iterator[Sent]:
         """Batches of which one attempt is open, that takes much longer than others did."""
         if not self._seconds:
             return

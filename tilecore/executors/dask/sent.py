@@ -1,0 +1,39 @@
+"""A batch of tasks that was sent to a cluster."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tilecore.executors.base import Task
+from tilecore.executors.dask.batches import Packed
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+__all__ = ["Sent"]
+
+
+class Sent:
+    """A batch that was sent.
+
+    Attributes
+    ----------
+    number : int
+        Batches are counted.
+    tasks : list
+        Its tasks.
+    known : Future
+        The run's shared value for them.
+    is_alone : bool
+        Whether its task is run alone, as it may have ended a worker.
+    copies : dict
+        Futures of the attempts at it that are open, by key.
+    at : float
+        Time at which it was sent, by the monotonic clock.
+    """
+
+    def __init__(self, number: int, tasks: list[Task], known: Future[Packed[Any]], is_alone: bool) -> None:
+        self.number, self.tasks, self.known, self.is_alone = number, tasks, known, is_alone
+        self.copies: dict[str, Future[Any]] = {}
+        self.at = time.monotonic()
