@@ -410,3 +410,23 @@ def test_an_old_output_that_is_in_the_way_again_is_not_lost(tmp_path: Path, monk
 
 def test_tokens_differ() -> None:
     assert len({new_token() for _ in range(100)}) == 100
+
+
+def test_an_old_output_is_not_taken_for_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that has exchanged them, and is killed before it removes the old one, leaves nothing to be continued."""
+    path = tmp_path / "o.zarr"
+    path.mkdir()
+    (path / "old").touch()
+    place = Place.create(path)
+    place.data.mkdir()
+    (place.data / "new").touch()
+    assert Place.open(path, place.token).data == place.data
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "discard", Place.close)
+        place.commit(overwrite=True)
+    assert (path / "new").exists()
+    assert (place.data / "old").exists()
+    with pytest.raises(MissingFileError, match="is complete"):
+        Place.open(path, place.token)
+    remove_abandoned(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["o.zarr"]

@@ -181,7 +181,8 @@ class Place:
         if not overwrite:
             self._name()
         elif os.path.lexists(self.path) and (self.path.is_dir() or self.data.is_dir()):
-            note_identity(self.data)  # a later run must not take the old output for the new one
+            with contextlib.suppress(OSError):  # without it, only a death in the next moment could be misunderstood
+                note_identity(self.data, self.folder)
             if not exchange(self.data, self.path):
                 self._replace()
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import sys
 from pathlib import Path
 
-__all__ = ["NAME_CHANGED", "exchange", "note_identity", "rename_unless_there", "was_exchanged"]
+__all__ = ["NAME_CHANGED", "exchange", "is_noted", "note_identity", "rename_unless_there", "was_exchanged"]
 
 #: Error numbers of the system if another process has taken or removed a name in the meantime.
 NAME_CHANGED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
@@ -51,16 +50,20 @@ def _renamed(old: Path, new: Path, how: int) -> bool:
     raise OSError(number, os.strerror(number), str(old), None, str(new))
 
 
-def note_identity(data: Path) -> None:
-    """Note beside a file or folder which one it is, before it is exchanged: in a name, for which a full disk has room.
-
-    Without a note, only a death in the next moment could be misunderstood.
-    """
-    with contextlib.suppress(OSError):
-        data.with_name(f"{os.lstat(data).st_ino}{_NOTE}").touch()
+def note_identity(file: Path, folder: Path) -> None:
+    """Note in a folder which file or folder one is, whatever its name; by a name, for which a full disk has room."""
+    _note_of(file, folder).touch()
 
 
-def was_exchanged(data: Path) -> bool:
-    """Whether a file or folder is not the one that was noted, as the names were exchanged since."""
-    notes = [each.name for each in data.parent.glob(f"*{_NOTE}")]
-    return bool(notes) and os.path.lexists(data) and f"{os.lstat(data).st_ino}{_NOTE}" not in notes
+def is_noted(file: Path, folder: Path) -> bool:
+    """Whether a file or folder is there, and was noted in this folder."""
+    return os.path.lexists(file) and _note_of(file, folder).exists()
+
+
+def was_exchanged(file: Path) -> bool:
+    """Whether a file or folder is not the one that was noted beside it, as the names were exchanged since."""
+    return os.path.lexists(file) and any(file.parent.glob(f"*{_NOTE}")) and not is_noted(file, file.parent)
+
+
+def _note_of(file: Path, folder: Path) -> Path:
+    return folder / f"{os.lstat(file).st_ino}{_NOTE}"

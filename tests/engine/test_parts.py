@@ -443,6 +443,18 @@ def test_a_plan_that_is_damaged_is_told(tmp_path: Path) -> None:
             call(out)
 
 
+def test_an_older_output_is_not_taken_for_one_that_somebody_has_removed(tmp_path: Path) -> None:
+    out = tmp_path / "o.zarr"
+    map_tiles(np.negative, VOLUME, out=out, executor="serial", progress=False)
+    first(shard=(1, 1), overwrite=True)(out)
+    (place,) = places(out)
+    place.rename(tmp_path / "away")
+    with pytest.raises(JournalError, match="somebody has removed: remove .* to start over"):
+        finish(out)
+    np.testing.assert_array_equal(open_source(out)[...], -VOLUME)
+    assert (tmp_path / "o.zarr.run").exists(), "what the parts have noted stays"
+
+
 def test_an_output_that_somebody_has_removed_is_told(tmp_path: Path) -> None:
     out = tmp_path / "o.zarr"
     first(shard=(1, 1))(out)

@@ -130,7 +130,7 @@ class TestVerbs:
 
             def reserve(crew: DaskCrew, n_bytes: int) -> None:
                 crew_of(crew, n_bytes)
-                seen.append((n_bytes, dict(crew._needs.resources or {})))
+                seen.append((n_bytes, dict(crew._resources or {})))
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(DaskCrew, "reserve", reserve)

@@ -17,13 +17,13 @@ from tilecore.engine.parts.run_part import RunPart
 from tilecore.errors import JournalError, UnwritableFileError
 from tilecore.locked_file import LockedFile
 from tilecore.output_file import Place
-from tilecore.renaming import rename_unless_there
+from tilecore.renaming import is_noted, note_identity, rename_unless_there
 
 __all__ = ["RunFolder"]
 
 _log = logging.getLogger(__name__)
 
-_PLAN, _LOCK, _OUTPUT = "plan", "lock", ".output"
+_PLAN, _LOCK = "plan", "lock"
 
 # Looks at a lock before somebody is told what is waited for, and the longest time between two of them [s].
 _MANY_LOOKS, _LONGEST_PAUSE = 15, 2.0
@@ -149,11 +149,11 @@ class RunFolder:
 
     def note_output(self, data: Path) -> None:
         """Note which file or folder is the output, before it gets its name."""
-        (self.path / f"{os.lstat(data).st_ino}{_OUTPUT}").touch()
+        note_identity(data, self.path)
 
     def has_named(self, path: Path) -> bool:
         """Whether what has the output's name is that output."""
-        return os.path.lexists(path) and (self.path / f"{os.lstat(path).st_ino}{_OUTPUT}").exists()
+        return is_noted(path, self.path)
 
     def remove(self) -> None:
         """Remove the folder when the run is finished; the plan first, so that nobody continues what is left of it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilecore.errors import ParameterTypeError, WorkerError
@@ -14,7 +13,7 @@ from tilecore.executors.dask.connecting import Connection
 if TYPE_CHECKING:
     from distributed import Future
 
-__all__ = ["Cluster", "Needs"]
+__all__ = ["Cluster"]
 
 # Part of a worker's memory that tiles may use: dask pauses one at 80 %, and its libraries need some.
 _PART_FOR_TILES = 0.5
@@ -24,19 +23,6 @@ _MOST_ASKED = 64
 _MEMORY, _MEMORY_UNIT = "MEM", 2**20
 # Packages whose versions must agree, with the number of leading parts of the version.
 _SAME = {"python": 2, "tilecore": 3, "numpy": 1, "cloudpickle": 1, "distributed": 3}
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What each task takes of the resources that workers declare.
-
-    Attributes
-    ----------
-    resources : dict of str to float, or None
-        Amounts by name.
-    """
-
-    resources: Mapping[str, float] | None = None
 
 
 class Cluster:
@@ -85,16 +71,16 @@ class Cluster:
         shares = [each["memory_limit"] / each["nthreads"] for each in workers if each["memory_limit"]]
         return int(min(shares) * _PART_FOR_TILES * max(self.n_threads, 1)) if shares else None
 
-    def needs(self, n_bytes: int) -> Needs:
+    def needs(self, n_bytes: int) -> dict[str, float] | None:
         """What a task that needs some memory takes of ``MEM``, which workers declare in MiB.
 
-        A worker that has less is taken whole, so that it runs one such task at a time. Nothing is taken if one of them
+        A worker that has less is taken whole, so that it runs one such task at a time. None: nothing, if one of them
         declares none, as that one would get no task.
         """
         declared = [each["resources"].get(_MEMORY, 0) for each in self._info()["workers"].values()]
         if not declared or not all(declared):
-            return Needs()
-        return Needs({_MEMORY: min(n_bytes / _MEMORY_UNIT, *declared)})
+            return None
+        return {_MEMORY: min(n_bytes / _MEMORY_UNIT, *declared)}
 
     def check(self, function: Future[Packed[Any]], known: Future[Packed[Any]]) -> dict[str, str]:
         """See that the workers can do the work, before it starts; return a worker on each machine, by the machine.

@@ -18,7 +18,7 @@ from tilecore.errors import WorkerError
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Task
 from tilecore.executors.dask.batch_length import BatchLength
 from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
-from tilecore.executors.dask.cluster import Cluster, Needs
+from tilecore.executors.dask.cluster import Cluster
 from tilecore.executors.dask.deaths import Deaths, OneDeath
 from tilecore.executors.dask.sent import Sent
 from tilecore.executors.dask.stragglers import Stragglers
@@ -63,7 +63,7 @@ class DaskCrew:
     def __init__(self, cluster: Cluster, function: Function, known: object, threads: int) -> None:
         self._cluster, self._client, self._threads = cluster, cluster.client, threads
         self._limit: int | None = None
-        self._needs = Needs()
+        self._resources: dict[str, float] | None = None
         self._run = f"tilecore-{secrets.token_hex(8)}"
         self._numbers = itertools.count()
         self._waiting: deque[Task] = deque()
@@ -98,7 +98,7 @@ class DaskCrew:
 
     def reserve(self, n_bytes: int) -> None:
         """Have each task take this much of the resource ``MEM``, where workers declare it [byte]."""
-        self._needs = self._cluster.needs(n_bytes)
+        self._resources = self._cluster.needs(n_bytes)
 
     def room(self) -> int:
         """Number of tasks that may be submitted: batches for all threads, and as many again."""
@@ -200,7 +200,7 @@ class DaskCrew:
             key=key,
             pure=False,
             workers=workers,
-            resources=self._needs.resources,
+            resources=self._resources,
             fifo_timeout="0 ms",  # or dask takes what was sent within 100 ms in any order
         )
         sent.copies[key] = future
