@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from tests.faults.harness import HANGS, wait_until
 
 __all__ = ["Programs", "cluster_of", "programs"]
 
+
+# Time in which a program ends by itself [s].
+_GENTLY_SECONDS = 10.0
 
 #: Where workers find the functions of the tests.
 ROOT = Path(__file__).parents[1]
@@ -35,7 +39,7 @@ class Programs:
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder, self.scheduler_file = folder, folder / "scheduler.json"
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
-        self.running: list[int] = []
+        self.running: dict[int, int] = {}
 
     def start_scheduler(self, *arguments: str, prefix: Sequence[str] = ()) -> int:
         """Start the scheduler, and return its process group; it writes its file when it is there."""
@@ -63,13 +67,19 @@ class Programs:
             start_new_session=True,
             check=True,
         )
-        group = os.getpgid(int(started.stdout))
-        self.running.append(group)
+        program = int(started.stdout)
+        group = os.getpgid(program)
+        self.running[group] = program
         return group
 
     def stop(self) -> None:
-        """End all that runs."""
-        for group in self.running:
+        """End all that runs: workers first, and gently, as a killed one leaves the names of its semaphores."""
+        for group, program in reversed(self.running.items()):
+            with suppress(ProcessLookupError):
+                os.kill(program, signal.SIGTERM)
+            deadline = time.monotonic() + _GENTLY_SECONDS
+            while _runs(group) and time.monotonic() < deadline:
+                time.sleep(0.02)
             kill_group(group)
         self.running.clear()
 
@@ -78,7 +88,12 @@ def kill_group(group: int) -> None:
     """Kill a program and all that it has started, and wait until they are gone."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    wait_until(lambda: not any(_group_of(pid) == group for pid in filter(str.isdigit, os.listdir("/proc"))))
+    wait_until(lambda: not _runs(group))
+
+
+def _runs(group: int) -> bool:
+    """Whether a process of a group runs."""
+    return any(_group_of(pid) == group for pid in filter(str.isdigit, os.listdir("/proc")))
 
 
 def _group_of(pid: str) -> int | None:
