@@ -6,13 +6,14 @@ VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN = $(VENV)/bin
 PIP = $(BIN)/pip --disable-pip-version-check -q
 
-.PHONY: help setup demo test test-all fuzz lint docs bench clean
+.PHONY: help setup demo test test-all test-clusters fuzz lint docs bench clean
 
 help:
 	@grep '^# make' Makefile | cut -c3-
 	@echo "make setup     the environment alone, with the tools for tests, pages and linting"
 	@echo "make test-all  also the slow sweeps (ARGS='-n 0' for one at a time, '--random-order' for any order,"
 	@echo "               '--hypothesis-profile=search' for other examples than the usual ones)"
+	@echo "make test-clusters  those of them that start clusters, networks of several hosts and object stores"
 	@echo "make fuzz      look for wrong results with cases that nobody has thought of, for SECONDS=60 (NAME='engine resume' for some)"
 	@echo "make lint      ruff and mypy"
 	@echo "make docs      the pages, in docs/_build/html; a warning is an error"
@@ -46,6 +47,12 @@ test: $(VENV)/installed
 
 test-all: $(VENV)/installed
 	$(TESTS) $(ARGS)
+
+CLUSTERS = tests/executors/test_dask.py tests/faults/test_cluster.py tests/faults/test_several_hosts.py \
+	tests/faults/test_object_stores.py tests/objects
+
+test-clusters: $(VENV)/installed
+	$(TESTS) $(CLUSTERS) $(ARGS)
 
 fuzz: $(VENV)/installed
 	$(BIN)/python -m tests.fuzz $(NAME) --seconds $(or $(SECONDS),60)

@@ -29,7 +29,7 @@ settings.register_profile("search", _usual, derandomize=False, max_examples=1000
 settings.load_profile("usual")
 
 #: Ends a test that hangs; pytest-timeout tells where it was [s].
-LONGEST_TEST = {"usual": 600, "slow": 3600}
+LONGEST_TEST = {"usual": 300, "slow": 900}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # thousands of tests are no garbage: the collector need not visit them, nor forked processes copy them
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell a failure at once, where it is not known whether the whole run comes to its end."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid} has failed ({report.when}):\n{report.longreprtext[-5000:]}", flush=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,9 +13,9 @@ import pytest
 import xarray as xr
 
 from tests.faults.harness import Session, places
-from tests.faults.test_every_step import OnceAtStep, sweep
 from tests.faults.test_memory_and_storage import in_small_filesystem
 from tests.faults.test_rechunk import killing_itself
+from tests.faults.test_steps import OnceAtStep, sweep
 from tilecore import DatasetVariable, SharedArray, TileDone, map_tiles
 
 MOVIE = xr.DataArray(
@@ -70,8 +70,8 @@ def test_death_at_some_steps_of_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_death_at_every_step_of_a_run(tmp_path: Path) -> None:
-    sweep(range(1, 99999, 3), partial(die, parent=tmp_path))
+def test_death_at_many_steps_of_a_run(tmp_path: Path) -> None:
+    sweep(range(1, 99999, 17), partial(die, parent=tmp_path))
 
 
 DISK_FULL = """

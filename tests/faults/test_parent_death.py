@@ -213,7 +213,7 @@ def test_an_impatient_ctrl_c_leaves_nothing_either(method: str, tmp_path: Path) 
 @pytest.mark.parametrize("step", [1, 4, 10, 20, 40, 100])
 def test_ctrl_c_while_the_workers_start(step: int, method: str, tmp_path: Path) -> None:
     """Ctrl-C gives one traceback, and leaves no worker."""
-    before = f"from tests.faults.test_every_step import AtStep; AtStep({step}, signal.SIGINT, 'launch').install()"
+    before = f"from tests.faults.test_steps import AtStep; AtStep({step}, signal.SIGINT, 'launch').install()"
     process = start_script(tmp_path, method, before=before)
     _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == -signal.SIGINT, errors
