@@ -55,7 +55,7 @@ class Programs:
 
     def _start(self, module: str, *arguments: str, prefix: Sequence[str] = ()) -> int:
         command = [*prefix, sys.executable, "-m", f"distributed.cli.{module}", *arguments]
-        log = self.folder / f"{module}-{len(self.running)}.log"
+        log = self.folder / f"{module}-{time.monotonic_ns()}.log"
         # No child of the test: a worker that is started again would count as left behind.
         shell = ["sh", "-c", f'"$@" > {log} 2>&1 & echo $!', "sh"]
         started = subprocess.run(
@@ -73,15 +73,19 @@ class Programs:
         return group
 
     def stop(self) -> None:
-        """End all that runs: workers first, and gently, as a killed one leaves the names of its semaphores."""
-        for group, program in reversed(self.running.items()):
-            with suppress(ProcessLookupError):
-                os.kill(program, signal.SIGTERM)
-            deadline = time.monotonic() + _GENTLY_SECONDS
-            while _runs(group) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            kill_group(group)
-        self.running.clear()
+        """End all that runs: workers first."""
+        while self.running:
+            self.stop_last()
+
+    def stop_last(self) -> None:
+        """End what was started last, and gently, as a killed program leaves the names of its semaphores."""
+        group, program = self.running.popitem()
+        with suppress(ProcessLookupError):
+            os.kill(program, signal.SIGTERM)
+        deadline = time.monotonic() + _GENTLY_SECONDS
+        while _runs(group) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        kill_group(group)
 
 
 def kill_group(group: int) -> None:

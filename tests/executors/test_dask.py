@@ -32,7 +32,6 @@ from tilecore import (
 from tilecore.cli.main import main
 from tilecore.engine.events import RunStarted
 from tilecore.executors.base import Executor
-from tilecore.executors.dask.crew import DaskCrew
 from tilecore.executors.dask.executor import DaskExecutor
 from tilecore.recordings import map_batches
 from tilecore.testing import ExecutorContract
@@ -122,21 +121,6 @@ class TestVerbs:
         array = xr.DataArray(_volume(), dims=("frame", "height", "width"), name="Y")
         found = map_tiles(np.sqrt, array, out=DatasetVariable(tmp_path, "roots"), executor=client, **self.run)
         np.testing.assert_array_equal(found.values, np.sqrt(_volume()))
-
-    def test_workers_that_declare_memory_are_asked_for_it(self, source: Path) -> None:
-        with cluster_of(1, "--resources", "MEM=100") as client:
-            seen: list[Any] = []
-            crew_of = DaskCrew.reserve
-
-            def reserve(crew: DaskCrew, n_bytes: int) -> None:
-                crew_of(crew, n_bytes)
-                seen.append((n_bytes, dict(crew._resources or {})))
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(DaskCrew, "reserve", reserve)
-                map_tiles(np.sqrt, source, tile_shape=12, executor=client, **self.run)
-        ((n_bytes, resources),) = seen
-        assert resources == {"MEM": min(n_bytes / 2**20, 100)}
 
     def test_the_command_line(self, client: Client, source: Path, tmp_path: Path) -> None:
         out = tmp_path / "copy.zarr"

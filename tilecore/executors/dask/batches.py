@@ -20,9 +20,12 @@ from tilecore.executors.library_threads import LibraryThreads
 from tilecore.executors.processes.raised import pack_raised
 from tilecore.machine import limit_threads, threads_limit
 
-__all__ = ["Batch", "Done", "Packed", "Report", "Unopened", "open_both", "run_batch"]
+__all__ = ["MOST_BYTES", "Batch", "Done", "Packed", "Report", "Unopened", "open_both", "run_batch"]
 
 Item = TypeVar("Item")
+
+#: Bytes of results after which a batch ends: they stay in the worker's memory until they are fetched.
+MOST_BYTES = 16 * 2**20
 
 
 class Packed(Generic[Item]):
@@ -120,6 +123,11 @@ class Report(NamedTuple):
         told = ("", "") if failure is None else (failure.reason, failure.traceback)
         return cls(content, copies, *told, outcome.seconds, outcome.peak_bytes, outcome.phases)
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of what was packed [byte]."""
+        return len(self.value) + sum(map(len, self.buffers))
+
     def outcome(self, task: Task, worker: int) -> Outcome:
         """The outcome of a task, in the process that asked for it."""
         value, failure = None, None
@@ -177,29 +185,44 @@ class Done:
     worker : str
         Address of the worker.
     reports : list of Report
-        Of its tasks, in their order; fewer if the batch was taken back.
+        Of its tasks, in their order; fewer if the batch was taken back, or if they have become large.
     """
 
     worker: str
     reports: list[Report]
 
+    @property
+    def seconds(self) -> float:
+        """Time of all its tasks [s]."""
+        return sum(report.seconds for report in self.reports)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all results [byte]."""
+        return sum(report.n_bytes for report in self.reports)
+
+    def __sizeof__(self) -> int:
+        """Size by which dask tells how much memory of a worker is in use [byte]."""
+        return object.__sizeof__(self) + self.n_bytes
+
 
 def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -> Done | Unopened:
     """Run the tasks of a batch, as a task of dask.
 
-    Tasks that are left when the run takes the batch back are not begun.
+    Tasks that are left when the run takes the batch back, or when there are `MOST_BYTES` of results, are not begun.
     """
     if (problem := open_both(function, known)) is not None:
         return problem
     call, facts, tasks = function.open(), known.open(), pickle.loads(batch.content)
-    reports = []
+    reports, n_bytes = [], 0
     with _few_threads(batch.threads):
         for task in tasks:
-            if _is_taken_back():
+            if n_bytes >= MOST_BYTES or _is_taken_back():
                 break
             outcome = attempt(call, task, facts, 0)
             reports.append(Report.of(outcome))
             del outcome  # what was raised refers to this frame
+            n_bytes += reports[-1].n_bytes
     return Done(get_worker().address, reports)
 
 

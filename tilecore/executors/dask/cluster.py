@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ __all__ = ["Cluster"]
 _PART_FOR_TILES = 0.5
 # Number of machines that are asked before the work starts; others are when they get their first batch.
 _MOST_ASKED = 64
-# Resource by which workers declare memory, and its unit [byte].
-_MEMORY, _MEMORY_UNIT = "MEM", 2**20
+# Time in which a client notices that its scheduler is gone, when a question to it has failed [s].
+_NOTICED_SECONDS = 1.0
 # Packages whose versions must agree, with the number of leading parts of the version.
 _SAME = {"python": 2, "tilecore": 3, "numpy": 1, "cloudpickle": 1, "distributed": 3}
 
@@ -71,17 +72,6 @@ class Cluster:
         shares = [each["memory_limit"] / each["nthreads"] for each in workers if each["memory_limit"]]
         return int(min(shares) * _PART_FOR_TILES * max(self.n_threads, 1)) if shares else None
 
-    def needs(self, n_bytes: int) -> dict[str, float] | None:
-        """What a task that needs some memory takes of ``MEM``, which workers declare in MiB.
-
-        A worker that has less is taken whole, so that it runs one such task at a time. None: nothing, if one of them
-        declares none, as that one would get no task.
-        """
-        declared = [each["resources"].get(_MEMORY, 0) for each in self._info()["workers"].values()]
-        if not declared or not all(declared):
-            return None
-        return {_MEMORY: min(n_bytes / _MEMORY_UNIT, *declared)}
-
     def check(self, function: Future[Packed[Any]], known: Future[Packed[Any]]) -> dict[str, str]:
         """See that the workers can do the work, before it starts; return a worker on each machine, by the machine.
 
@@ -104,19 +94,14 @@ class Cluster:
                 raise WorkerError(found.advice)
         return hosts
 
-    def others_than(self, keys: Iterable[str]) -> list[str]:
-        """Workers that have none of these tasks."""
-        own = set(keys)
-        with self.errors_told():
-            processing = self.client.processing()
-        return [worker for worker, tasks in processing.items() if not own.intersection(tasks)]
-
     def check_connection(self) -> None:
-        """Raise `WorkerError` if the scheduler is gone."""
-        if self.client.status not in ("running", "connecting"):
-            raise WorkerError(
-                f"the scheduler of {self} is gone; tiles that are done stay in the journal, if there is one"
-            )
+        """Raise `WorkerError` if the scheduler is gone: if there is one again, it knows nothing of the run."""
+        if self.client.status != "running":
+            raise self.gone()
+
+    def gone(self) -> WorkerError:
+        """Error for a scheduler that is gone."""
+        return WorkerError(f"the scheduler of {self} is gone; tiles that are done stay in the journal, if there is one")
 
     @contextmanager
     def errors_told(self) -> Iterator[None]:
@@ -128,7 +113,16 @@ class Cluster:
                 f"{self} lacks a module: {error}. Its scheduler and workers need tilecore as it is installed here"
             ) from error
         except (OSError, TimeoutError) as error:
+            if self._loses_connection():
+                raise self.gone() from error
             raise WorkerError(f"{self} does not answer: {error}") from error
+
+    def _loses_connection(self) -> bool:
+        """Whether the client notices, a moment after an error, that the scheduler is gone."""
+        deadline = time.monotonic() + _NOTICED_SECONDS
+        while self.client.status == "running" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return bool(self.client.status != "running")
 
     def close(self) -> None:
         """End what was started for the run."""

@@ -5,27 +5,27 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import queue
 import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from tilecore.arrays.pickling import packed
 from tilecore.errors import WorkerError
-from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Task
+from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Failure, Function, Outcome, Task
 from tilecore.executors.dask.batch_length import BatchLength
 from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
 from tilecore.executors.dask.cluster import Cluster
 from tilecore.executors.dask.deaths import Deaths, OneDeath
+from tilecore.executors.dask.memory_resource import MemoryResource
+from tilecore.executors.dask.results import Attempt, Results
 from tilecore.executors.dask.sent import Sent
 from tilecore.executors.dask.stragglers import Stragglers
 
 if TYPE_CHECKING:
     from distributed import Future
-    from distributed.scheduler import KilledWorker
 
 __all__ = ["DaskCrew"]
 
@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 # Batches that are sent for each thread of a worker: one in work, and one so that it need not wait for the next.
 _BATCHES_AHEAD = 2
-# Time in which all batches of a dead worker come back [s]: one after the other.
-_DEATH_SECONDS = 0.1
+# Number of times that the results of a batch may be lost before its tasks have failed.
+_MOST_LOST = 5
 # How often to look who is there, and whether a batch takes too long [s].
 _LOOK_SECONDS = 1.0
 # Time for which a run waits for the first worker, or for another one when all have gone [s].
@@ -57,31 +57,32 @@ class DaskCrew:
 
     Notes
     -----
-    Process-safety: it is used by one thread; dask's own threads put what has ended into a queue.
+    Process-safety: it is used by one thread.
     """
 
     def __init__(self, cluster: Cluster, function: Function, known: object, threads: int) -> None:
         self._cluster, self._client, self._threads = cluster, cluster.client, threads
         self._limit: int | None = None
-        self._resources: dict[str, float] | None = None
+        self._memory = MemoryResource(self._client)
         self._run = f"tilecore-{secrets.token_hex(8)}"
         self._numbers = itertools.count()
         self._waiting: deque[Task] = deque()
         self._alone: deque[Task] = deque()
         self._sent: dict[int, Sent] = {}
-        self._ended: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+        self._results = Results(cluster)
         self._length = BatchLength()
         self._deaths = Deaths(self._client)
-        self._stragglers = Stragglers()
+        self._stragglers = Stragglers(self._client)
         self._looked = self._last_seen = time.monotonic()
         self._places: dict[str, int] = {}
+        self._addresses: set[str] = set()
         self._is_open = True
         content = packed(function), packed(known)
         try:
             with cluster.errors_told():
                 self._client.register_plugin(OneDeath(f"{self._run}-tiles"), name=f"{self._run}-deaths")
                 self._function, self._known = map(self._put, content)
-                self._deaths.watch(cluster.check(self._function, self._known))
+                self._deaths.watch(cluster.check(self._function, self._known).values())
         except BaseException:
             self.stop()
             raise
@@ -98,7 +99,8 @@ class DaskCrew:
 
     def reserve(self, n_bytes: int) -> None:
         """Have each task take this much of the resource ``MEM``, where workers declare it [byte]."""
-        self._resources = self._cluster.needs(n_bytes)
+        with self._cluster.errors_told():
+            self._memory.reserve(n_bytes)
 
     def room(self) -> int:
         """Number of tasks that may be submitted: batches for all threads, and as many again."""
@@ -114,12 +116,13 @@ class DaskCrew:
         until = math.inf if timeout is None else time.monotonic() + timeout
         outcomes: list[Outcome] = []
         while True:
+            self._cluster.check_connection()
             self._look()
             self._send_all()
             if not self._sent:
                 return outcomes
             left = until - time.monotonic()
-            outcomes += self._outcomes(self._next_ended(min(max(left, 0), LONGEST_BLOCK_SECONDS)))
+            outcomes += self._outcomes(self._results.next(min(max(left, 0), LONGEST_BLOCK_SECONDS)))
             if outcomes or left <= 0:
                 return outcomes
 
@@ -188,122 +191,115 @@ class DaskCrew:
         self._sent[sent.number] = sent
         self._attempt(sent)
 
-    def _attempt(self, sent: Sent, workers: list[str] | None = None) -> None:
-        """Send a batch, also a second time to other workers."""
+    def _attempt(self, sent: Sent, worker: str | None = None) -> None:
+        """Send a batch, also a second time to another worker."""
+        if not sent.copies:
+            sent.at, sent.resources = time.monotonic(), self._memory.taken
         key = f"{self._run}-tiles-{sent.number}-{next(self._numbers)}"
-        batch = Batch.of(sent.tasks, self._threads)
-        future = self._client.submit(
+        sent.copies[key] = self._client.submit(
             run_batch,
-            batch,
+            Batch.of(sent.tasks, self._threads),
             self._function,
             sent.known,
             key=key,
             pure=False,
-            workers=workers,
-            resources=self._resources,
+            workers=worker,
+            resources=sent.resources or None,
             fifo_timeout="0 ms",  # or dask takes what was sent within 100 ms in any order
         )
-        sent.copies[key] = future
-        self._await(sent, key)
+        self._results.expect(Attempt(sent, key))
 
-    def _await(self, sent: Sent, key: str) -> None:
-        """Have dask put the batch into the queue when this attempt has ended."""
-        number, ended = sent.number, self._ended
-        sent.copies[key].add_done_callback(lambda _: ended.put((number, key)))
-
-    def _next_ended(self, seconds: float) -> list[tuple[Sent, str]]:
-        """Batches that have ended, and the attempts by which they did, in the order in which they were sent."""
-        found = []
-        with suppress(queue.Empty):
-            found.append(self._ended.get(timeout=seconds))
-            found += self._drained()
-            if any(self._is_awaited(*each) and self._sent[each[0]].copies[each[1]].status == "error" for each in found):
-                time.sleep(_DEATH_SECONDS)
-                found += self._drained()
-        return [(self._sent[number], key) for number, key in sorted(set(found)) if self._is_awaited(number, key)]
-
-    def _drained(self) -> list[tuple[int, str]]:
-        """What is in the queue now."""
-        found = []
-        with suppress(queue.Empty):
-            while True:
-                found.append(self._ended.get_nowait())
-        return found
-
-    def _is_awaited(self, number: int, key: str) -> bool:
-        return number in self._sent and key in self._sent[number].copies
-
-    def _outcomes(self, ended: list[tuple[Sent, str]]) -> Iterator[Outcome]:
-        if any(sent.copies[key].status == "cancelled" for sent, key in ended):
-            self._cluster.check_connection()
-            raise WorkerError("the cluster was restarted, or somebody has cancelled the run's tasks")
-        done = {key: sent for sent, key in ended if sent.copies[key].status == "finished"}
-        with self._cluster.errors_told():
-            results = self._client.gather({key: sent.copies[key] for key, sent in done.items()}) if done else {}
-        for key, result in results.items():
-            if done[key].number in self._sent:  # not one of which another attempt has just ended
-                yield from self._reported(done[key], result)
+    def _outcomes(self, ended: list[Attempt]) -> Iterator[Outcome]:
+        """Outcomes of tasks whose batches have ended; those whose results are lost are sent again."""
         lost = []
-        for sent, key in ended:
-            if key not in done and sent.number in self._sent and (error := self._failed(sent, key)) is not None:
-                lost.append((sent, error))
+        for attempt, result in self._results.of(ended):
+            if not attempt.is_awaited:  # another attempt at the batch has just ended
+                continue
+            if isinstance(result, Unopened):
+                raise WorkerError(result.advice)
+            if isinstance(result, Done):
+                yield from self._reported(attempt.sent, result)
+                continue
+            del attempt.sent.copies[attempt.key]
+            if attempt.sent.copies:  # another attempt at it goes on
+                continue
+            if result is None:
+                yield from self._sent_again(attempt.sent)
+            else:
+                del self._sent[attempt.sent.number]
+                lost.append((attempt.sent, result))
         if lost:
             self._cluster.refresh()  # no worker is sent more than it can begin, until it is known who ends them
-        outcomes, suspects = self._deaths.judged(lost)
-        self._alone.extend(suspects)
-        yield from outcomes
+            with self._cluster.errors_told():
+                outcomes, suspects = self._deaths.judged(lost)
+            self._alone.extend(suspects)
+            yield from outcomes
 
-    def _reported(self, sent: Sent, result: Done | Unopened) -> Iterator[Outcome]:
-        if isinstance(result, Unopened):
-            raise WorkerError(result.advice)
+    def _reported(self, sent: Sent, result: Done) -> Iterator[Outcome]:
         del self._sent[sent.number]
         reports = result.reports
         if len(sent.copies) > 1:
             self._cancel([sent])
-        self._waiting.extend(sent.tasks[len(reports) :])  # dask took it back from the worker for a moment
+        sent.copies.clear()
+        # Dask took these back from the worker for a moment, or the results of the others were large.
+        self._waiting.extendleft(reversed(sent.tasks[len(reports) :]))
         if reports:
-            self._length.learn(len(reports), sum(report.seconds for report in reports))
-            self._stragglers.learn(len(reports), time.monotonic() - sent.at)
+            self._length.learn(len(reports), result.seconds, result.n_bytes)
+            self._stragglers.learn(result.worker, len(reports), result.seconds)
         place = self._places.setdefault(result.worker, len(self._places))
         for task, report in zip(sent.tasks, reports, strict=False):
             yield report.outcome(task, place)
 
-    def _failed(self, sent: Sent, key: str) -> KilledWorker | None:
-        """Why a batch whose attempt has failed as a whole is lost; None if it is not."""
-        from distributed.scheduler import KilledWorker
-
-        if sent.copies[key].status != "error":  # its result was lost with a worker, and is made again
-            self._await(sent, key)
-            return None
-        error = sent.copies.pop(key).exception()
-        if not isinstance(error, KilledWorker):
-            raise WorkerError(f"a worker cannot run tiles: {error}") from error
-        if sent.copies:  # another attempt at it goes on
-            return None
+    def _sent_again(self, sent: Sent) -> list[Outcome]:
+        """Send a batch again whose results were lost with their worker, unless that happens each time."""
+        sent.n_lost += 1
+        if sent.n_lost < _MOST_LOST:
+            self._attempt(sent)
+            return []
         del self._sent[sent.number]
-        return error
+        if len(sent.tasks) > 1:
+            self._alone.extend(sent.tasks)
+            return []
+        reason = f"{sent.n_lost} workers died when they had done the tile, before its result could be fetched"
+        return [Outcome(sent.tasks[0], None, Failure(reason), time.monotonic() - sent.at)]
 
     def _look(self) -> None:
-        """Now and then, see who is there, and whether a batch takes so long that another worker should try it."""
+        """Now and then, see who is there, and which batches need another worker."""
         now = time.monotonic()
         if now < self._looked + _LOOK_SECONDS:
             return
         self._looked = now
-        self._cluster.check_connection()
         self._cluster.refresh()
         if self._cluster.n_threads:
             self._last_seen = now
         elif now > self._last_seen + _WORKER_PATIENCE_SECONDS:
             raise WorkerError(f"{self._cluster} has had no worker for {_WORKER_PATIENCE_SECONDS:.0f} s")
-        n_running = sum(len(sent.copies) for sent in self._sent.values())
-        if n_running < self.workers and not (self._waiting or self._alone):
-            for sent in self._stragglers.among(self._sent.values()):
-                if others := self._cluster.others_than(sent.copies):
-                    _log.info("batch %d takes long: another worker tries it, too", sent.number)
-                    self._attempt(sent, others)
+        with self._cluster.errors_told():
+            self._see_changes()
+            n_running = sum(len(sent.copies) for sent in self._sent.values())
+            if n_running < self.workers and not (self._waiting or self._alone):
+                for sent, worker in self._stragglers.among(self._sent.values())[: self.workers - n_running]:
+                    _log.info("batch %d takes long: %s tries it, too", sent.number, worker)
+                    self._attempt(sent, worker)
+
+    def _see_changes(self) -> None:
+        """When workers have come or gone, learn of new machines, and send again what no worker can do any more."""
+        addresses = set(self._client.nthreads())
+        if addresses == self._addresses:
+            return
+        self._addresses = addresses
+        self._deaths.watch(addresses)
+        self._memory.look()
+        stuck = [sent for sent in self._sent.values() if self._memory.is_out_of_reach(sent.resources)]
+        self._cancel(stuck)
+        for sent in stuck:
+            self._attempt(sent)
 
     def _cancel(self, batches: list[Sent]) -> None:
+        """Forget all attempts at some batches."""
         futures = [future for sent in batches for future in sent.copies.values()]
+        for sent in batches:
+            sent.copies.clear()
         if futures:
             self._client.cancel(futures, reason="tilecore", msg="the run has ended, or another attempt was faster")
 

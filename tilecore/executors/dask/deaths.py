@@ -62,13 +62,13 @@ class Deaths:
         self._client = client
         self._reasons: dict[str, Failure] = {}
         self._unclear: Counter[Task] = Counter()
-        self._kills: dict[str, int | None] = {}
+        self._kills: dict[str, int] = {}
 
-    def watch(self, hosts: dict[str, str]) -> None:
-        """Note how often memory has run out so far on some machines, each given with one worker on it."""
-        workers = [worker for host, worker in hosts.items() if host not in self._kills]
-        if workers:
-            counts = self._client.run(out_of_memory_kills, workers=workers, on_error="ignore")
+    def watch(self, workers: Iterable[str]) -> None:
+        """Note how often memory has run out so far on the machines of some workers, as far as it is not known."""
+        new = {host: worker for worker in workers if (host := _host(worker)) not in self._kills}
+        if new:
+            counts = self._client.run(out_of_memory_kills, workers=[*new.values()], on_error="ignore")
             self._kills |= {_host(worker): count for worker, count in counts.items()}
 
     def judged(self, lost: list[tuple[Sent, KilledWorker]]) -> tuple[list[Outcome], list[Task]]:
@@ -86,9 +86,10 @@ class Deaths:
             Tasks to be run alone.
         """
         outcomes, suspects = [], []
+        self._find({error.last_worker.address: error.last_worker.nanny is not None for _, error in lost})
         on_worker, before = Counter(error.last_worker.address for _, error in lost), Counter[str]()
         for sent, error in lost:
-            worker, failure = error.last_worker, self.failure(error)
+            worker, failure = error.last_worker, self._reasons[error.last_worker.address]
             is_first = before[worker.address] < worker.nthreads
             before[worker.address] += 1
             is_certain = on_worker[worker.address] <= worker.nthreads or self._unclear[sent.tasks[0]] >= _MOST_UNCLEAR
@@ -99,46 +100,41 @@ class Deaths:
                 self._unclear.update(sent.tasks)
         return outcomes, suspects
 
-    def failure(self, error: KilledWorker) -> Failure:
-        """Failure of a task that was in work when its worker died."""
-        address = error.last_worker.address
-        if address not in self._reasons:
-            self._reasons[address] = self._found(address, error.last_worker.nanny is not None)
-        return self._reasons[address]
+    def _find(self, dead: dict[str, bool]) -> None:
+        """Find out why some workers have died, each given with whether it had a nanny."""
+        new = {address: has_nanny for address, has_nanny in dead.items() if address not in self._reasons}
+        ended = self._ended_for_memory({address for address, has_nanny in new.items() if has_nanny})
+        full = self._without_memory({_host(address) for address in new.keys() - ended})
+        for address in new:
+            where = f"worker {address}"
+            if address in ended:
+                reason = f"{where} was ended by its nanny, as it used more memory than it may"
+            elif _host(address) in full:
+                reason = f"{where} was killed, as its machine had no memory left"
+            else:
+                reason = f"{where} died in the middle of the tile, or its machine can no longer be reached"
+            lacks_memory = address in ended or _host(address) in full
+            self._reasons[address] = Failure(reason, exception=MemoryError(reason) if lacks_memory else None)
 
-    def _found(self, address: str, has_nanny: bool) -> Failure:
-        where = f"worker {address}"
-        if has_nanny and self._was_ended_for_memory(address):
-            reason = f"{where} was ended by its nanny, as it used more memory than it may"
-            return Failure(reason, exception=MemoryError(reason))
-        if self._memory_ran_out(_host(address)):
-            reason = f"{where} was killed, as its machine had no memory left"
-            return Failure(reason, exception=MemoryError(reason))
-        return Failure(f"{where} died in the middle of the tile, or its machine can no longer be reached")
-
-    def _was_ended_for_memory(self, address: str) -> bool:
-        """Whether a nanny has ended its worker, which it may tell after the scheduler has noticed the death."""
+    def _ended_for_memory(self, dead: set[str]) -> set[str]:
+        """Workers that their nannies have ended, which these may tell after the scheduler has noticed the deaths."""
         deadline = time.monotonic() + _NANNY_SECONDS
-        while True:
-            events = [event for _, event in self._client.get_events(_MEMORY_TOPIC)]
-            if any(event.get("worker") == address for event in events):
-                return True
-            if time.monotonic() > deadline:
-                return False
+        while dead:
+            found = dead.intersection(event.get("worker") for _, event in self._client.get_events(_MEMORY_TOPIC))
+            if found == dead or time.monotonic() > deadline:
+                return found
             time.sleep(0.05)
+        return set()
 
-    def _memory_ran_out(self, host: str) -> bool:
-        """Whether the kernel of a machine has killed a process for memory since the run began."""
-        before = self._kills.get(host)
-        workers = [worker for worker in self._client.scheduler_info()["workers"] if _host(worker) == host]
-        if before is None or not workers:
-            return False
-        counts = self._client.run(out_of_memory_kills, workers=workers[:1], on_error="ignore")
-        now = next(iter(counts.values()), None)
-        if now is None or now <= before:
-            return False
-        self._kills[host] = now
-        return True
+    def _without_memory(self, hosts: set[str]) -> set[str]:
+        """Machines whose kernel has killed a process for memory since the run began, or since it was last asked."""
+        known = {_host(worker): worker for worker in self._client.nthreads()}
+        asked = [known[host] for host in hosts if host in known and host in self._kills]
+        counts = self._client.run(out_of_memory_kills, workers=asked, on_error="ignore") if asked else {}
+        now = {_host(worker): count for worker, count in counts.items()}
+        found = {host for host, count in now.items() if count > self._kills[host]}
+        self._kills |= now
+        return found
 
 
 def _host(address: str) -> str:

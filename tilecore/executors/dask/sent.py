@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tilecore.executors.base import Task
-from tilecore.executors.dask.batches import Packed
+from tilecore.executors.dask.batches import Done, Packed, Unopened
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -28,12 +28,18 @@ class Sent:
     is_alone : bool
         Whether its task is run alone, as it may have ended a worker.
     copies : dict
-        Futures of the attempts at it that are open, by key.
+        Futures of the attempts at it that are open, by key; none any more when its results have come.
+    resources : dict
+        What it takes of its worker's resources.
+    n_lost : int
+        How often its results were lost with the worker that had them.
     at : float
         Time at which it was sent, by the monotonic clock.
     """
 
     def __init__(self, number: int, tasks: list[Task], known: Future[Packed[Any]], is_alone: bool) -> None:
         self.number, self.tasks, self.known, self.is_alone = number, tasks, known, is_alone
-        self.copies: dict[str, Future[Any]] = {}
+        self.copies: dict[str, Future[Done | Unopened]] = {}
+        self.resources: dict[str, float] = {}
+        self.n_lost = 0
         self.at = time.monotonic()
