@@ -75,12 +75,32 @@ def test_large_results_are_fetched_little_by_little(client: Client, verb: str) -
 def test_the_length_of_batches_follows_the_bytes_of_their_results() -> None:
     length = BatchLength()
     for _ in range(20):
-        length.learn(length.n_tasks, 1e-5 * length.n_tasks, 1000 * length.n_tasks)
+        length.learn(length.n_tasks, 1e-5 * length.n_tasks, 1000 * length.n_tasks, 2)
     assert length.n_tasks == 2048
-    length.learn(10, 1e-4, 10 * MIB)
+    length.learn(10, 1e-4, 10 * MIB, 2)
     assert length.n_tasks == 16, "16 MiB in a batch"
-    length.learn(2, 1e-4, 2**30)
+    length.learn(2, 1e-4, 2**30, 2)
     assert length.n_tasks == 1
+
+
+@pytest.mark.parametrize(("n_workers", "n_tasks"), [(1, 4), (20, 4), (100, 20), (10_000, 2000)])
+def test_batches_grow_with_the_cluster(n_workers: int, n_tasks: int) -> None:
+    """The scheduler gets no more of them a second from many workers than from some."""
+    length = BatchLength()
+    for _ in range(20):
+        length.learn(length.n_tasks, 0.05 * length.n_tasks, 0, n_workers)
+    assert length.n_tasks == n_tasks
+
+
+def test_a_slow_batch_counts_at_once_and_a_quick_one_little_by_little() -> None:
+    length = BatchLength()
+    for _ in range(100):
+        length.learn(length.n_tasks, 0.01 * length.n_tasks, 0, 2)
+    assert length.n_tasks == 20
+    length.learn(1, 1e-5, 0, 2)
+    assert length.n_tasks == 20, "one small tile says nothing of the next"
+    length.learn(20, 2.0, 0, 2)
+    assert length.n_tasks == 2
 
 
 class Span(NamedTuple):

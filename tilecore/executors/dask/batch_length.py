@@ -1,17 +1,23 @@
-"""Lengths of batches: long enough that the cluster's work for each is small beside it, and no longer."""
+"""How much is sent: batches so long that the cluster's work for each is small beside it, and few of them ahead."""
 
 from __future__ import annotations
 
+from collections import deque
+
 from tilecore.executors.dask.batches import MOST_BYTES
 
-__all__ = ["BatchLength"]
+__all__ = ["BATCHES_AHEAD", "BatchLength"]
 
-# Time that a batch should take [s]: the scheduler's and the client's work for one is about 5 ms.
-_BATCH_SECONDS = 0.2
+#: Batches that are sent for each thread of a worker: one in work, and one so that it need not wait for the next.
+BATCHES_AHEAD = 2
+
+# Time that a batch should take at least, and for each worker that there is [s]: the scheduler and the client need
+# about 3 ms for one, so that however many workers there are, they are busy for a third of the time.
+_BATCH_SECONDS, _BATCH_SECONDS_A_WORKER = 0.2, 0.01
 # Time that a task takes at least, with its way there and back [s]; and the longest batch.
 _TASK_SECONDS, _MOST_TASKS = 20e-6, 2048
-# Factor by which batches grow at most from one to the next.
-_GROWTH = 4
+# Batches that are remembered, and the longest one against the number of tasks in them: few tell little of many.
+_REMEMBERED, _GROWTH = 50, 4
 
 
 class BatchLength:
@@ -25,10 +31,12 @@ class BatchLength:
 
     def __init__(self) -> None:
         self.n_tasks = 1
+        self._last: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED)
 
-    def learn(self, n_tasks: int, seconds: float, n_bytes: int) -> None:
-        """Take note that so many tasks have taken so long [s], and have given so many bytes."""
-        wanted = min(_BATCH_SECONDS / max(seconds / n_tasks, _TASK_SECONDS), MOST_BYTES / max(n_bytes / n_tasks, 1))
-        # A short batch tells little of longer ones, so it lets them grow step by step; a slow one counts at once.
-        self.n_tasks = int(max(1, min(wanted, _GROWTH * n_tasks if n_tasks >= self.n_tasks else self.n_tasks)))
-        self.n_tasks = min(self.n_tasks, _MOST_TASKS)
+    def learn(self, n_tasks: int, seconds: float, n_bytes: int, n_workers: int) -> None:
+        """Take note that so many tasks have taken so long [s], and have given so many bytes, on one of some workers."""
+        self._last.append((n_tasks, max(seconds, n_tasks * _TASK_SECONDS)))
+        n_seen, seconds_seen = map(sum, zip(*self._last, strict=True))
+        task_seconds = max(seconds_seen / n_seen, seconds / n_tasks)  # slow ones count at once
+        wanted = max(_BATCH_SECONDS, n_workers * _BATCH_SECONDS_A_WORKER) / task_seconds
+        self.n_tasks = round(max(1, min(wanted, MOST_BYTES * n_tasks / max(n_bytes, 1), _GROWTH * n_seen, _MOST_TASKS)))

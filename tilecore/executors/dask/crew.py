@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tilecore.arrays.pickling import packed
 from tilecore.errors import WorkerError
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Failure, Function, Outcome, Task
-from tilecore.executors.dask.batch_length import BatchLength
+from tilecore.executors.dask.batch_length import BATCHES_AHEAD, BatchLength
 from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
 from tilecore.executors.dask.cluster import Cluster
 from tilecore.executors.dask.deaths import Deaths, OneDeath
@@ -31,8 +31,6 @@ __all__ = ["DaskCrew"]
 
 _log = logging.getLogger(__name__)
 
-# Batches that are sent for each thread of a worker: one in work, and one so that it need not wait for the next.
-_BATCHES_AHEAD = 2
 # Number of times that the results of a batch may be lost before its tasks have failed.
 _MOST_LOST = 5
 # How often to look who is there, and whether a batch takes too long [s].
@@ -171,7 +169,7 @@ class DaskCrew:
 
     @property
     def _most_batches(self) -> int:
-        return self.workers * (_BATCHES_AHEAD if self._limit is None else 1)
+        return self.workers * (BATCHES_AHEAD if self._limit is None else 1)
 
     def _send_all(self) -> None:
         """Send what was submitted, as far as there is room.
@@ -244,7 +242,7 @@ class DaskCrew:
         # Dask took these back from the worker for a moment, or the results of the others were large.
         self._waiting.extendleft(reversed(sent.tasks[len(reports) :]))
         if reports:
-            self._length.learn(len(reports), result.seconds, result.n_bytes)
+            self._length.learn(len(reports), result.seconds, result.n_bytes, self.workers)
             self._stragglers.learn(result.worker, len(reports), result.seconds)
         place = self._places.setdefault(result.worker, len(self._places))
         for task, report in zip(sent.tasks, reports, strict=False):
