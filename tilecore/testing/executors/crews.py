@@ -174,9 +174,9 @@ class CrewContract(Driver):
 
 
 def _hold(folder: str) -> None:
-    """Tell that the task has begun, and do not end before one is told to."""
+    """Tell that the task has begun, and do not end before one is told to, or the folder is removed."""
     Path(folder, "begun").touch()
-    while not Path(folder, "end").exists():
+    while Path(folder, "begun").exists() and not Path(folder, "end").exists():
         time.sleep(0.01)
 
 
