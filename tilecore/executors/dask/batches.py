@@ -126,7 +126,7 @@ class Report(NamedTuple):
     @property
     def n_bytes(self) -> int:
         """Size of what was packed [byte]."""
-        return len(self.value) + sum(map(len, self.buffers))
+        return len(self.value) + sum(map(len, self.buffers)) if self.buffers else len(self.value)
 
     def outcome(self, task: Task, worker: int) -> Outcome:
         """The outcome of a task, in the process that asked for it."""
@@ -186,20 +186,13 @@ class Done:
         Address of the worker.
     reports : list of Report
         Of its tasks, in their order; fewer if the batch was taken back, or if they have become large.
+    n_bytes : int
+        Size of all results [byte].
     """
 
     worker: str
     reports: list[Report]
-
-    @property
-    def seconds(self) -> float:
-        """Time of all its tasks [s]."""
-        return sum(report.seconds for report in self.reports)
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of all results [byte]."""
-        return sum(report.n_bytes for report in self.reports)
+    n_bytes: int
 
     def __sizeof__(self) -> int:
         """Size by which dask tells how much memory of a worker is in use [byte]."""
@@ -223,7 +216,7 @@ def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -
             reports.append(Report.of(outcome))
             del outcome  # what was raised refers to this frame
             n_bytes += reports[-1].n_bytes
-    return Done(get_worker().address, reports)
+    return Done(get_worker().address, reports, n_bytes)
 
 
 def _is_taken_back() -> bool:

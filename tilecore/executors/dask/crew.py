@@ -242,8 +242,9 @@ class DaskCrew:
         # Dask took these back from the worker for a moment, or the results of the others were large.
         self._waiting.extendleft(reversed(sent.tasks[len(reports) :]))
         if reports:
-            self._length.learn(len(reports), result.seconds, result.n_bytes, self.workers)
-            self._stragglers.learn(result.worker, len(reports), result.seconds)
+            seconds = sum(report.seconds for report in reports)
+            self._length.learn(len(reports), seconds, result.n_bytes, self.workers)
+            self._stragglers.learn(result.worker, len(reports), seconds)
         place = self._places.setdefault(result.worker, len(self._places))
         for task, report in zip(sent.tasks, reports, strict=False):
             yield report.outcome(task, place)
