@@ -25,6 +25,7 @@ RANKS = {
     "locked_file": 1,
     "machine": 1,
     "plugins": 1,
+    "process_identity": 1,
     "renaming": 1,
     "configuration": 2,
     "output_file": 2,
@@ -45,6 +46,7 @@ RANKS = {
     "recordings": 8,
     "stacks": 8,  # the parts, thin over the engine
     "compat": 9,
+    "finishing": 9,  # knows the rooms whose runs are done in parts
     "testing": 9,  # contracts for what other packages bring
     "cli": 10,
 }

@@ -25,7 +25,6 @@ from .engine.events import (
 )
 from .engine.mapping import map_tiles
 from .engine.options import RunOptions
-from .engine.parts.finishing import finish
 from .engine.rechunk import rechunk
 from .errors import (
     AlignmentError,
@@ -55,6 +54,7 @@ from .executors.base import Executor
 from .executors.processes.executor import ProcessExecutor
 from .executors.serial import SerialExecutor
 from .executors.threads import ThreadExecutor
+from .finishing import finish
 from .formats.creating import create_sink
 from .formats.file_sink import FileSink
 from .formats.opening import open_source

@@ -26,7 +26,6 @@ __all__ = [
     "peak_memory",
     "return_freed_memory",
     "scheduled_cores",
-    "start_time_of",
     "threads_limit",
     "total_memory",
     "usable_cores",
@@ -304,12 +303,3 @@ def _read_words(path: Path) -> list[str]:
         return path.read_text().split()
     except OSError:
         return []  # the controller is not mounted here: no limit from it
-
-
-def start_time_of(pid: int) -> str:
-    """Start time of a process, which tells it from a later one of the same number; empty if it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]

@@ -84,10 +84,11 @@ class Place:
             return cls._create(path, token)
         with contextlib.closing(LockedFolder(path.parent)):  # so that one of two calls at the same time comes first
             place = cls._create(path, token)
-            others = [other.folder for other in places_of(path) if other.token != place.token and other._is_in_use]
+            others = [each for each in places_of(path) if each.token != place.token and each._is_in_use]
+            others = [each for each in others if not (each._is_kept and place._is_kept)]  # one run in parts has both
             if others:
                 place.discard()
-                raise UnwritableFileError(f"{path} is being written already, in {others[0]}: use another file")
+                raise UnwritableFileError(f"{path} is being written already, in {others[0].folder}: use another file")
             return place
 
     @classmethod
@@ -148,7 +149,7 @@ class Place:
         OutputExistsError
             If the name exists already and `overwrite` is false.
         """
-        if not os.path.lexists(self.data):
+        if not os.path.lexists(self.data) or was_exchanged(self.data):
             raise MissingFileError(f"{self.folder} no longer exists: {self.path} cannot be completed; run again")
         for left in reversed(range(_TRIES)):
             try:
@@ -240,10 +241,8 @@ class Place:
             return True
         try:
             LockedFile(self._lock_path, create=False).close()
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
         return False
 
     def _remove_abandoned(self) -> None:

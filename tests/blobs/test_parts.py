@@ -119,6 +119,8 @@ def test_the_command_writes_the_table_when_all_is_done(
     assert run("finish", tmp_path / "parts.csv") == 0
     assert run(*words, "-o", tmp_path / "whole.csv") == 0
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert run(*words, "-o", tmp_path / "parts.csv", "--shard", "2/2") == 0  # started again: it does nothing
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.csv", "volume.npy", "whole.csv"]
     capsys.readouterr()
     refused = run(*words, "-o", tmp_path / "o.csv", "--shard", "1/2", "--picture", tmp_path / "o.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import time
@@ -36,9 +37,9 @@ from tilecore import (
     reduce_tiles,
 )
 from tilecore.engine.events import RunStarted
-from tilecore.engine.finished_mark import is_finished
+from tilecore.engine.parts.finishing import DoneRun
 from tilecore.engine.parts.run_part import RunPart
-from tilecore.locked_file import LockedFile
+from tilecore.engine.parts.turns import Turn
 from tilecore.output_file import Place, remove_abandoned
 
 VOLUME = np.random.default_rng(5).random((12, 20, 30))
@@ -172,6 +173,14 @@ def test_a_stopped_part_goes_on_by_itself(tmp_path: Path) -> None:
     np.testing.assert_array_equal(finish(out), 2 * VOLUME)
 
 
+def test_workers_may_be_forked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread that shows that a part runs holds nothing that a fork could copy."""
+    forked: dict[str, Any] = {"executor": "processes", "start_method": "fork", "workers": 1}
+    first(shard=(1, 1), **forked)(tmp_path / "o.zarr")
+    assert "deadlock" not in caplog.text
+    np.testing.assert_array_equal(finish(tmp_path / "o.zarr"), blur(VOLUME))
+
+
 def test_an_empty_volume(tmp_path: Path) -> None:
     for number in (1, 2):
         map_tiles(np.sqrt, VOLUME[:, :0], out=tmp_path / "o.zarr", tile_shape=4, shard=(number, 2), **RUN)
@@ -193,7 +202,7 @@ def test_results_of_other_verbs_are_kept_by_the_parts(tmp_path: Path) -> None:
 def first(**other: Any) -> Callable[[Path], object]:
     """A call of a part, with some arguments of its own."""
 
-    def call(out: Path) -> object:
+    def call(out: Path | str) -> object:
         arguments: dict[str, Any] = {"function": blur, "source": VOLUME, "out": out, "shard": (2, 3)} | TILES | other
         return map_tiles(**arguments)
 
@@ -265,6 +274,16 @@ def test_what_parts_cannot_do_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="there is no such folder"):
         collect_tiles(np.sum, VOLUME, shard=(1, 2), journal=tmp_path / "none" / "j", **TILES)
     assert not list(tmp_path.iterdir())
+
+
+def test_object_stores_are_refused(tmp_path: Path) -> None:
+    """Wherever a URL may be given."""
+    with pytest.raises(ParameterError, match=r"^out='?memory://o\.zarr.* in files, not in an object store"):
+        first()("memory://o.zarr")
+    with pytest.raises(ParameterError, match=r"^journal='?s3://bucket/j.* in files, not in an object store"):
+        collect_tiles(np.sum, VOLUME, shard=(1, 2), journal="s3://bucket/j", **TILES)
+    with pytest.raises(ParameterError, match=r"^path='?s3://bucket/o\.zarr.*none is to be finished in an object store"):
+        finish("s3://bucket/o.zarr")
 
 
 class Unknowable:
@@ -355,19 +374,20 @@ def test_a_source_that_changed_between_parts_is_refused(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(out: Path, number: int) -> Any:
-    """A part that is running: its journal is in use."""
-    lock = LockedFile(out.with_name(f"{out.name}.run") / f"part-{number:04}-of-0003.journal")
+def taken(out: Path, name: str) -> Any:
+    """A turn in the folder of a run in parts that this process has, as one of another call."""
+    turn = Turn(out.with_name(f"{out.name}.run"), name)
+    turn.take()
     yield
-    lock.close()
+    turn.end()
 
 
 def test_a_run_is_not_finished_while_a_part_runs(tmp_path: Path) -> None:
     out = tmp_path / "o.zarr"
     for number in (1, 2, 3):
         first(shard=(number, 3))(out)
-    with running(out, 2):
-        with pytest.raises(JournalError, match="part 2 of 3 still runs: wait for its end"):
+    with taken(out, "part-0002-of-0003"):
+        with pytest.raises(JournalError, match="part 2 of 3 still runs, as process [0-9]+ on .*: wait for its end"):
             finish(out)
         with pytest.raises(JournalError, match="part 2 of 3 is running already"):
             first(shard=(2, 3))(out)
@@ -375,16 +395,14 @@ def test_a_run_is_not_finished_while_a_part_runs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(finish(out), blur(VOLUME))
 
 
-def test_no_part_begins_while_the_run_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_part_begins_while_the_run_is_finished(tmp_path: Path) -> None:
     out = tmp_path / "o.zarr"
     first(shard=(1, 3))(out)
-    monkeypatch.setattr("tilecore.engine.parts.joining._PATIENCE", 0.0)
-    lock = LockedFile(tmp_path / "o.zarr.run" / "lock")
-    with pytest.raises(JournalError, match="is being finished by another process"):
-        finish(out)
-    with pytest.raises(JournalError, match="the run is being finished"):
-        first(shard=(2, 3))(out)
-    lock.close()
+    with taken(out, "finish"):
+        with pytest.raises(JournalError, match="is being finished by process [0-9]+ on .*: wait for its end"):
+            finish(out)
+        with pytest.raises(JournalError, match="the run is being finished by process .* part 2 of 3 has nothing to do"):
+            first(shard=(2, 3))(out)
     first(shard=(2, 3))(out)
 
 
@@ -530,10 +548,77 @@ def test_parts_share_the_tiles_evenly(n_tiles: int, count: int) -> None:
 
 def test_the_finished_file_is_known_as_that_of_the_run(tmp_path: Path) -> None:
     """As a whole run would know it with resume=True."""
+    function, out = Counting(tmp_path), tmp_path / "o.zarr"
+    options: dict[str, Any] = {"tile_shape": (4, 10, 10), "pass_tile": True, "dtype": "f8", "out": out, **RUN}
+    map_tiles(function, VOLUME, shard=(1, 1), **options)
+    finish(out)
+    assert len(function.calls()) == 18
+    map_tiles(function, VOLUME, resume=True, **options)  # it would be refused if it were not known
+    assert function.calls() == []
+
+
+@pytest.mark.parametrize("has_attributes", [True, False])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_part_that_is_started_again_after_the_end_does_nothing(
+    overwrite: bool,
+    has_attributes: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where files have no extended attributes; another run may begin there."""
+    if not has_attributes:
+        monkeypatch.setattr(os, "setxattr", _refuse, raising=False)
+        monkeypatch.setattr(os, "getxattr", _refuse, raising=False)
+    function, out = Counting(tmp_path), tmp_path / "o.zarr"
+    options: dict[str, Any] = {"tile_shape": (4, 10, 10), "pass_tile": True, "dtype": "f8", "out": out, **RUN}
+    for number in (1, 2):
+        map_tiles(function, VOLUME, shard=(number, 2), overwrite=overwrite, **options)
+    finish(out)
+    before, _ = files_of(tmp_path), function.calls()
+    before.pop("calls")
+    map_tiles(function, VOLUME, shard=(2, 2), overwrite=overwrite, **options)
+    assert function.calls() == []
+    assert "o.zarr is finished already: part 2 of 2 has nothing to do" in caplog.text
+    assert files_of(tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"o.zarr", *([] if has_attributes else ["o.zarr.run"])}
+    for number in (1, 2):
+        first(shard=(number, 2), overwrite=True)(out)
+    np.testing.assert_array_equal(finish(out), blur(VOLUME))
+
+
+def _refuse(*arguments: object) -> None:
+    raise OSError(errno.ENOTSUP, "Operation not supported")
+
+
+def test_a_part_of_a_run_whose_end_was_killed_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the output had its name already, but the run was not tidied up."""
     out = tmp_path / "o.zarr"
     first(shard=(1, 1))(out)
-    finish(out)
-    function = Counting(tmp_path)
-    assert not is_finished(out, {})
-    map_tiles(blur, VOLUME, out=out, resume=True, **TILES)  # returned at once; it would be refused otherwise
-    assert function.calls() == []
+    with monkeypatch.context() as killed:
+        killed.setattr(DoneRun, "tidy", _refuse)
+        with pytest.raises(OSError, match="not supported"):
+            finish(out)
+    first(shard=(1, 1))(out)
+    np.testing.assert_array_equal(finish(out), blur(VOLUME))
+    assert [each.name for each in tmp_path.iterdir()] == ["o.zarr"]
+
+
+def test_what_is_in_use_in_the_folder_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by NFS, which keeps a file that was removed as long as a process has it open; the run is finished."""
+    out, removed = tmp_path / "o.zarr", Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith(".nfs"):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        removed(path, missing_ok=missing_ok)
+
+    first(shard=(1, 1))(out)
+    (tmp_path / "o.zarr.run" / ".nfs0001").touch()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    np.testing.assert_array_equal(finish(out), blur(VOLUME))
+    assert "remove it later" in caplog.text
+    first(shard=(1, 1))(out)
+    assert [each.name for each in (tmp_path / "o.zarr.run").iterdir()] == [".nfs0001"]

@@ -265,12 +265,12 @@ def test_what_a_killed_run_left_is_removed_by_the_next(bucket: str, volume: np.n
 
 
 def test_a_run_on_another_machine_is_not_disturbed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tilecore.objects import claims
+    from tilecore import process_identity
 
     url = f"{bucket}/out.zarr"
-    told = claims._this_process()
+    told = process_identity._system()
     with monkeypatch.context() as patched:
-        patched.setattr(claims, "_this_process", lambda: told | {"host": "other", "boot": "another", "pid": 2**22})
+        patched.setattr(process_identity, "_system", lambda: told | {"host": "other", "boot": "another"})
         there = create_sink(url, SHAPE, "uint16")
         there[...] = 1
     with pytest.raises(UnwritableFileError, match="is being written already"):

@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> None:
     check_outputs(
         {"output": options.output, "picture": options.picture},
         inputs={name: getattr(options, name) for name in ("input", "mask", "truth")},
-        overwrite=options.overwrite,
+        overwrite=options.overwrite or options.shard is not None,  # it may be finished; `finish` replaces no other
     )
     search = _search(options)
     look_here()

@@ -25,6 +25,7 @@ def _run(options: argparse.Namespace) -> None:
     from tilecore.engine.mapping import level_maker
     from tilecore.engine.options import Options, RunOptions
     from tilecore.engine.parts.finishing import done_run
+    from tilecore.finishing import APPLICATIONS
 
     run = RunOptions(executor=options.executor, workers=options.workers, max_memory=options.max_memory)
     run["progress"] = False if options.quiet else None
@@ -33,8 +34,8 @@ def _run(options: argparse.Namespace) -> None:
         if done.plan.sink is not None:
             done.complete(level_maker(run), overwrite=options.overwrite)
         else:
-            _write_table(done.results(), Path(options.output), overwrite=options.overwrite)
-            done.folder.remove()
+            _write_table(done.results(APPLICATIONS), Path(options.output), overwrite=options.overwrite)
+            done.tidy()
     print(options.output)
 
 

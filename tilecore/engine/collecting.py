@@ -244,6 +244,8 @@ def _prepare(
 def _results(one: Run) -> Iterator[tuple[TileTask, Any]]:
     with one:
         one.plan()
+        if one.is_finished:  # by other parts of the run: what was made of all results is there
+            return
         one.begin()
         yield from one.work()
         one.finish()

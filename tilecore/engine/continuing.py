@@ -34,11 +34,13 @@ class Record:
     run : dict or None
         Fingerprint of the run, tile shape included; None if nothing is recorded, or this is a part of the run.
     journal : Journal or None
-        Open journal of the run; None if there is none.
+        Open journal of the run; None if there is none, or none yet.
     is_finished : bool
         Whether all outputs exist already and are complete.
     part : JoinedPart or None
         The part of the run that this process works on; None if it does the whole run.
+    checks : bool
+        Whether finished tiles have checksums, as they lie in arrays of the caller, who may change them.
     """
 
     request: Request
@@ -46,9 +48,10 @@ class Record:
     journal: Journal | None = None
     is_finished: bool = False
     part: JoinedPart | None = None
+    checks: bool = False
 
     def close(self) -> None:
-        """Let another process make the plan of a run in parts, if this one has not."""
+        """End the work of this process on its part of a run."""
         if self.part is not None:
             self.part.close()
 
@@ -74,7 +77,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         from tilecore.engine.parts.joining import JoinedPart
 
         joined = JoinedPart(options.part, job, request, outputs)
-        return Record(joined.request, None, joined.journal, joined.is_finished, joined)
+        return Record(joined.request, None, None, joined.is_finished, joined)
     if outputs is not None and outputs.sinks:
         from tilecore.engine.parts.joining import refuse_runs_in_parts
 
@@ -101,7 +104,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
         journal.close()
         raise
     _remove_stale(outputs, path)
-    return Record(request, whole, journal)
+    return Record(request, whole, journal, checks=outputs is not None and bool(outputs.given))
 
 
 def _journal_path(request: Request, outputs: Outputs | None) -> Path | None:

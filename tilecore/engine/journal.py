@@ -89,7 +89,7 @@ class Journal:
         self.n_done = 0
         self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self._unknown = what_is_unknown(self._fingerprint)
-        self._done = _bits(0)
+        self._done, self._n_tiles = _bits(0), 0
         self._file = open_journal(self.path)
         try:
             self._lines = self._file.read()
@@ -126,14 +126,18 @@ class Journal:
         if not self.continues:
             if self._unknown:
                 _log.warning("%s: if this run is killed, it cannot be continued: %s", self.path, self._unknown)
-            self._done = _bits(grid.size)
+            self._done, self._n_tiles = _bits(grid.size), grid.size
             self._write_header(grid)
             return grid
         agreed = self._compare(self._lines[0], grid, grid.tile_shape if asked is None else asked)
-        self._done = _bits(agreed.size)
+        self._done, self._n_tiles = _bits(agreed.size), agreed.size
         self._take(self._lines[1:], agreed.size)
         self._lines = []
         return agreed
+
+    def include(self, lines: list[dict[str, Any]]) -> None:
+        """Take what the journal of an earlier process of the same run has recorded, all of its lines, into account."""
+        self._take(lines[1:], self._n_tiles)
 
     def restart(self) -> None:
         """Empty the journal, because the outputs that it refers to no longer exist."""

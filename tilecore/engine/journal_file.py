@@ -13,7 +13,7 @@ from tilecore.errors import JournalError
 from tilecore.locked_file import LockedFile
 from tilecore.objects.paths import ObjectPath
 
-__all__ = ["JournalFile", "is_journal", "open_journal"]
+__all__ = ["JournalFile", "is_journal", "lines_of", "open_journal"]
 
 
 class JournalFile:
@@ -50,19 +50,9 @@ class JournalFile:
         JournalError
             If the file is not a journal, or is damaged.
         """
-        content = self.path.read_bytes()
-        if not content.startswith(SIGNATURE[: len(content)]):
-            raise JournalError(f"{self.path} exists and is not a journal; choose another path")
-        whole, newline, _ = content.rpartition(b"\n")
-        lines = whole.split(b"\n") if newline else []
-        parsed = [parse_line(line) for line in lines]
-        while parsed and parsed[-1] is None:  # after a crash of the machine, only the end may be garbage
-            parsed.pop()
-        damaged = [number for number, line in enumerate(parsed, 1) if line is None]
-        if damaged:
-            raise JournalError(f"{self.path} is damaged in line {damaged[0]}; delete it to start over")
-        os.ftruncate(self._file.descriptor, sum(len(line) + 1 for line in lines[: len(parsed)]))
-        return [line for line in parsed if line is not None]
+        parsed, n_bytes = _parsed(self.path)
+        os.ftruncate(self._file.descriptor, n_bytes)
+        return parsed
 
     def clear(self) -> None:
         """Remove all lines."""
@@ -95,6 +85,17 @@ def open_journal(path: Path) -> JournalFile | JournalObjects:
     return JournalObjects(path) if isinstance(path, ObjectPath) else JournalFile(path)
 
 
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Read all complete lines of a file that another process may be writing just now, and leave it as it is.
+
+    Raises
+    ------
+    JournalError
+        If the file is not a journal, or is damaged.
+    """
+    return _parsed(path)[0]
+
+
 def is_journal(path: Path) -> bool:
     """Whether a file, or what lies at a URL, exists and begins like a journal."""
     if isinstance(path, ObjectPath):
@@ -102,3 +103,20 @@ def is_journal(path: Path) -> bool:
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
     return False
+
+
+def _parsed(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """All complete lines of a file, and the number of bytes up to the end of the last."""
+    content = path.read_bytes()
+    if not content.startswith(SIGNATURE[: len(content)]):
+        raise JournalError(f"{path} exists and is not a journal; choose another path")
+    whole, newline, _ = content.rpartition(b"\n")
+    lines = whole.split(b"\n") if newline else []
+    parsed = [parse_line(line) for line in lines]
+    while parsed and parsed[-1] is None:  # after a crash of the machine, only the end may be garbage
+        parsed.pop()
+    damaged = [number for number, line in enumerate(parsed, 1) if line is None]
+    if damaged:
+        raise JournalError(f"{path} is damaged in line {damaged[0]}; delete it to start over")
+    n_bytes = sum(len(line) + 1 for line in lines[: len(parsed)])
+    return [line for line in parsed if line is not None], n_bytes

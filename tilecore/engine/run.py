@@ -87,8 +87,7 @@ class Run:
         self._planning = RunPlanning(self._request, self._supply, self._executor, self._whole_axes)
         self._journal, self._part = self._record.journal, self._record.part
         self._locks.callback(self._record.close)
-        checks = self._journal is not None and outputs is not None and bool(outputs.given)
-        self._setup = Setup(self._request.grid, request.inputs.arrays, checks=checks)
+        self._setup = Setup(self._request.grid, request.inputs.arrays, checks=self._record.checks)
 
     @property
     def grid(self) -> TileGrid:
@@ -117,6 +116,7 @@ class Run:
         if self._part is not None:
             found_dtypes = functools.partial(self._planning.found_dtypes, self._units, self._start)
             self._know(grid=self._part.begin(self.grid, outputs, found_dtypes))
+            self._journal = self._part.journal
         elif outputs is not None:
             outputs.prepare(resume=continues)
             self._learn(self._planning.dtypes)

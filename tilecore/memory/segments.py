@@ -22,8 +22,9 @@ from typing import Any, Literal
 
 from tilecore.bytesize import format_bytes
 from tilecore.errors import ParameterError, SharedMemoryError
-from tilecore.machine import available_memory, free_space, start_time_of
+from tilecore.machine import available_memory, free_space
 from tilecore.memory.descriptors import Duplicate
+from tilecore.process_identity import start_time_of
 
 __all__ = ["Access", "Mapping", "Segment", "default_backend"]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import platform
 import secrets
-from pathlib import Path
 from typing import Any
 
-from tilecore.machine import start_time_of
 from tilecore.objects.store import ObjectStore
+from tilecore.process_identity import has_ended, this_process
 
 __all__ = ["Claim"]
 
@@ -46,10 +42,10 @@ class Claim:
             If another process holds it, or may hold it; the message says which one, and what to do.
         """
         last = self._last()
-        if last is not None and (owner := self._owner(last)) is not None and _may_be_alive(owner):
+        if last is not None and (owner := self._owner(last)) is not None and has_ended(owner) is not True:
             raise BlockingIOError(self._in_use(owner, last))
         number = 0 if last is None else last + 1
-        mine = json.dumps(_this_process() | {"token": secrets.token_hex(8)}).encode()
+        mine = json.dumps(this_process() | {"token": secrets.token_hex(8)}).encode()
         if not self._store.create(str(number), mine):
             raise BlockingIOError(self._in_use(self._owner(number) or {}, number))
         self.took_over = last is not None
@@ -75,7 +71,7 @@ class Claim:
     def is_held(self) -> bool:
         """Whether a process holds it, or may hold it."""
         last = self._last()
-        return last is not None and (owner := self._owner(last)) is not None and _may_be_alive(owner)
+        return last is not None and (owner := self._owner(last)) is not None and has_ended(owner) is not True
 
     @property
     def is_left(self) -> bool:
@@ -98,20 +94,3 @@ class Claim:
         who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
         note = self._store.url(str(number))
         return f"in use by {who}: wait for its end; if it has ended, remove {note}"
-
-
-def _this_process() -> dict[str, Any]:
-    """What tells a process from all others, as far as the system says it."""
-    boot, namespace = "", ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink("/proc/self/ns/pid")
-    pid = os.getpid()
-    return {"host": platform.node(), "boot": boot, "pids": namespace, "pid": pid, "started": start_time_of(pid)}
-
-
-def _may_be_alive(owner: dict[str, Any]) -> bool:
-    mine = _this_process()
-    if not mine["boot"] or any(owner.get(name) != mine[name] for name in ("boot", "pids")):
-        return True  # it is on another machine, or in another container
-    return start_time_of(int(owner["pid"])) == str(owner["started"])

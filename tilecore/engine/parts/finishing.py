@@ -1,4 +1,4 @@
-"""The function `finish`: a run in parts becomes one result when all of its parts are done."""
+"""Finishing of runs in parts: what all parts have done becomes one result."""
 
 from __future__ import annotations
 
@@ -6,92 +6,31 @@ import contextlib
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from tilecore import plugins
-from tilecore.engine.finished_mark import mark_finished
-from tilecore.engine.journal import Journal
-from tilecore.engine.mapping import level_maker
-from tilecore.engine.options import Options, RunOptions
+from tilecore.engine.finished_mark import mark_finished, mark_of
+from tilecore.engine.journal_file import lines_of
+from tilecore.engine.journal_values import decode
 from tilecore.engine.parts.plan import Plan
 from tilecore.engine.parts.run_folder import RunFolder
 from tilecore.engine.parts.run_part import RunPart
-from tilecore.errors import JournalError, MissingFileError
-from tilecore.executors.base import Executor
+from tilecore.errors import JournalError, MissingFileError, ParameterError
 from tilecore.formats.creating import sink_of
 from tilecore.formats.pyramids import Level
 from tilecore.geometry.tiles import TileGrid
-from tilecore.output_file import remove_abandoned
+from tilecore.objects.urls import is_url
+from tilecore.output_file import Place, remove_abandoned
 
-__all__ = ["DoneRun", "done_run", "finish"]
+__all__ = ["Application", "DoneRun", "done_run"]
 
-#: What makes a result of the tiles' results, ``function(grid, values, facts)``, by the name of the application.
-APPLICATIONS = {"blobs": "tilecore.blobs.gathering:table_of"}
+#: What makes a result of the tiles' results: called with the grid, the results by number, and the facts of the part.
+Application: TypeAlias = Callable[[TileGrid, Mapping[int, Any], Mapping[str, Any]], object]
 
 # Number of missing tiles that an error names.
 _MOST_NAMED = 5
-
-
-def finish(
-    path: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    executor: str | Executor = "processes",
-    workers: int | None = None,
-    max_memory: int | str | None = None,
-    progress: bool | None = None,
-) -> object:
-    """Complete a run in parts, all of which are done: give its output the final name, or return its results.
-
-    Parameters
-    ----------
-    path : path_like
-        The output of `map_tiles`; of other verbs, the path that was given as ``journal``.
-    overwrite : bool
-        Whether the output may replace a file of its name, also if the parts were not told so.
-    executor, workers, max_memory, progress
-        As for `map_tiles`, which makes the levels of a pyramid.
-
-    Returns
-    -------
-    FileSource, list or Blobs
-        What the verb returns that does the whole run at once: of `map_tiles` the opened output; of `collect_tiles` the
-        list of results, and of `detect_blobs` the table. These two are in memory alone: so the folder ``<path>.run``
-        with the results of the parts stays, and it may be removed when they are safe.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such run.
-    JournalError
-        If a part is running, or tiles are missing: the message names them, and what runs them. Nothing is lost then.
-    OutputExistsError
-        If there is a file of the output's name. Nothing is lost then.
-
-    Notes
-    -----
-    Process-safety: no part can begin meanwhile. If this process is killed, call it again.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> from tilecore import finish, map_tiles
-    >>> volume = np.arange(64.0).reshape(4, 4, 4)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     out = os.path.join(folder, "roots.zarr")
-    ...     for number in (2, 1):
-    ...         map_tiles(np.sqrt, volume, tile_shape=2, out=out, shard=(number, 2), executor="serial")
-    ...     np.array_equal(finish(out)[...], np.sqrt(volume))
-    True
-    """
-    run = RunOptions(executor=executor, workers=workers, max_memory=max_memory, progress=progress)
-    Options.of(run)
-    with done_run(path) as done:
-        return done.results() if done.plan.sink is None else done.complete(level_maker(run), overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -133,73 +72,87 @@ class DoneRun:
             except BaseException:
                 sink.release()
                 raise
-            mark_finished(sink.path, self.plan.run)
         elif not self.folder.has_named(self.path):  # otherwise an earlier call has, and was killed then
             raise self.folder.refuse("belongs to a run whose output, unfinished, somebody has removed")
-        self.folder.remove()
+        for each in self.folder.rivals(self.plan):
+            Place(sink.path, each).discard()
+        self.tidy()
         remove_abandoned(sink.path)  # what an earlier call has left that was killed
         return sink.result()
 
-    def results(self) -> object:
-        """What becomes of the results of the tiles; the folder stays."""
+    def tidy(self) -> None:
+        """Remove the folder, once what came of the run has its name; a part that is started again will know that."""
+        if not mark_finished(self.path, self.plan.run):
+            self.folder.mark_finished(mark_of(self.path, self.plan.run))
+        self.folder.remove()
+
+    def results(self, applications: Mapping[str, Application]) -> object:
+        """What becomes of the results of the tiles, by the application of the run; the folder stays."""
         part, grid = self.plan.part, self.plan.grid
         if not part.application:
             return [self.values[number] for number in range(grid.size)]
-        result: object = plugins.load(APPLICATIONS[part.application])(grid, self.values, part.facts)
-        return result
+        return applications[part.application](grid, self.values, part.facts)
 
 
 @contextlib.contextmanager
 def done_run(path: str | os.PathLike[str]) -> Iterator[DoneRun]:
-    """Lock a run in parts for a ``with`` block, so that no part begins, and check that all tiles are done.
+    """Have a run in parts for a ``with`` block, so that no part begins, and check that all tiles are done.
 
     Raises
     ------
-    MissingFileError, JournalError
-        As for `finish`.
+    MissingFileError, ParameterError, JournalError
+        As for `tilecore.finish`.
     """
+    if is_url(os.fspath(path)):
+        why = "runs in parts write to file systems, so that none is to be finished in an object store"
+        raise ParameterError.of("path", os.fspath(path), why)
     name = Path(os.path.abspath(os.path.expanduser(path)))
     folder = RunFolder(name)
-    plan = folder.plan
-    if plan is None:
+    if folder.plan is None:
         raise MissingFileError.of("path", str(name), _nothing_to_finish(name, folder))
     try:
-        folder.lock(patience=1)
+        folder.finishing.take()
     except BlockingIOError as error:
-        raise JournalError(f"{name} is being finished by another process, or a part begins just now") from error
+        raise JournalError(f"{name} is being finished by {error.strerror}: wait for its end") from error
+    except FileNotFoundError as error:
+        raise MissingFileError.of("path", str(name), "has just been finished by another process") from error
     try:
-        grid, left, values = plan.grid, Counter[int](), {}
-        missing: list[int] = []
-        for number in range(1, plan.part.count + 1):
-            part = replace(plan.part, number=number)
-            with _journal_of(part, folder, plan, grid) as journal:
-                values.update(journal.values)
-                due = [each for each in part.numbers(grid.size) if not (journal.continues and journal.is_done(each))]
-            left[number] = len(due)
-            missing += due[: _MOST_NAMED - len(missing)]
-        if left.total():
-            raise JournalError(_missing(plan, grid, left, missing, folder))
-        yield DoneRun(name, folder, plan, values)
+        plan = folder.plan
+        if plan is None:
+            raise MissingFileError.of("path", str(name), "has just been finished by another process")
+        if at_work := folder.at_work(plan):
+            raise JournalError(_at_work(at_work))
+        yield DoneRun(name, folder, plan, _values_of(plan, folder))
     finally:
-        folder.unlock()
+        folder.finishing.end()
 
 
-def _journal_of(part: RunPart, folder: RunFolder, plan: Plan, grid: TileGrid) -> Journal:
-    """The journal of a part, which must not be running."""
-    try:
-        journal = Journal(folder.journal_of(part), plan.header["run"], resume=True)
-    except JournalError as error:
-        if not isinstance(error.__cause__, BlockingIOError):
-            raise
-        raise JournalError(f"{part} still runs: wait for its end ({folder.journal_of(part)} is in use)") from error
-    try:
-        journal.outputs = plan.tokens
-        if journal.continues:
-            journal.begin(grid)
-        return journal
-    except BaseException:
-        journal.close()
-        raise
+def _values_of(plan: Plan, folder: RunFolder) -> dict[int, Any]:
+    """Results of all tiles, which must be done, as far as the journals keep them."""
+    grid, left, values = plan.grid, Counter[int](), {}
+    missing: list[int] = []
+    for number in range(1, plan.part.count + 1):
+        part, done = plan.part.numbered(number), set[int]()
+        for journal in folder.journals_of(part, plan):
+            for line in lines_of(journal)[1:]:
+                done.add(line["t"])
+                if "v" in line:
+                    values[line["t"]] = decode(line["v"])
+        due = [each for each in part.numbers(grid.size) if each not in done]
+        left[number] = len(due)
+        missing += due[: _MOST_NAMED - len(missing)]
+    if left.total():
+        raise JournalError(_missing(plan, grid, left, missing, folder))
+    return values
+
+
+def _at_work(parts: Sequence[tuple[RunPart, str]]) -> str:
+    """Say which parts run."""
+    (first, who), *others = parts
+    if not others:
+        return f"{first} still runs, as {who}: wait for its end"
+    numbers = ", ".join(str(part.number) for part, _ in parts)
+    return f"parts {numbers} of {first.count} still run, {first.number} as {who}: wait for their end"
 
 
 def _nothing_to_finish(name: Path, folder: RunFolder) -> str:

@@ -8,18 +8,22 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from tilecore.engine.journal import FORMAT, header_of, other_run
+from tilecore.engine.journal import header_of, other_run
 from tilecore.engine.journal_lines import line_of, parse_line
 from tilecore.engine.journal_values import decode, encode
 from tilecore.engine.parts.run_part import RunPart
 from tilecore.formats.recorded import Recorded
 from tilecore.formats.sink import SinkSpec
 from tilecore.geometry.tiles import TileGrid
+from tilecore.output_file import new_token
 
-__all__ = ["SIGNATURE", "Plan"]
+__all__ = ["SIGNATURE", "Plan", "described"]
 
 #: First bytes of a plan's file.
 SIGNATURE = b'{"tilecore_plan":'
+
+# Version of the file's format; other versions are refused.
+_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,15 @@ class Plan:
         The part that made the plan: it tells how many there are, and who finishes the run.
     sink : SinkSpec or None
         The output file; None if results are kept in the journals.
+    token : str
+        Random token, which tells it from any other plan.
     """
 
     header: dict[str, Any]
     asked: list[int | None]
     part: RunPart
     sink: SinkSpec | None
+    token: str
 
     @classmethod
     def of(
@@ -54,16 +61,17 @@ class Plan:
         sink: SinkSpec | None,
     ) -> Self:
         """Build the plan of a run from its tiles and its fingerprint."""
-        return cls(json.loads(json.dumps(header_of(grid, tokens, run))), list(asked), part, sink)
+        return cls(json.loads(json.dumps(header_of(grid, tokens, run))), list(asked), part, sink, new_token())
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """Read a plan; None if the file is not one of this version of tilecore, or is damaged."""
         content = parse_line(path.read_bytes().rstrip(b"\n"))
-        if content is None or content.get("tilecore_plan") != FORMAT:
+        if content is None or content.get("tilecore_plan") != _FORMAT:
             return None
         part, spec = RunPart(**decode(content["part"])), content["sink"]
-        return cls(content["header"], content["asked"], part, None if spec is None else _spec(path, decode(spec)))
+        sink = None if spec is None else _spec(path, decode(spec))
+        return cls(content["header"], content["asked"], part, sink, content["token"])
 
     def line(self) -> bytes:
         """The plan as the text of a file."""
@@ -72,7 +80,7 @@ class Plan:
         if sink is not None:
             sink |= {"path": str(sink["path"]), "recorded": sink["recorded"].attributes}
         content = {"header": self.header, "asked": self.asked, "part": encode(part), "sink": encode(sink)}
-        return line_of({"tilecore_plan": FORMAT} | content)
+        return line_of({"tilecore_plan": _FORMAT, "token": self.token} | content)
 
     @property
     def grid(self) -> TileGrid:
@@ -89,9 +97,8 @@ class Plan:
 
     @property
     def run(self) -> dict[str, Any]:
-        """Fingerprint of the run, with the tile shape that was asked for."""
-        run: dict[str, Any] = self.header["run"]
-        return run | {"tile_shape": self.asked}
+        """Fingerprint of the run, with the tile shape that was asked for, and what is made of the results."""
+        return described(self.part, self.header["run"], self.asked)
 
     def differences(self, part: RunPart, run: Mapping[str, Any], asked: Sequence[int | None]) -> str:
         """Say how the run of a part differs from this one; empty text if it belongs to it."""
@@ -100,6 +107,12 @@ class Plan:
         mine, other = self.part, part
         facts = {"facts": encode(dict(mine.facts))}, {"facts": encode(dict(other.facts))}
         return other_run(self.header | {"run": self.header["run"] | facts[0]}, {**run, **facts[1]}, asked)
+
+
+def described(part: RunPart, run: Mapping[str, Any], asked: Sequence[int | None]) -> dict[str, Any]:
+    """What tells a finished run from others, whichever part tells it; without an application, as for a whole run."""
+    facts = {"facts": encode(dict(part.facts))} if part.application else {}
+    return {**run, "tile_shape": list(asked), **facts}
 
 
 def _spec(plan: Path, given: dict[str, Any]) -> SinkSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from tilecore.errors import ParameterError, ParameterTypeError
@@ -77,6 +77,10 @@ class RunPart:
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.count}"
+
+    def numbered(self, number: int) -> RunPart:
+        """Another part of the same run."""
+        return replace(self, number=number)
 
     def numbers(self, n_tiles: int) -> range:
         """Numbers of the tiles of this part, which follow each other; none if there are fewer tiles than parts."""

@@ -22,7 +22,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 # Threads that hold no lock while they wait and start again after a fork: those of zarr, tqdm and tilecore.
-_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate", HELPER_NAME)
+_HARMLESS_THREADS = ("zarr_io", "asyncio_", "tqdm_monitor", "tilecore-populate", "tilecore-turn", HELPER_NAME)
 
 
 def default_start_method() -> str:
