@@ -29,6 +29,7 @@ from tilecore import (
     rechunk,
 )
 from tilecore.formats.opening import FileSource
+from tilecore.objects.store import ObjectStore
 
 VOLUME = np.random.default_rng(0).integers(0, 1000, (12, 20, 16), np.uint16)
 HERE: dict[str, Any] = {"executor": "serial", "progress": False}
@@ -260,6 +261,30 @@ class TestContinuing:
         plan = rechunk(planes, tmp_path / "other.zarr", **self.options, dry_run=True)
         assert len(done) <= sum(each.n_tiles for each in plan.passes) - n_tiles + 1
         assert only(tmp_path, "planes.zarr", "out.zarr")
+
+    @pytest.mark.parametrize("n_tiles", [1, 13, 20])
+    def test_in_an_object_store(self, planes: Path, tmp_path: Path, bucket: str, n_tiles: int) -> None:
+        """The temporary file was on this machine, so the first pass is done again, but not the second one."""
+        out, done = f"{bucket}/out.zarr", []
+        with pytest.raises(Stop):
+            rechunk(planes, out, **self.options, callbacks=[stopped(n_tiles)])
+        watch = [lambda event: done.append(event) if isinstance(event, TileDone) else None]
+        result = rechunk(planes, out, **self.options | {"max_memory": "1MB"}, resume=True, callbacks=watch)
+        np.testing.assert_array_equal(result[...], VOLUME)
+        n_first, n_second = (each.n_tiles for each in rechunk(planes, out, **self.options, dry_run=True).passes)
+        assert len(done) <= n_first + n_second - max(n_tiles - 1 - n_first, 0)
+        assert all(key.startswith("out.zarr/") for key in ObjectStore(bucket).all_keys())
+        again = rechunk(planes, out, **self.options, resume=True, callbacks=[stopped(1)])
+        np.testing.assert_array_equal(again[...], VOLUME)
+
+    def test_without_a_journal_nothing_is_left_in_an_object_store(self, planes: Path, bucket: str) -> None:
+        for journal in (False, True):
+            with pytest.raises(Stop):
+                rechunk(planes, f"{bucket}/out.zarr", **self.options, callbacks=[stopped(14)], journal=journal)
+            keys = ObjectStore(bucket).all_keys()
+            assert any("rechunk.second.journal" in key for key in keys) == journal
+        rechunk(planes, f"{bucket}/out.zarr", **self.options)
+        assert all(key.startswith("out.zarr/") for key in ObjectStore(bucket).all_keys())
 
     def test_a_finished_run_is_not_done_again(self, planes: Path, tmp_path: Path) -> None:
         rechunk(planes, tmp_path / "out.zarr", **self.options)

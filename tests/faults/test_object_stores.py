@@ -15,6 +15,7 @@ import pytest
 from tests.objects.proxy import Proxy
 from tests.objects.server import new_bucket, serving, use_endpoint
 from tilecore import ObjectStoreError, TileError, create_sink, map_tiles, open_source
+from tilecore.objects import filesystems
 from tilecore.objects.requests import PATIENCE_VARIABLE
 from tilecore.objects.store import ObjectStore
 
@@ -111,6 +112,23 @@ def test_a_server_that_is_killed_for_good(monkeypatch: pytest.MonkeyPatch, optio
         with pytest.raises((ObjectStoreError, TileError), match=r"the store gave no answer .*Check the network"):
             map_tiles(negative, source, out=f"{bucket}/out.zarr", **run)
         assert server.poll() is not None
+
+
+@pytest.mark.parametrize("scheme", ["s3", "http"])
+def test_a_server_that_takes_requests_and_never_answers(
+    scheme: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is given up after a while, and made again, until patience ends; others are not waited for."""
+    monkeypatch.setenv(PATIENCE_VARIABLE, "2")
+    monkeypatch.setattr(filesystems, "_LEAST_SECONDS", 0.5)
+    bucket = new_bucket(proxy.endpoint)
+    store = ObjectStore(f"{bucket}/v" if scheme == "s3" else f"{proxy.endpoint}/v")
+    assert store.get("key") is None
+    begun = proxy.n_requests
+    proxy.mood = lambda number: "keep"
+    with pytest.raises(ObjectStoreError, match=r"the store gave no answer \(\d tries in .*; the last: \w*Timeout\w*: "):
+        store.get("key")
+    assert proxy.n_requests - begun >= 2
 
 
 def test_a_bucket_that_is_removed_meanwhile(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ __all__ = ["Proxy"]
 # Headers that belong to one connection, and so are not passed on.
 _OF_CONNECTION = {"connection", "expect", "keep-alive", "transfer-encoding", "content-length"}
 
-#: What is done with a request, by its number: "pass", "refuse" (503), "lose" (its connection), or seconds to wait.
+#: What is done with a request, by its number: "pass", "refuse" (503), "lose" (its connection), "keep"
+#: (no answer), or seconds to wait.
 Mood = Callable[[int], str | float]
 
 
@@ -28,6 +29,7 @@ class Proxy:
         self.on_request: Callable[[int], None] = lambda number: None
         self._changes: list[tuple[str, str, dict[str, str], bytes]] = []
         self._lock = threading.Lock()
+        self._is_over = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -44,6 +46,7 @@ class Proxy:
         self.target = endpoint
 
     def close(self) -> None:
+        self._is_over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -61,7 +64,9 @@ class Proxy:
             self.n_requests += 1
         self.on_request(number)
         mood = self.mood(number)
-        if mood == "lose":
+        if mood == "keep":
+            self._is_over.wait()
+        if mood in ("lose", "keep"):
             return None
         if mood == "refuse":
             return (

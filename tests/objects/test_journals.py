@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.objects.test_reading import SHAPE
-from tilecore import JournalError, TileError, collect_tiles, map_tiles, open_source
+from tilecore import JournalError, ObjectStoreError, TileError, collect_tiles, map_tiles, open_source
 from tilecore.engine import journal_objects
 from tilecore.engine.journal import Journal
+from tilecore.formats.creating import prepare_sink
 from tilecore.objects.store import ObjectStore
+from tilecore.testing.patience import HANGS
 
 TILE = (5, 10, 15)
 
@@ -120,6 +124,44 @@ def test_many_tiles_are_one_object(bucket: str, monkeypatch: pytest.MonkeyPatch)
     assert lines == ["00000000", "00000001", "00000002.whole"], "the first line, all tiles, and both merged"
 
 
+def test_the_last_lines_do_not_wait_for_others(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_objects, "_BATCH_SECONDS", 0.2)
+    store = ObjectStore(f"{bucket}/run.journal")
+    journal = journal_objects.JournalObjects(open_path(store.root))
+    journal.write(b'{"tilecore_journal":3}\n')
+    journal.write(b'{"t":1}\n')
+    deadline = time.monotonic() + HANGS
+    while len(store.names()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert store.get("00000001") == b'{"t":1}\n'
+    journal.remove()
+    assert keys(bucket) == []
+
+
+def test_lines_that_could_not_be_written_in_time_are_written_later(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_objects, "_BATCH_SECONDS", 0.2)
+    caplog.set_level("INFO")
+    store = ObjectStore(f"{bucket}/run.journal")
+    journal = journal_objects.JournalObjects(open_path(store.root))
+    journal.write(b'{"tilecore_journal":3}\n')
+
+    def fail(*_: object) -> None:
+        raise ObjectStoreError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "put", fail)
+        journal.write(b'{"t":1}\n')
+        deadline = time.monotonic() + HANGS
+        while "lines wait" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pytest.raises(ObjectStoreError):
+            journal.write(b'{"t":2}\n')
+    journal.close()
+    assert store.get(store.names()[0]) == b'{"tilecore_journal":3}\n{"t":1}\n{"t":2}\n'
+
+
 def test_results_are_kept_by_a_journal_at_a_url(bucket: str, at_once: None) -> None:
     path, done = f"{bucket}/run.journal", []
 
@@ -141,7 +183,9 @@ def test_two_runs_do_not_share_a_journal(bucket: str, monkeypatch: pytest.Monkey
     path = f"{bucket}/run.journal"
     with (
         Journal(path, {}),
-        pytest.raises(JournalError, match=r"run.journal is in use by process .*remove s3://.*/run.journal/claim/0"),
+        pytest.raises(
+            JournalError, match=r"run.journal is in use by process .*remove s3://.*/run.journal/claim/[0-9a-f]+"
+        ),
     ):
         Journal(path, {})
     assert keys(bucket) == []
@@ -188,6 +232,39 @@ def open_path(url: str) -> Any:
     from tilecore.objects.paths import path_of
 
     return path_of(url)
+
+
+@pytest.mark.parametrize("name", ["out.zarr", "out.ome.zarr", "old.ome.zarr"])
+def test_a_finished_run_is_not_done_again(name: str, bucket: str) -> None:
+    """Its output is marked, as a file is; whoever changes its metadata makes the mark untrue."""
+    url, done = f"{bucket}/{name}", []
+
+    def negative(block: np.ndarray) -> np.ndarray:
+        done.append(1)
+        return np.negative(block)
+
+    def run(**more: Any) -> None:
+        version: Any = {"ome_zarr_version": "0.4"} if name.startswith("old") else {}
+        sink = prepare_sink(url, SHAPE, overwrite=True, **version)
+        options: dict[str, Any] = {"tile_shape": TILE, "executor": "serial", "identity": "same", "dtype": "u2"}
+        result = map_tiles(negative, VOLUME, out=sink, **options, **more)
+        np.testing.assert_array_equal(result, np.negative(VOLUME))
+
+    run()
+    n_done = len(done)
+    run(resume=True)
+    assert len(done) == n_done
+    run(resume=True, kwargs={}, halo=1)
+    assert len(done) == 2 * n_done, "another run"
+    key = ".zattrs" if name.startswith("old") else "zarr.json"
+    document = json.loads(ObjectStore(url).get(key) or b"")
+    document["more"] = 1
+    ObjectStore(url).put(key, [json.dumps(document).encode()])
+    run(resume=True, kwargs={}, halo=1)
+    assert len(done) == 3 * n_done, "changed since"
+    ObjectStore(url).put(key, [b"no JSON"])
+    run(resume=True, kwargs={}, halo=1)
+    assert len(done) == 4 * n_done, "and damaged"
 
 
 def test_an_output_whose_name_was_half_given_is_completed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,3 +63,48 @@ def test_these_are_no_urls(name: str) -> None:
 def test_secrets_are_left_out() -> None:
     text = f"GET https://me:{SECRET}@host/a?key={SECRET} failed, and s3://bucket/a@b"
     assert without_secrets(text) == "GET https://host/a failed, and s3://bucket/a@b"
+
+
+SLASH = f"{SECRET}/and-more"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://key:{SLASH}@bucket/a",
+        f"s3://key:p@{SLASH}@bucket/a",
+        f"https://me:{SLASH}@host/a",
+        f"abfs://account:{SECRET}@host/a",
+        f"s3://{SECRET}@bucket/a",
+        f"s3://bucket/a?versionId={SECRET}",
+        f"memory://a?{SECRET}",
+        f"az://container/a?sig={SECRET}",
+    ],
+)
+def test_secrets_in_urls_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        path_of(url)
+    assert SECRET not in str(caught.value)
+    assert "and-more" not in str(caught.value)
+
+
+def test_a_path_that_has_lost_a_slash_shows_no_secret() -> None:
+    with pytest.raises(ParameterError, match="drops a slash of a URL") as caught:
+        path_of(Path(f"s3://key:{SECRET}@bucket/a"))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "abfs://container@account.dfs.core.windows.net/a",
+        "abfss://container@account.dfs.core.windows.net/a",
+        "s3://bucket/a@b",
+        "s3://bucket/a:b@c",
+        "s3://arn:aws:s3:us-west-2:123456789012:accesspoint/name/a@b",
+        "https://host:8080/a@b",
+    ],
+)
+def test_these_urls_hold_no_credentials(url: str) -> None:
+    assert str(path_of(url)) == url
+    assert without_secrets(f"{url} failed") == f"{url} failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+import traceback
 from typing import Any
 
 import aiohttp
@@ -93,7 +94,6 @@ def test_what_may_pass_is_tried_again(error: Exception, pauses: list[float]) -> 
         (of_s3("NoSuchBucket", FileNotFoundError), MissingFileError, "no bucket s3://bucket; check its name"),
         (of_s3("NoSuchKey", FileNotFoundError), NoSuchObjectError, URL),
         (of_s3("InvalidAccessKeyId", PermissionError), ObjectStoreError, "does not accept the credentials"),
-        (of_s3("PreconditionFailed", FileExistsError), FileExistsError, "text"),
         (botocore.exceptions.NoCredentialsError(), ObjectStoreError, "no credentials; set AWS_ACCESS_KEY_ID"),
         (of_http(403), ObjectStoreError, "access is denied"),
         (of_http(401), ObjectStoreError, "does not accept"),
@@ -153,7 +153,29 @@ def test_errors_show_no_credentials(pauses: list[float], caplog: pytest.LogCaptu
             ask(URL, Server(error, 10**6))
         assert SECRET not in str(caught.value)
         assert "https://host/v.zarr" in str(caught.value)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert not led_to(caught.value)
     assert SECRET not in caplog.text
+
+
+def led_to(error: BaseException) -> list[str]:
+    """What tools that collect errors find of those that led to one."""
+    found = [each for each in (error.__cause__, error.__context__) if each is not None]
+    return [*map(str, found), *(text for each in found for text in led_to(each))]
+
+
+def test_what_led_to_an_error_with_credentials_is_not_shown(pauses: list[float]) -> None:
+    error = of_s3("AccessDenied", PermissionError)
+    error.__cause__ = ValueError(f"https://me:{SECRET}@host/v.zarr")
+    with pytest.raises(ObjectStoreError) as caught:
+        ask(URL, Server(error, 10**6))
+    assert not led_to(caught.value)
+
+
+def test_what_led_to_an_error_is_shown_otherwise(pauses: list[float]) -> None:
+    with pytest.raises(ObjectStoreError) as caught:
+        ask(URL, Server(ValueError("odd"), 10**6))
+    assert led_to(caught.value) == ["odd"]
 
 
 def test_every_store_of_fsspec_raises_what_is_known(pauses: list[float]) -> None:

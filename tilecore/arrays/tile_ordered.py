@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -41,8 +42,8 @@ class TileOrderedAccess(Access):
         return
 
     def content(self) -> dict[str, Any]:
-        """Where it lies: it belongs to the runs that write and read it."""
-        return {"path": self.array.path}
+        """Its name: it belongs to the runs that write and read it, and may be made again in another folder."""
+        return {"name": os.path.basename(self.array.path)}
 
     def writable(self, reach: Reach) -> TileOrderedFile | None:
         """The file, which is sent as its description; None for other machines, which would write one page at once."""

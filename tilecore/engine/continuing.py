@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from tilecore.engine.journal import Journal
 from tilecore.engine.journal_file import is_journal
 from tilecore.engine.outputs import Outputs
 from tilecore.engine.request import Request
-from tilecore.errors import MissingFileError, ParameterError
+from tilecore.errors import JournalError, MissingFileError, ParameterError
 from tilecore.objects.paths import ObjectPath
+from tilecore.objects.places import remove_left
+from tilecore.objects.requests import tidying
 
 if TYPE_CHECKING:
     from tilecore.engine.parts.joining import JoinedPart
@@ -94,6 +97,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes, datasets)
     whole = run | {"tile_shape": list(request.asked)}
     if options.resume and outputs is not None and not what_is_unknown(run) and outputs.are_finished(whole):
+        _tidy_up(outputs)
         return Record(request, whole, None, is_finished=True)
     if outputs is not None:
         outputs.refuse_existing()
@@ -128,6 +132,18 @@ def _remove_stale(outputs: Outputs | None, path: Path | None) -> None:
     beside = None if outputs is None else outputs.journal_path
     if beside is not None and not _are_same(beside, path) and is_journal(beside):
         Journal(beside, {}).remove()
+
+
+def _tidy_up(outputs: Outputs) -> None:
+    """Remove what an earlier run has left that was killed after it had completed its outputs, if that is allowed."""
+    for sink in outputs.sinks:
+        with tidying(str(sink.path)):
+            remove_left(sink.path)
+    beside = outputs.journal_path
+    if isinstance(beside, ObjectPath):
+        with tidying(str(beside)), contextlib.suppress(JournalError):  # that run is just ending
+            if is_journal(beside):
+                Journal(beside, {}, resume=True).remove()
 
 
 def _agree(journal: Journal, outputs: Outputs | None) -> None:

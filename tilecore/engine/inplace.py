@@ -117,7 +117,7 @@ class _ThroughTemporary(Output):
         """The temporary array in the form in which workers write into it; None if only this process can."""
         return self._temporary.writable(reach)
 
-    def commit(self) -> ReadableArray:
+    def commit(self, run: dict[str, Any] | None) -> ReadableArray:
         """Copy the results into the source, and return the source."""
         array: Any = self._source.array
         array[...] = np.asarray(getattr(self.array, "target", self.array))

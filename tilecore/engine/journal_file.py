@@ -13,7 +13,7 @@ from tilecore.errors import JournalError
 from tilecore.locked_file import LockedFile
 from tilecore.objects.paths import ObjectPath
 
-__all__ = ["JournalFile", "is_journal", "lines_of", "open_journal"]
+__all__ = ["JournalFile", "has_tiles", "is_journal", "lines_of", "open_journal"]
 
 
 class JournalFile:
@@ -102,6 +102,15 @@ def is_journal(path: Path) -> bool:
         return JournalObjects.exists_at(path)
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
+    return False
+
+
+def has_tiles(path: Path) -> bool:
+    """Whether a journal, in a file or at a URL, lists a tile, after its first line; one that is not there does not."""
+    if isinstance(path, ObjectPath):
+        return JournalObjects.n_lines_at(path) > 1
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return sum(1 for _ in file) > 1
     return False
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from typing import Any
 
 from tilecore.engine.journal_lines import SIGNATURE, parse_line
-from tilecore.errors import JournalError
+from tilecore.errors import JournalError, MissingFileError, ObjectStoreError
 from tilecore.objects.claims import Claim
 from tilecore.objects.paths import ObjectPath
 from tilecore.objects.requests import tidying
 from tilecore.objects.store import ObjectStore
 
 __all__ = ["JournalObjects"]
+
+_log = logging.getLogger(__name__)
 
 # Time between two objects [s]. Tiles of the last second are made again if the run is killed.
 _BATCH_SECONDS = 1.0
@@ -24,7 +28,8 @@ _WHOLE = ".whole"
 class JournalObjects:
     """Lines of JSON, as those of a `JournalFile`, in numbered objects below a URL.
 
-    A batch of lines is one object. When the journal is closed they are merged into one.
+    Lines of a second are one object, which a thread writes if no later line comes. When the journal is closed all are
+    merged into one.
 
     Parameters
     ----------
@@ -46,6 +51,8 @@ class JournalObjects:
         self._claim = Claim(f"{path}/claim")
         self._waiting, self._last, self._count = b"", time.monotonic() - _BATCH_SECONDS, 0
         self._is_open = False
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
         try:
             self._claim.take()
         except BlockingIOError as error:
@@ -54,9 +61,14 @@ class JournalObjects:
 
     @staticmethod
     def exists_at(path: ObjectPath) -> bool:
-        """Whether there is a journal."""
+        """Whether there is a journal, or the claim of one that was being removed."""
+        return bool(_names_in(ObjectStore(str(path)))) or Claim(f"{path}/claim").exists
+
+    @staticmethod
+    def n_lines_at(path: ObjectPath) -> int:
+        """Number of lines of a journal, which another process may be writing."""
         store = ObjectStore(str(path))
-        return any(name[:8].isdigit() for name in store.names())
+        return len(_content(store, _names_in(store)).splitlines())
 
     def read(self) -> list[dict[str, Any]]:
         """Read all lines.
@@ -76,27 +88,55 @@ class JournalObjects:
         return [line for line in parsed if line is not None]
 
     def clear(self) -> None:
-        """Remove all lines."""
+        """Remove all lines, the first one last: without it, what is left is no journal to anybody."""
+        self._stop_timer()
         self._waiting = b""
-        self._store.remove(self._names())
+        names = self._names()
+        first = _first(names)
+        self._store.remove(names[:first])
+        self._store.remove(names[first + 1 :])
+        self._store.remove(names[first : first + 1])
 
     def write(self, lines: bytes) -> None:
-        """Add lines: at once if the last ones were written a while ago, otherwise together with the next."""
-        self._waiting += lines
-        if time.monotonic() - self._last >= _BATCH_SECONDS:
-            self.sync()
+        """Add lines: at once if the last ones were written a while ago, otherwise together with the next ones."""
+        with self._lock:
+            self._waiting += lines
+            if time.monotonic() - self._last >= _BATCH_SECONDS:
+                self.sync()
+            elif self._timer is None:
+                self._timer = threading.Timer(_BATCH_SECONDS, self._sync_in_time)
+                self._timer.daemon = True
+                self._timer.start()
 
     def sync(self) -> None:
         """Write the lines that wait."""
-        if self._waiting:
-            self._store.put(f"{self._count:08}", [self._waiting])
-            self._waiting, self._last, self._count = b"", time.monotonic(), self._count + 1
+        with self._lock:
+            if self._waiting:
+                self._store.put(f"{self._count:08}", [self._waiting])
+                self._waiting, self._last, self._count = b"", time.monotonic(), self._count + 1
+
+    def _sync_in_time(self) -> None:
+        """Write the lines that wait, as no others have come."""
+        with self._lock:
+            self._timer = None
+            try:
+                self.sync()
+            except (ObjectStoreError, MissingFileError) as error:  # which whoever writes the next lines is told
+                _log.info("%s: lines wait, as they could not be written: %s", self._url, error)
+
+    def _stop_timer(self) -> None:
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            timer.join()
 
     def close(self) -> None:
         """Merge the objects into one, and let go of the journal."""
         if not self._is_open:
             return
         self._is_open = False
+        self._stop_timer()
         with tidying(self._url):
             self.sync()
             names = self._names()
@@ -116,13 +156,24 @@ class JournalObjects:
             self._claim.remove()
 
     def _names(self) -> list[str]:
-        """Names of the objects, in the order in which they were written."""
-        names = sorted(name for name in self._store.names() if name[:8].isdigit())
+        names = _names_in(self._store)
         self._count = max([self._count, *(int(name[:8]) + 1 for name in names)])
         return names
 
     def _content(self) -> bytes:
-        """All lines: those of the last object that holds all before it, and of those after it."""
-        names = self._names()
-        last = max((number for number, name in enumerate(names) if name.endswith(_WHOLE)), default=0)
-        return b"".join(self._store.get(name) or b"" for name in names[last:])
+        return _content(self._store, self._names())
+
+
+def _names_in(store: ObjectStore) -> list[str]:
+    """Names of the objects, in the order in which they were written."""
+    return sorted(name for name in store.names() if name[:8].isdigit())
+
+
+def _content(store: ObjectStore, names: list[str]) -> bytes:
+    """All lines: those of the last object that holds all before it, and of those after it."""
+    return b"".join(store.get(name) or b"" for name in names[_first(names) :])
+
+
+def _first(names: list[str]) -> int:
+    """Place of the object that begins with the first line."""
+    return max((number for number, name in enumerate(names) if name.endswith(_WHOLE)), default=0)

@@ -16,6 +16,7 @@ from tilecore.arrays.extents import Extent
 from tilecore.arrays.foreign import dtype_of
 from tilecore.arrays.kinds import access_of, as_array
 from tilecore.bytesize import format_bytes
+from tilecore.engine.finished_mark import commit_marked
 from tilecore.errors import MemoryBudgetError, ParameterError, ParameterTypeError
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.pyramids import Level
@@ -108,8 +109,8 @@ class Output:
     def complete(self) -> None:
         """Close the file after all voxels and levels are written."""
 
-    def commit(self) -> ReadableArray:
-        """Give the output its final name, and return what the caller gets."""
+    def commit(self, run: dict[str, Any] | None) -> ReadableArray:
+        """Give the output its final name, marked as that of a run, and return what the caller gets."""
         array: ReadableArray = self.array
         return array
 
@@ -250,9 +251,9 @@ class FileOutput(Output):
         self.array = None  # drop the map of the file under its temporary name
         self.sink.complete()
 
-    def commit(self) -> ReadableArray:
+    def commit(self, run: dict[str, Any] | None) -> ReadableArray:
         """Give the file its name; return it as an array."""
-        self.sink.commit()
+        commit_marked(self.sink, run)
         return self.sink.result()
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ from tilecore.arrays.access import Access, Reach
 from tilecore.arrays.kinds import access_of
 from tilecore.engine.dataset_variable import DatasetVariable, variable_sink
 from tilecore.engine.dimensions import Labels
-from tilecore.engine.finished_mark import is_finished, mark_finished
+from tilecore.engine.finished_mark import is_finished
 from tilecore.engine.inplace import kept_apart
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import checksums_of
@@ -192,12 +192,6 @@ class Outputs:
         for output in self._outputs:
             output.refuse_existing()
 
-    def mark_finished(self, run: dict[str, Any]) -> None:
-        """Mark the complete files as outputs of a run."""
-        for output in self._outputs:
-            if output.path is not None:
-                mark_finished(output.path, run)
-
     def are_finished(self, run: dict[str, Any]) -> bool:
         """Whether all outputs are files that the same run has completed."""
         return all(output.is_complete and is_finished(output.files[0], run) for output in self._outputs)
@@ -264,13 +258,17 @@ class Outputs:
         for output in self._outputs:
             output.flush()
 
-    def commit(self, make_level: Callable[[Level], object]) -> ReadableArray | tuple[ReadableArray, ...] | None:
+    def commit(
+        self, make_level: Callable[[Level], object], run: dict[str, Any] | None = None
+    ) -> ReadableArray | tuple[ReadableArray, ...] | None:
         """Complete all outputs and give files their names; return what the caller gets: a part of a run gets nothing.
 
         Parameters
         ----------
         make_level : callable
             Function that makes a coarser level of a pyramid.
+        run : dict, optional
+            Fingerprint of the run, with which files are marked.
         """
         if self._are_shared:
             self.release()
@@ -280,7 +278,7 @@ class Outputs:
                 make_level(level)
             output.complete()
         self.refuse_existing()  # so that of several files either all get their names, or none
-        results = [output.commit() for output in self._outputs]
+        results = [output.commit(run) for output in self._outputs]
         return tuple(results) if self._several else results[0]
 
     def release(self) -> None:

@@ -26,6 +26,8 @@ from tilecore.geometry.rechunk_search import plan_rechunk
 from tilecore.geometry.rechunking import Rechunking, RechunkPlan
 from tilecore.machine import available_memory
 from tilecore.objects.paths import ObjectPath
+from tilecore.objects.places import remove_left
+from tilecore.objects.requests import tidying
 
 __all__ = ["rechunk", "rechunk_into"]
 
@@ -79,7 +81,7 @@ def rechunk(
         The volume: ndarray, memmap, zarr array, a source of `open_source`, or the path of a file that it opens.
     out : path
         The new file, of a kind that has chunks: ``.zarr``, ``.ome.zarr`` or ``.h5``. It gets the axes and the voxel
-        size of the source. In an object store (``s3://bucket/out.zarr``) such a copy cannot be continued.
+        size of the source.
     chunks : int or sequence of int
         Shape of a chunk of the output [voxel].
     shards : int or sequence of int, optional
@@ -93,7 +95,8 @@ def rechunk(
         Whether to return the plan, and to read and write no voxel.
     **run
         Executor, workers, memory and other options of the run: see Other Parameters. A journal is kept in the folder
-        ``<out>.<random>.partial`` unless ``journal=False``; ``resume=True`` continues in either pass.
+        ``<out>.<random>.partial`` unless ``journal=False``; ``resume=True`` continues in either pass. Where the output
+        lies in an object store, the temporary file lies on this machine, and a first pass of two is done again.
 
     Returns
     -------
@@ -156,8 +159,6 @@ def rechunk_into(
         )
     if options.resume and options.journal is False:
         raise ParameterError("resume=True: without a journal there is nothing to continue; leave out journal=False")
-    if options.resume and isinstance(sink.path, ObjectPath):
-        raise ParameterError("resume=True: a copy into an object store cannot be continued; leave it out to start over")
     sink.check_dtype(inputs.arrays[0].dtype)
     _refuse_source(sink.path, inputs)
     plan = _plan(inputs, sink, options)
@@ -165,6 +166,8 @@ def rechunk_into(
         return plan
     one = RechunkRun(plan, inputs, sink, options, run)
     if one.is_finished:
+        with tidying(str(sink.path)):
+            remove_left(sink.path)
         return sink.result()
     with one:
         one.begin()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
@@ -18,11 +17,12 @@ import numpy.typing as npt
 
 from tilecore.arrays.tile_ordered import TileOrderedFile
 from tilecore.engine.declared import declare
-from tilecore.engine.finished_mark import is_finished, mark_finished
+from tilecore.engine.finished_mark import commit_marked, is_finished
 from tilecore.engine.identity.comparing import are_same, differences, what_is_unknown
 from tilecore.engine.identity.fingerprint import fingerprint
 from tilecore.engine.inputs import Inputs
 from tilecore.engine.jobs import MapJob
+from tilecore.engine.journal_file import has_tiles
 from tilecore.engine.mapping import level_maker, map_tiles
 from tilecore.engine.options import Options, RunOptions
 from tilecore.engine.output_kinds import Owned
@@ -34,7 +34,8 @@ from tilecore.geometry.rechunking import RechunkPlan
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import free_space
 from tilecore.objects.paths import ObjectPath
-from tilecore.output_file import places_of, write_in_one_piece
+from tilecore.objects.places import all_places
+from tilecore.output_file import write_in_one_piece
 
 __all__ = ["RechunkRun"]
 
@@ -84,9 +85,10 @@ class RechunkRun:
     run: RunOptions
 
     def __post_init__(self) -> None:
-        # Beside an object store's output there is no folder: the temporary file lies on this machine, until the end.
+        # Beside an object store's output there is no folder: the temporary file lies on this machine, until the end. So
+        # a later run begins the first of two passes again, but not the second one.
         self._here: tempfile.TemporaryDirectory[str] | None = None
-        self._keeps = self.options.journal is not False and not isinstance(self.sink.path, ObjectPath)
+        self._keeps = self.options.journal is not False
         self._described = self._description() if self._keeps else {}
 
     @property
@@ -108,28 +110,25 @@ class RechunkRun:
             If an earlier run that is to be continued had another source or another output.
         """
         self.sink.refuse_existing()
+        is_url = isinstance(self.sink.path, ObjectPath)
         if self.options.resume and self._reopen():
+            if is_url:
+                self._make_between()
             return
-        temporary = self.plan.temporary_bytes
-        if isinstance(self.sink.path, ObjectPath):
-            self._here = tempfile.TemporaryDirectory(prefix="tilecore-") if temporary else None
-        else:
-            self._check_space(temporary)
+        if not is_url:
+            self._check_space(self.plan.temporary_bytes)
         self.sink.create(self._dtype, alone=True)
         self.sink.flush()  # so that it can be opened again even if it is first written in the second pass
-        if temporary:
-            path = self._folder / _BETWEEN
-            _reserve(path, self.sink.path if self._here is None else path, temporary)
+        self._make_between()
         if self._keeps:
-            note = {"run": self._described, "tiles": [each.tile_shape for each in self.plan.passes]}
-            write_in_one_piece([json.dumps(note).encode()], str(self._folder / _NOTE), str(self._folder))
+            self._write_note()
 
     def work(self) -> None:
         """Run the passes that have not ended; errors are those of `map_tiles`."""
         passes = self.plan.passes
         arrays: list[Any] = [self.inputs.arrays[0], self.sink]
         if len(passes) > 1:
-            path, shape, tiles = str(self._folder / _BETWEEN), self.plan.problem.shape, [p.tile_shape for p in passes]
+            path, shape, tiles = str(self._between), self.plan.problem.shape, [p.tile_shape for p in passes]
             arrays.insert(1, TileOrderedFile(path, shape, self._dtype, *tiles))
         for number, each in enumerate(passes):
             source: Any = arrays[number]
@@ -140,7 +139,7 @@ class RechunkRun:
                 out=target,
                 tile_shape=each.tile_shape,
                 kwargs={"number": number + 1, "of": len(passes), "needed": each.bytes_per_voxel},
-                **self._options_of(_JOURNALS[number]),
+                **self._options_of("" if self._here is not None and number == 0 else _JOURNALS[number]),
             )
 
     def finish(self) -> FileSource | npt.NDArray[Any]:
@@ -149,9 +148,8 @@ class RechunkRun:
         for level in self.sink.levels():
             make_level(level)
         self.sink.complete()
-        self.sink.commit()
-        if self._keeps and not what_is_unknown(self._described):
-            mark_finished(self.sink.path, self._described)
+        is_known = self._keeps and not what_is_unknown(self._described)
+        commit_marked(self.sink, self._described if is_known else None)
         return self.sink.result()
 
     def __enter__(self) -> Self:
@@ -178,9 +176,28 @@ class RechunkRun:
             if temporary and needed > free_space(self.sink.path.parent):
                 raise OSError(errno.ENOSPC, "no room for the temporary file and the output")
 
+    def _make_between(self) -> None:
+        """Make the temporary file, if there are two passes."""
+        n_bytes, is_url = self.plan.temporary_bytes, isinstance(self.sink.path, ObjectPath)
+        if n_bytes:
+            self._here = tempfile.TemporaryDirectory(prefix="tilecore-") if is_url else None
+            _reserve(self._between, self._between if is_url else self.sink.path, n_bytes)
+
+    def _write_note(self) -> None:
+        note = json.dumps({"run": self._described, "tiles": [each.tile_shape for each in self.plan.passes]})
+        path = self._folder / _NOTE
+        if isinstance(path, ObjectPath):
+            path.write_text(note)
+        else:
+            write_in_one_piece([note.encode()], str(path), str(self._folder))
+
     @property
     def _folder(self) -> Path:
-        return self.sink.place.folder if self._here is None else Path(self._here.name)
+        return self.sink.place.folder
+
+    @property
+    def _between(self) -> Path:
+        return (self._folder if self._here is None else Path(self._here.name)) / _BETWEEN
 
     @property
     def _dtype(self) -> np.dtype[Any]:
@@ -190,24 +207,20 @@ class RechunkRun:
     @property
     def _has_tiles(self) -> bool:
         """Whether a journal lists a tile, after its first line."""
-        for path in (self._folder / name for name in _JOURNALS if self._keeps):
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                if sum(1 for _ in file) > 1:
-                    return True
-        return False
+        return self._keeps and any(has_tiles(self._folder / name) for name in _JOURNALS)
 
     def _options_of(self, journal: str) -> RunOptions:
-        """Options of one pass: those of the caller, with the journal in the output's folder."""
+        """Options of one pass: those of the caller, with the journal in the output's folder; without a name, none."""
         options = self.run.copy()
-        options["journal"] = self._folder / journal if self._keeps else False
-        options["resume"] = self._keeps
+        options["resume"] = keeps = self._keeps and bool(journal)
+        options["journal"] = self._folder / journal if keeps else False
         if isinstance(self.options.executor, str):
             options["workers"] = self.plan.workers
         return options
 
     def _reopen(self) -> bool:
         """Take over the folder of an earlier run with its plan; False if there is none that can be continued."""
-        for place in places_of(self.sink.path):
+        for place in all_places(self.sink.path):
             note = _read_note(place.folder / _NOTE)
             if note is None or not self.sink.can_continue(place.token):
                 continue

@@ -173,12 +173,10 @@ class Run:
             self._journal.release()
         if self._outputs is None:
             return None
-        result = self._outputs.commit(make_level)
-        if self._journal is not None:
-            if self._record.run is not None and not self._journal.is_unknown:
-                self._outputs.mark_finished(self._record.run)
-            if is_beside(self._journal, self._outputs):
-                self._journal.remove()
+        is_known = self._journal is not None and not self._journal.is_unknown
+        result = self._outputs.commit(make_level, self._record.run if is_known else None)
+        if self._journal is not None and is_beside(self._journal, self._outputs):
+            self._journal.remove()
         return result
 
     @property

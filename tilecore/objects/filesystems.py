@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from tilecore.errors import MissingDependencyError, ParameterError
-from tilecore.objects.urls import scheme_of
+from tilecore.objects.requests import bucket_of, store_patience
+from tilecore.objects.urls import is_read_only, scheme_of
 
 __all__ = ["FileSystem", "filesystem_of"]
 
@@ -19,8 +20,8 @@ class FileSystem(Protocol):
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes of an object, or some of them."""
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite") -> object:
-        """Write an object; with the mode ``create``, only if it does not exist."""
+    def pipe_file(self, path: str, value: bytes) -> object:
+        """Write an object."""
 
     def find(self, path: str) -> list[str]:
         """Names of all objects whose names begin with a folder's."""
@@ -40,8 +41,15 @@ class FileSystem(Protocol):
     def invalidate_cache(self) -> None:
         """Forget what was listed."""
 
+    def _strip_protocol(self, path: str) -> str:
+        """What a URL is called in lists."""
+
 
 _OF_S3 = ("s3", "s3a")
+
+# Share of the patience after which a request without any answer is made again, and at least for how long it is waited
+# for [s]: a store that is alive may take some seconds.
+_SHARE_OF_ONE, _LEAST_SECONDS = 1 / 4, 5.0
 
 # What brings the file system of a scheme, for messages.
 _PACKAGES = {
@@ -51,10 +59,10 @@ _PACKAGES = {
     **dict.fromkeys(("az", "abfs"), "the package adlfs: pip install adlfs"),
 }
 
-# File systems in use, by process, scheme and variables of the environment: a forked child must not share the
+# File systems in use, by process, scheme, account and variables of the environment: a forked child must not share the
 # connections of its parent, and new credentials need new ones. They are held weakly, so that connections are closed
 # with the last object that uses them.
-_in_use: WeakValueDictionary[tuple[int, str, int], Any] = WeakValueDictionary()
+_in_use: WeakValueDictionary[tuple[int, str, str, int], Any] = WeakValueDictionary()
 _lock = threading.Lock()
 
 
@@ -81,7 +89,8 @@ def filesystem_of(url: str) -> FileSystem:
         If no package has such a scheme.
     """
     scheme = scheme_of(url)
-    key = (os.getpid(), scheme, hash(frozenset(os.environ.items())))
+    account = bucket_of(url).partition("@")[2]  # as in abfs://container@account.dfs.core.windows.net
+    key = (os.getpid(), scheme, account, hash(frozenset(os.environ.items())))
     with _lock:
         found: FileSystem | None = _in_use.get(key)
         if found is None:
@@ -99,9 +108,9 @@ def _opened(url: str, scheme: str) -> FileSystem:
         ) from error
     set_conf_env(conf)  # variables may have been set since fsspec was imported
     try:
-        files: Any = fsspec.get_filesystem_class(scheme)(
-            skip_instance_cache=True, use_listings_cache=False, **_options(scheme, conf)
-        )
+        kind: Any = fsspec.get_filesystem_class(scheme)
+        options = _options(scheme, conf) | kind._get_kwargs_from_urls(url)
+        files = kind(skip_instance_cache=True, use_listings_cache=False, **options)
     except ImportError as error:
         raise MissingDependencyError(f"{url} needs {_PACKAGES.get(scheme, f'another package: {error}')}") from error
     except ValueError as error:
@@ -116,6 +125,13 @@ def _opened(url: str, scheme: str) -> FileSystem:
 
 def _options(scheme: str, conf: dict[str, Any]) -> dict[str, Any]:
     """Options that leave it to tilecore to try again: otherwise the tries of all would multiply."""
-    if scheme not in _OF_S3:
-        return {}
-    return {"config_kwargs": {"retries": {"total_max_attempts": 1}} | conf.get(scheme, {}).get("config_kwargs", {})}
+    seconds, given = max(_LEAST_SECONDS, store_patience() * _SHARE_OF_ONE), conf.get(scheme, {})
+    if scheme in _OF_S3:
+        once = {"retries": {"total_max_attempts": 1}, "read_timeout": seconds}
+        return {"config_kwargs": once | given.get("config_kwargs", {})}
+    if is_read_only(scheme + "://"):
+        import aiohttp
+
+        once = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)}
+        return {"client_kwargs": once | given.get("client_kwargs", {})}
+    return {}

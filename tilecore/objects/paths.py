@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from tilecore.errors import ParameterError
 from tilecore.objects.claims import Claim
-from tilecore.objects.documents import DOCUMENTS
+from tilecore.objects.documents import is_visible
 from tilecore.objects.store import ObjectStore
 from tilecore.objects.urls import checked_path, is_url
 
-__all__ = ["ObjectPath", "is_complete", "output_path", "path_of", "path_of_folder", "unfinished"]
+__all__ = ["ObjectPath", "output_path", "path_of", "path_of_folder", "unfinished"]
 
 
 class ObjectPath(Path, PurePosixPath):
@@ -44,10 +43,17 @@ class ObjectPath(Path, PurePosixPath):
         Such a run has removed the outermost metadata first, and writes them last.
         """
         store = self.store
-        return store.has_any() and (is_complete(store.names()) or not unfinished(self).is_left)
+        return store.has_any() and (is_visible(store.names()) or not unfinished(self).is_left)
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: there are no folders."""
+
+    def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
+        """Read an object."""
+        content = self.parent.store.get(self.name)
+        if content is None:
+            raise FileNotFoundError(str(self))
+        return content.decode()
 
     def write_text(
         self, data: str, encoding: str | None = None, errors: str | None = None, newline: str | None = None
@@ -59,11 +65,6 @@ class ObjectPath(Path, PurePosixPath):
     def resolve(self, strict: bool = False) -> ObjectPath:
         """The same path: there are no links."""
         return self
-
-
-def is_complete(keys: Iterable[str]) -> bool:
-    """Whether the outermost metadata are among the keys of an image."""
-    return not set(DOCUMENTS).isdisjoint(keys)
 
 
 def unfinished(path: Path) -> Claim:

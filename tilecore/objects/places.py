@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from tilecore.errors import MissingFileError, OutputExistsError, UnwritableFileError
 from tilecore.objects.claims import Claim
-from tilecore.objects.documents import DOCUMENTS
-from tilecore.objects.paths import ObjectPath, is_complete, unfinished
+from tilecore.objects.documents import in_order_of_removal, is_visible
+from tilecore.objects.paths import ObjectPath, unfinished
 from tilecore.objects.requests import tidying
 from tilecore.objects.store import ObjectStore
-from tilecore.output_file import PARTIAL, Place, new_token
+from tilecore.output_file import PARTIAL, Place, new_token, places_of, remove_abandoned
 
-__all__ = ["ObjectPlace", "place_kind"]
+__all__ = ["ObjectPlace", "all_places", "place_kind", "remove_left"]
+
+_CLAIM = "claim"
 
 
 def place_kind(path: Path) -> type[Place]:
@@ -25,29 +29,27 @@ def place_kind(path: Path) -> type[Place]:
 class ObjectPlace(Place):
     """The place of an output in an object store: a folder that is no folder, but the beginning of keys.
 
-    A claim stands for the lock. As objects cannot be renamed, `commit` lets the store copy them, metadata last.
+    A claim stands for the lock. As objects cannot be renamed, `commit` lets the store copy them, metadata last. They
+    are removed metadata first: whoever finds the outermost ones finds all that was written.
     """
 
     def __init__(self, path: Path, token: str) -> None:
         super().__init__(path, token)
         self._written, self._final = ObjectStore(str(self.data)), ObjectStore(str(path))
-        self._claim = Claim(f"{self.folder}/claim")
+        self._claim = Claim(f"{self.folder}/{_CLAIM}")
 
     @classmethod
     def create(cls, path: Path, token: str | None = None, *, alone: bool = False) -> Self:
         """Begin a new place, and remove what runs have left that are known to have ended; see `Place.create`."""
-        for other in cls._all(path):
-            other._remove_abandoned()
+        remove_left(path)
         place = cls(path, token or new_token())
         place._claim.take()
-        if alone:
-            others = [each.folder for each in cls._all(path) if each.token != place.token and each._claim.is_held]
-            if others:
-                place.discard()
-                raise UnwritableFileError(
-                    f"{path} is being written already, in {others[0]}: use another name, or remove that if no run is "
-                    "going on"
-                )
+        try:
+            if alone:
+                place._refuse_others()
+        except BaseException:
+            place.discard()
+            raise
         return place
 
     @classmethod
@@ -79,21 +81,15 @@ class ObjectPlace(Place):
             claim.take()
         except BlockingIOError as error:
             raise UnwritableFileError(f"{self.path} is {error}. The output of this run is in {self.data}") from error
-        old = self._final.all_keys()
-        is_left = claim.took_over and not is_complete(old)  # by a run that was stopped just here
-        if old and not overwrite and not is_left:
-            claim.remove()
-            raise OutputExistsError(
-                f"{self.path} exists already; choose another name, or overwrite it (overwrite=True). The output of "
-                f"this run is in {self.data}"
-            )
         try:
-            self._move(old)
-        except BaseException:
+            self._move(overwrite=overwrite, is_left=claim.took_over)
+        except BaseException as error:
             with tidying(f"{self.path}.unfinished"):
-                claim.let_go()  # what lies there is incomplete, as every later run is told
+                # What lies there may be incomplete, as every later run is told, unless it was not touched.
+                (claim.remove if isinstance(error, OutputExistsError) else claim.let_go)()
             raise
-        claim.remove()
+        with tidying(f"{self.path}.unfinished"):
+            claim.remove()
         self.discard()
 
     def close(self) -> None:
@@ -102,24 +98,44 @@ class ObjectPlace(Place):
             self._claim.let_go()
 
     def discard(self) -> None:
-        """Remove all that lies in the place, the claim last."""
+        """Remove all that lies in the place, its outermost metadata first, and the claim last."""
         with tidying(str(self.folder)):
-            self._written.remove(self._written.all_keys())
+            place = ObjectStore(str(self.folder))
+            _remove(place, [key for key in place.all_keys() if not key.startswith(f"{_CLAIM}/")])
             self._claim.remove()
 
-    def _move(self, old: list[str]) -> None:
+    def _move(self, *, overwrite: bool, is_left: bool) -> None:
         """Replace an old output, which is not visible any more once its outer metadata are gone."""
-        for keys in _by_depth(old):
-            self._final.remove(keys)
-        for keys in reversed(_by_depth(self._written.all_keys())):
+        old, new = self._final.all_keys(), self._written.all_keys()
+        if old and not overwrite and not (is_left and not is_visible(old)):  # by a run that was stopped just here
+            raise OutputExistsError(
+                f"{self.path} exists already; choose another name, or overwrite it (overwrite=True). The output of "
+                f"this run is in {self.data}"
+            )
+        self._check_visible(new)
+        _remove(self._final, old)
+        for keys in reversed(in_order_of_removal(new)):
             self._written.copy(keys, self._final)
 
+    def _refuse_others(self) -> None:
+        others = [each.folder for each in self._all(self.path) if each.token != self.token and each._claim.is_held]
+        if others:
+            raise UnwritableFileError(
+                f"{self.path} is being written already, in {others[0]}: use another name, or remove that if no run is "
+                "going on"
+            )
+
     def _check_there(self) -> None:
-        if not self._claim.exists:
+        self._check_visible(self._written.names() if self._claim.exists else [])
+
+    def _check_visible(self, names: list[str]) -> None:
+        """Raise unless the outermost metadata are there: a run that tidies up removes them first."""
+        if not is_visible(names):
             raise MissingFileError(f"{self.folder} no longer exists: {self.path} is complete, or its run was stopped")
 
     def _remove_abandoned(self) -> None:
-        if not self._claim.is_held:
+        with contextlib.suppress(BlockingIOError):  # in use, or a run has just taken it over
+            self._claim.take()
             self.discard()
 
     @classmethod
@@ -130,9 +146,25 @@ class ObjectPlace(Place):
         return [cls(path, match[1]) for match in found if match]
 
 
-def _by_depth(keys: list[str]) -> list[list[str]]:
-    """Metadata documents by their depth, the outermost first; then all other keys."""
-    is_document = {key: key.rpartition("/")[2] in DOCUMENTS for key in keys}
-    depths = sorted({key.count("/") for key in keys if is_document[key]})
-    documents = [[key for key in keys if is_document[key] and key.count("/") == depth] for depth in depths]
-    return [*documents, [key for key in keys if not is_document[key]]]
+def all_places(path: Path) -> Sequence[Place]:
+    """All places of an output, in use or left by runs that were stopped."""
+    return ObjectPlace._all(path) if isinstance(path, ObjectPath) else places_of(path)
+
+
+def remove_left(path: Path) -> None:
+    """Remove what runs have left beside an output that are known to have ended."""
+    if not isinstance(path, ObjectPath):
+        remove_abandoned(path)
+        return
+    for place in ObjectPlace._all(path):
+        place._remove_abandoned()
+    claim = unfinished(path)
+    if claim.is_left and is_visible(path.store.names()):  # it was stopped after the output had got its name
+        with contextlib.suppress(BlockingIOError):
+            claim.take()
+            claim.remove()
+
+
+def _remove(store: ObjectStore, keys: list[str]) -> None:
+    for each in in_order_of_removal(keys):
+        store.remove(each)

@@ -46,7 +46,7 @@ _PASSING_NAMES = {
     "ResponseParserError",
     "TimeoutError",
 }
-_LASTING = (FileExistsError, FileNotFoundError, ImportError, IsADirectoryError, NotADirectoryError, PermissionError)
+_LASTING = (FileNotFoundError, ImportError, IsADirectoryError, NotADirectoryError, PermissionError)
 _WITHOUT_CREDENTIALS = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
 _UNKNOWN_CREDENTIALS = {"AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
@@ -76,8 +76,8 @@ def ask(url: str, request: Callable[[], Answer], doing: str = "read") -> Answer:
 
     Raises
     ------
-    NoSuchObjectError, FileExistsError
-        If there is no such object, or already one that should be new.
+    NoSuchObjectError
+        If there is no such object.
     MissingFileError
         If there is no such bucket.
     ObjectStoreError
@@ -96,13 +96,19 @@ def ask(url: str, request: Callable[[], Answer], doing: str = "read") -> Answer:
         except Exception as error:
             waited = time.monotonic() - begun
             if not _may_pass(error):
-                raise _lasting(error, url, doing) from error
+                told, cause = _lasting(error, url, doing), _shown(error)
+                break
             if waited + pause > patience:
                 _silent[bucket] = time.monotonic()
-                raise _without_answer(error, url, doing, waited, n_tries) from error
+                told, cause = _without_answer(error, url, doing, waited, n_tries), _shown(error)
+                break
             _log.info("%s: try %d failed: %s", url, n_tries, _text(error))
         time.sleep(pause * random.uniform(0.5, 1))
         pause = min(2 * pause, _LONGEST_PAUSE)
+    try:
+        raise told from cause  # here, where it is not also in the context of an error that is not to be shown
+    finally:
+        del told, cause  # which refer to this frame
 
 
 @contextlib.contextmanager
@@ -189,8 +195,6 @@ def _lasting(error: Exception, url: str, doing: str) -> Exception:
         return ObjectStoreError(f"{url} cannot be {doing}: access is denied; {what}")
     if isinstance(error, FileNotFoundError):
         return NoSuchObjectError(url)
-    if isinstance(error, FileExistsError):
-        return error
     return ObjectStoreError(f"{url} cannot be {doing}: {_text(error)}")
 
 
@@ -207,6 +211,18 @@ def _credentials(url: str) -> str:
         keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         return f"set {keys}; public data need FSSPEC_S3_ANON=true alone"
     return "set them as fsspec's package for this store tells"
+
+
+def _shown(error: BaseException) -> BaseException | None:
+    """An error that may be printed as the cause of another; None if it, or what led to it, tells secrets."""
+    seen, left = set[int](), [error]
+    while left:
+        each = left.pop()
+        if without_secrets(str(each)) != str(each):
+            return None
+        seen.add(id(each))
+        left += [other for other in (each.__cause__, each.__context__) if other is not None and id(other) not in seen]
+    return error
 
 
 def _text(error: Exception) -> str:

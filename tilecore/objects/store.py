@@ -61,15 +61,6 @@ class ObjectStore:
         content = b"".join(parts)
         self._ask(key, lambda files, url: files.pipe_file(url, content), "written")
 
-    def create(self, key: str, content: bytes) -> bool:
-        """Write an object if there is none of this key yet, where the store can tell; False if there is one."""
-        try:
-            self._ask(key, lambda files, url: files.pipe_file(url, content, mode="create"), "written")
-        except FileExistsError:
-            # An earlier try may have succeeded although its answer was lost.
-            return self.get(key) == content
-        return True
-
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects; those that do not exist are left out."""
 
@@ -104,7 +95,7 @@ class ObjectStore:
             found = self._ask(folder, lambda files, url: _fresh(files).find(url), "listed")
         except NoSuchObjectError:
             return []
-        inside = f"{self.root.partition('://')[2].strip('/')}/".removeprefix("/")
+        inside = f"{self._files._strip_protocol(self.root).strip('/')}/".removeprefix("/")
         return sorted(name.strip("/").removeprefix(inside) for name in found if name.strip("/").startswith(inside))
 
     def folders(self, folder: str = "") -> list[str]:

@@ -13,9 +13,13 @@ __all__ = ["absolute", "checked_path", "is_of_one_process", "is_read_only", "is_
 # A scheme has no dot here: file.h5://path names a dataset in a file.
 _URL = re.compile(r"([a-z][a-z0-9+-]+)://.*", re.IGNORECASE | re.DOTALL)
 # A URL that a Path has taken for the name of a file, and so has lost a slash.
-_BROKEN = re.compile(r"(s3|s3a|gs|gcs|az|abfs|memory|https?):/[^/]", re.IGNORECASE)
-# What may hold credentials: a user's name and password before the host, and what stands behind a question mark.
-_USER, _QUERY = re.compile(r"//[^/@\s]*@"), re.compile(r"\?\S*")
+_BROKEN = re.compile(r"(s3|s3a|gs|gcs|az|abfss?|memory|https?):/[^/]", re.IGNORECASE)
+# What may hold credentials: a user's name and password before the host, and what stands behind a question mark. A
+# password may hold a slash, as keys of S3 do; what begins with a number, and then has a slash, is a port and a path.
+_USER = re.compile(r"(?:[a-z][a-z0-9+-]*:)?//(?!arn:)(?:[^/@:\s]*:(?![0-9]+/)\S*|[^/@\s]*)@", re.IGNORECASE)
+_QUERY = re.compile(r"\?\S*")
+# What stands before the host of Azure's storage is no user, but what others call a bucket.
+_CONTAINER = re.compile(r"(?:az|abfss?|wasbs?)://[^/@:\s]+@", re.IGNORECASE)
 
 _WEB = ("http", "https")
 
@@ -61,7 +65,8 @@ def checked_path(path: str, given: object) -> str:
         If a URL holds a user's name, a password or a query, or has lost a slash.
     """
     if isinstance(given, PurePath) and _BROKEN.match(path) and not os.path.exists(path):
-        raise ParameterError.of("path", path, "a Path is for files, and drops a slash of a URL: give the URL as text")
+        shown = without_secrets(path.replace(":/", "://", 1))
+        raise ParameterError.of("path", shown, "a Path is for files, and drops a slash of a URL: give the URL as text")
     if not is_url(path):
         return path
     scheme, _, rest = path.partition("://")
@@ -69,13 +74,18 @@ def checked_path(path: str, given: object) -> str:
         return rest
     url = f"{scheme.lower()}://{rest}"
     hidden = without_secrets(url)
-    if _USER.search(url):
+    if (user := _USER.match(url)) and not _CONTAINER.fullmatch(user[0]):
         raise ParameterError.of("path", hidden, "credentials do not belong in a URL: set them in the environment")
-    if scheme.lower() in _WEB and ("?" in url or "#" in url):
+    if "?" in url or (scheme.lower() in _WEB and "#" in url):
         raise ParameterError.of("path", hidden, "a folder's URL has no ? and no #: its chunks lie below it")
     return url.rstrip("/")
 
 
 def without_secrets(text: str) -> str:
     """A text without what may hold credentials in its URLs."""
-    return _QUERY.sub("", _USER.sub("//", text))
+    return _QUERY.sub("", _USER.sub(_without_user, text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """What stands before a user's name, or all of it if it is no user."""
+    return found[0] if _CONTAINER.fullmatch(found[0]) else f"{found[0].partition('//')[0]}//"
