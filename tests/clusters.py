@@ -123,9 +123,11 @@ def cluster_of(n_workers: int, *arguments: str) -> Iterator[Client]:
     """A client of so many workers, in processes that their nannies start again."""
     with programs() as started:
         started.start_scheduler()
-        started.start_worker("--nworkers", str(n_workers), *arguments)
+        if n_workers:
+            started.start_worker("--nworkers", str(n_workers), *arguments)
         with Client(scheduler_file=str(started.scheduler_file), set_as_default=False) as client:  # type: ignore[no-untyped-call]
-            client.wait_for_workers(n_workers, timeout=HANGS)
+            if n_workers:
+                client.wait_for_workers(n_workers, timeout=HANGS)
             client.sync(_connect, client)
             yield client
 

@@ -28,6 +28,19 @@ def test_each_place_yields_to_the_one_before(monkeypatch: pytest.MonkeyPatch) ->
     assert settings.resolve_max_tasks() is None
 
 
+def test_patience_with_a_cluster_is_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.resolve_dask_patience() == 300
+    monkeypatch.setenv("TILECORE_DASK_PATIENCE", "2.5")
+    assert settings.resolve_dask_patience() == 2.5
+    monkeypatch.setenv("TILECORE_DASK_PATIENCE", "inf")
+    assert settings.resolve_dask_patience() == float("inf")
+    with settings.override(dask_patience=7):
+        assert settings.resolve_dask_patience() == 7
+    monkeypatch.setenv("TILECORE_DASK_PATIENCE", "an hour")
+    with pytest.raises(ParameterError, match="TILECORE_DASK_PATIENCE='an hour'.*more than zero"):
+        settings.resolve_dask_patience()
+
+
 def test_overrides_nest_and_end_with_an_error() -> None:
     with settings.override(workers=2):
         with pytest.raises(RuntimeError), settings.override(workers=3, start_method="fork"):
@@ -45,6 +58,9 @@ def test_overrides_nest_and_end_with_an_error() -> None:
         ("workers", "two", ParameterTypeError),
         ("start_method", "teleport", ParameterError),
         ("max_tasks", 0, ParameterError),
+        ("dask_patience", 0, ParameterError),
+        ("dask_patience", float("nan"), ParameterError),
+        ("dask_patience", [5], ParameterTypeError),
     ],
 )
 def test_wrong_settings_are_refused(name: str, value: Any, error: type[Exception]) -> None:

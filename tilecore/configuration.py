@@ -1,8 +1,9 @@
-"""Process-wide defaults: the number of workers, how they start, when they are replaced, and where a cluster is."""
+"""Process-wide defaults: number and start of workers, when they are replaced, and where a cluster is."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 import os
 from collections.abc import Iterator
@@ -21,7 +22,11 @@ VARIABLES = {
     "start_method": "TILECORE_START_METHOD",
     "max_tasks": "TILECORE_MAX_TASKS",
     "dask": "TILECORE_DASK",
+    "dask_patience": "TILECORE_DASK_PATIENCE",
 }
+
+# Time for which a run waits for a worker of a cluster that has none [s].
+_DASK_PATIENCE_SECONDS = 300.0
 
 
 @dataclass
@@ -29,8 +34,8 @@ class Settings:
     """Defaults for everything that starts worker processes.
 
     A value is looked up in the argument of the call, then here, then in the
-    environment (``TILECORE_WORKERS``, ``TILECORE_START_METHOD``,
-    ``TILECORE_MAX_TASKS``, ``TILECORE_DASK``), then tilecore chooses.
+    environment (``TILECORE_WORKERS``, ``TILECORE_START_METHOD``, ``TILECORE_MAX_TASKS``,
+    ``TILECORE_DASK``, ``TILECORE_DASK_PATIENCE``), then tilecore chooses.
 
     Attributes
     ----------
@@ -43,6 +48,9 @@ class Settings:
     dask : str or None
         Address of a scheduler of dask, or path of its scheduler file, for ``executor="dask"``; None: a cluster of
         processes on this machine.
+    dask_patience : float or None
+        Time for which a run waits for a worker while a cluster has none, at its start or later, before it ends with
+        an error [s]; ``inf``: for ever. None: 300.
 
     Examples
     --------
@@ -56,6 +64,7 @@ class Settings:
     start_method: str | None = None
     max_tasks: int | None = None
     dask: str | None = None
+    dask_patience: float | None = None
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in VARIABLES:
@@ -63,7 +72,7 @@ class Settings:
         object.__setattr__(self, name, None if value is None else _checked(name, value))
 
     @contextlib.contextmanager
-    def override(self, **values: int | str | None) -> Iterator[Settings]:
+    def override(self, **values: float | str | None) -> Iterator[Settings]:
         """Change settings inside a ``with`` block; the old values are set again after it."""
         before = asdict(self)
         try:
@@ -92,10 +101,15 @@ class Settings:
         found = self._resolve("dask", address)
         return None if found is None else str(found)
 
-    def _resolve(self, name: str, argument: int | str | None) -> int | str | None:
+    def resolve_dask_patience(self) -> float:
+        """Time to wait for a worker of a cluster [s]: from these settings, the environment, or 300."""
+        found = self._resolve("dask_patience", None)
+        return _DASK_PATIENCE_SECONDS if found is None else float(found)
+
+    def _resolve(self, name: str, argument: float | str | None) -> float | str | None:
         if argument is not None:
             return _checked(name, argument)
-        value: int | str | None = getattr(self, name)
+        value: float | str | None = getattr(self, name)
         if value is not None:
             return value
         variable = VARIABLES[name]
@@ -105,7 +119,7 @@ class Settings:
         return _checked(variable, int(text) if name != "dask" and text.lstrip("+-").isdigit() else text)
 
 
-def _checked(name: str, value: object) -> int | str:
+def _checked(name: str, value: object) -> float | str:
     if name in ("start_method", VARIABLES["start_method"]):
         if value not in START_METHODS:
             raise ParameterError.of(name, value, f"one of {', '.join(START_METHODS)}")
@@ -114,7 +128,22 @@ def _checked(name: str, value: object) -> int | str:
         if not isinstance(value, str):
             raise ParameterTypeError.of(name, value, "the address of a scheduler, or the path of its file")
         return value
+    if name in ("dask_patience", VARIABLES["dask_patience"]):
+        return _as_seconds(name, value)
     return _as_count(name, value) or 0
+
+
+def _as_seconds(name: str, value: object) -> float:
+    """A positive time, also as the text of the environment."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ParameterTypeError.of(name, value, "a number of seconds, more than zero")
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise ParameterError.of(name, value, "a number of seconds, more than zero")
+    return seconds
 
 
 def _as_count(name: str, value: object) -> int | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.clusters import cluster_of, kill_group, programs
 from tests.faults.harness import HANGS, wait_until
 from tilecore import RunCancelledError, TileError, WorkerError, collect_tiles, map_tiles
 from tilecore.engine.events import TileRetried
+from tilecore.executors.dask.shipping import Shipping
 from tilecore.geometry.tiles import Tile
 
 pytestmark = pytest.mark.slow
@@ -141,6 +143,72 @@ def test_a_large_array_in_memory_is_refused_with_the_remedy(client: Client) -> N
         map_tiles(np.sqrt, large, executor=client, progress=False)
 
 
+def test_all_that_is_sent_together_is_limited_and_the_largest_is_named(client: Client) -> None:
+    """Arguments, variables of the function, several sources, a store of zarr in memory."""
+    part, table = np.ones((10, 1024, 512)), np.ones((9, 1024, 1024))
+    run: dict[str, Any] = {"executor": client, "progress": False, "tile_shape": (1, 1024, 512)}
+
+    def looks_up(block: Block) -> Block:
+        return block * table[0, 0, 0]
+
+    def adds(block: Block, table: Block) -> Block:
+        return block + table[0, 0, 0]
+
+    store = zarr.create_array(zarr.storage.MemoryStore(), data=np.random.default_rng(0).random((9, 1024, 1024)))
+    small = np.ones((2, 1024, 512))
+    most = r"at most 64\.0 MiB are sent.*out=\"volume.zarr\".*np\.load"
+    for function, source, kwargs, told in (
+        (looks_up, small, {}, r"80\.0 MiB .* 72\.0 MiB of them for table of .*looks_up \(ndarray\)"),
+        (adds, small, {"table": table}, r"80\.0 MiB .* 72\.0 MiB of them for kwargs\['table'\] \(ndarray\)"),
+        (adds, part, {"table": table[:4]}, r"72\.0 MiB .* 40\.0 MiB of them for sources\[0\] \(ndarray\)"),
+        (np.add, [part, part.copy()], {}, r"80\.0 MiB .* 40\.0 MiB of them for sources\[0\] \(ndarray\)"),
+        (np.sqrt, store, {}, r" MiB of them for sources\[0\].* \("),
+    ):
+        with pytest.raises(ValueError, match=f"{told}.*{most}"):
+            map_tiles(function, source, kwargs=kwargs, **run)
+
+
+def test_a_source_in_memory_is_sent_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    put = Shipping._put
+
+    def note(shipping: Shipping, content: bytes) -> Any:
+        sent.append(len(content))
+        return put(shipping, content)
+
+    monkeypatch.setattr(Shipping, "_put", note)
+    large = np.random.default_rng(0).random((64, 64, 64))
+    found = map_tiles(np.sqrt, large, executor=client, progress=False)
+    np.testing.assert_array_equal(found, np.sqrt(large))
+    assert len(sent) > 3, "the shared value changes during a run"
+    assert sum(size >= large.nbytes for size in sent) == 1
+
+
+def test_a_caller_that_is_killed_leaves_nothing_on_the_scheduler(client: Client, tmp_path: Path) -> None:
+    script = (
+        "import sys, time, numpy as np\nfrom pathlib import Path\nfrom tilecore import map_tiles\n"
+        "from tilecore.executors.dask.executor import DaskExecutor\n"
+        "def hold(block):\n"
+        f"    Path({str(tmp_path)!r}, 'begun').touch()\n    time.sleep(0.1)\n    return block\n"
+        "executor = DaskExecutor(address=sys.argv[1])\n"
+        "map_tiles(hold, np.ones((1000, 2, 2)), tile_shape=1, executor=executor, progress=False)\n"
+    )
+    command = [sys.executable, "-c", script, client.scheduler.address]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as caller:
+        wait_until(lambda: (tmp_path / "begun").exists() or caller.poll() is not None)
+        assert caller.poll() is None, caller.stderr and caller.stderr.read()
+        assert _plugins(client), "while it runs"
+        caller.kill()
+    wait_until(lambda: not _plugins(client))
+    wait_until(lambda: not any(client.processing().values()))
+
+
+def _plugins(client: Client) -> list[str]:
+    """Names of tilecore's plugins on the scheduler."""
+    names: list[str] = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.plugins))
+    return [name for name in names if name.startswith("tilecore")]
+
+
 def test_a_file_that_only_one_machine_sees_is_named_before_work_starts(tmp_path: Path) -> None:
     """The worker has a folder of its own in the place of the caller's."""
     mount = f'mount -t tmpfs none {tmp_path / "data"} && exec "$@"'
@@ -185,6 +253,7 @@ def test_other_versions_are_refused_before_work_starts(client: Client, monkeypat
     monkeypatch.setattr(Client, "get_versions", lambda *_, **__: found)
     with pytest.raises(WorkerError, match=r"worker tcp://.* has tilecore 0\.0\.1, and this process .*same version"):
         map_tiles(np.sqrt, volume(), executor=client, **TILES)
+    assert not _plugins(client), "a scheduler of another version is given nothing to unpack"
 
 
 def test_no_scheduler_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +307,86 @@ def test_ctrl_c_ends_the_run_and_leaves_nothing_on_the_cluster(client: Client, t
     try:
         with pytest.raises(KeyboardInterrupt):
             map_tiles(hold, volume(), executor=client, **TILES)
+    finally:
+        (tmp_path / "end").touch()
+        thread.join()
+    wait_until(lambda: not any(client.processing().values()))
+    assert not client.futures
+
+
+class OpensBadly:
+    """A function that does something the first time that a worker opens it."""
+
+    def __init__(self, folder: Path, deed: Callable[[Path], None]) -> None:
+        self.folder, self.deed = folder, deed
+
+    def __call__(self, block: Block) -> Block:
+        return neighbours(block)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.folder, self.deed)
+
+
+def _opened(folder: Path, deed: Callable[[Path], None]) -> OpensBadly:
+    mark = folder / "opened"
+    if not mark.exists():
+        mark.touch()
+        deed(folder)
+    return OpensBadly(folder, deed)
+
+
+def _dies(_: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _waits(folder: Path) -> None:
+    while not (folder / "end").exists():
+        time.sleep(0.01)
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_replaced(client: Client, tmp_path: Path) -> None:
+    function = OpensBadly(tmp_path, _dies)
+    found = map_tiles(function, volume(), executor=client, boundary="wrap", **TILES)
+    np.testing.assert_array_equal(found, expected())
+    assert (tmp_path / "opened").exists()
+
+
+def test_a_worker_that_retires_while_it_is_asked_is_replaced(tmp_path: Path) -> None:
+    function = OpensBadly(tmp_path, _waits)
+    with programs() as started:
+        started.start_scheduler()
+        asked = started.start_worker()
+        with Client(scheduler_file=str(started.scheduler_file), set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=HANGS)
+
+            def replace() -> None:
+                wait_until((tmp_path / "opened").exists)
+                started.start_worker()
+                client.wait_for_workers(2, timeout=HANGS)
+                kill_group(asked)
+
+            thread = threading.Thread(target=replace)
+            thread.start()
+            try:
+                found = map_tiles(function, volume(), executor=client, boundary="wrap", **TILES)
+            finally:
+                thread.join()
+    np.testing.assert_array_equal(found, expected())
+
+
+@pytest.mark.parametrize("way", ["cancel", "ctrl-c"])
+def test_a_run_is_ended_while_it_asks_workers(client: Client, tmp_path: Path, way: str) -> None:
+    cancel = threading.Event()
+
+    def end() -> None:
+        wait_until((tmp_path / "opened").exists)
+        cancel.set() if way == "cancel" else os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        with pytest.raises(RunCancelledError if way == "cancel" else KeyboardInterrupt):
+            map_tiles(OpensBadly(tmp_path, _waits), volume(), executor=client, cancel=cancel, **TILES)
     finally:
         (tmp_path / "end").touch()
         thread.join()

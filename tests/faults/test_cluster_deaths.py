@@ -33,7 +33,7 @@ class KilledForMemory:
         self.kills, self.go = kills, go
 
     def __call__(self, block: Any) -> Any:
-        time.sleep(0.1)
+        time.sleep(0.3)  # a batch is a tile
         if (
             OTHER in get_worker().address
             and block.size > 20
@@ -82,7 +82,7 @@ def test_a_machine_that_joins_later_and_runs_out_of_memory_is_known(
                     go.touch()
 
             run: dict[str, Any] = {"tile_shape": (1, 4, 10), "executor": client, "callbacks": [join], "progress": False}
-            found = map_tiles(KilledForMemory(kills, go), np.zeros((150, 4, 10)), retries=0, **run)
+            found = map_tiles(KilledForMemory(kills, go), np.zeros((60, 4, 10)), retries=0, **run)
     assert (found == 1).all()
     assert [event.failure.reason.partition(", ")[2] for event in retried] == ["as its machine had no memory left"]
 
@@ -96,9 +96,10 @@ def test_reasons_of_several_deaths_are_awaited_together(monkeypatch: pytest.Monk
     asked: list[str] = []
     monkeypatch.setattr("tilecore.executors.dask.deaths._NANNY_SECONDS", 0.0)
     with cluster_of(3) as client:
-        client.register_plugin(OneDeath("dies"))
+        client.register_plugin(OneDeath("dies", client.id), name="dies-deaths")
         futures = [
-            client.submit(_die, key=f"dies-{number}", workers=worker) for number, worker in enumerate(client.nthreads())
+            client.submit(_die, key=f"dies-tiles-{number}", workers=worker)
+            for number, worker in enumerate(client.nthreads())
         ]
         errors = [future.exception() for future in futures]
         lost = [(Sent(number, [number], futures[0], is_alone=False), error) for number, error in enumerate(errors)]

@@ -67,12 +67,18 @@ class KillsHolder:
     def __call__(self, event: Any) -> None:
         if type(event).__name__ != "TileDone" or self.n_held:
             return
-        wait_until(lambda: not any(self.client.processing().values()))  # so all that was sent ahead is done
-        held = Counter(workers[0] for key, workers in self.client.who_has().items() if "-tiles-" in key and workers)
-        ((holder, self.n_held),) = held.most_common(1)
+        # So all that was sent ahead is done, and the scheduler has heard of all that were fetched.
+        wait_until(
+            lambda: not any(self.client.processing().values()) and self._holders().keys() <= set(self.client.futures)
+        )
+        ((holder, self.n_held),) = Counter(self._holders().values()).most_common(1)
         os.kill(self.pids[holder], signal.SIGKILL)
         if self.is_noticed:
             wait_until(lambda: holder not in self.client.nthreads())
+
+    def _holders(self) -> dict[str, str]:
+        """The worker that has each result."""
+        return {key: workers[0] for key, workers in self.client.who_has().items() if "-tiles-" in key and workers}
 
 
 @pytest.mark.parametrize("is_noticed", [True, False])

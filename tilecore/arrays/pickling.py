@@ -1,16 +1,14 @@
-"""Python objects that are packed once and opened in many processes: parcels on this machine, bytes for others.
+"""Python objects that are packed once and opened in many processes of this machine.
 
 Functions of any kind are packed by cloudpickle. Arrays that other processes can reach
 (shared, memory-mapped) are sent as descriptors, also inside other objects. The bytes of
 all other arrays lie in one shared segment that every process maps instead of copying.
-Other machines get bytes: they reach no shared memory, and mapped files by their paths.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
-import os
 import pickle
 import sys
 import types
@@ -22,13 +20,13 @@ import numpy.typing as npt
 
 from tilecore.arrays.bases import MappedFile, bases, mapped_file, root_map, segment_mapping
 from tilecore.arrays.shared import HoldsSharedArray, SharedArray
-from tilecore.errors import MissingFileError, ShippingError
+from tilecore.errors import ShippingError
 from tilecore.memory.segments import Access, Mapping, Segment
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["Parcel", "can_be_sent", "packed"]
+__all__ = ["Nowhere", "Parcel", "can_be_sent", "name_of", "offset_in_file", "pack_script_by_value"]
 
 Item = TypeVar("Item")
 
@@ -82,7 +80,7 @@ class Parcel(Generic[Item]):
         try:
             pickler.dump(item)
         except Exception as error:
-            raise ShippingError(f"{_name(item)} cannot be sent to worker processes: {error}") from error
+            raise ShippingError(f"{name_of(item)} cannot be sent to worker processes: {error}") from error
         parts = [np.frombuffer(stream.getbuffer(), dtype=np.uint8)]
         parts += [np.frombuffer(buffer.raw(), dtype=np.uint8) for buffer in pickler.buffers]
         self._segments = pickler.segments
@@ -96,58 +94,31 @@ class Parcel(Generic[Item]):
             self._content.fill([part], first)
 
 
-def packed(item: object) -> bytes:
-    """Pack an object for other machines, whose programs open it by `pickle.loads`.
-
-    Raises
-    ------
-    ShippingError
-        If a part of it cannot be packed, or lies in shared memory.
-    """
-    stream = io.BytesIO()
-    try:
-        _FarPickler(stream, protocol=5).dump(item)
-    except Exception as error:
-        raise ShippingError(f"{_name(item)} cannot be sent to other machines: {error}") from error
-    return stream.getvalue()
-
-
 def can_be_sent(item: object) -> bool:
     """Whether an object can be packed for other processes; nothing is kept, and large arrays are not copied."""
     try:
-        _Pickler(_Nowhere()).dump(item)
+        _Pickler(Nowhere()).dump(item)
     except Exception:  # any error of the object's own code says the same
         return False
     return True
 
 
-class _Nowhere(io.BytesIO):
-    """A stream that forgets what is written."""
+class Nowhere(io.BytesIO):
+    """A stream that forgets what is written, and counts it."""
+
+    n_bytes = 0
 
     def write(self, content: ReadableBuffer, /) -> int:
-        return memoryview(content).nbytes
+        """Count what is written."""
+        size = memoryview(content).nbytes
+        self.n_bytes += size
+        return size
 
 
-def _pack_script_by_value() -> None:
+def pack_script_by_value() -> None:
     """Let cloudpickle treat the user's script as it does "__main__", also where it has its other name."""
     if (script := sys.modules.get(_SCRIPTS[1])) is not None and script.__name__ == _SCRIPTS[1]:
         cloudpickle.register_pickle_by_value(script)
-
-
-class _FarPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """A cloudpickle pickler that packs mapped files as paths, and refuses shared memory."""
-
-    def __init__(self, stream: io.BytesIO, protocol: int) -> None:
-        _pack_script_by_value()
-        super().__init__(stream, protocol=protocol)
-
-    def reducer_override(self, item: object) -> object:
-        if isinstance(item, Segment):
-            raise ShippingError("it holds shared memory, which only this machine has; give a path or an ndarray")
-        if isinstance(item, np.ndarray) and (file := mapped_file(item)) is not None and segment_mapping(item) is None:
-            layout = (item.shape, item.dtype, item.strides)
-            return _view_same_file, (file.path, _stamp(file.path), _offset_in_file(item), *layout)
-        return super().reducer_override(item)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -156,7 +127,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, stream: io.BytesIO) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
         self.segments: list[Segment] = []
-        _pack_script_by_value()
+        pack_script_by_value()
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
     def persistent_id(self, item: object) -> int | None:
@@ -192,36 +163,15 @@ def _reduce_reachable(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
         offset = array.ctypes.data - np.frombuffer(mapping, dtype=np.uint8).ctypes.data
         return _view_segment, (mapping.segment, offset, *layout, "write" if array.flags.writeable else "read")
     if (file := mapped_file(array)) is not None:
-        return _view_file, (file, _offset_in_file(array), *layout, "r+" if array.flags.writeable else "r")
+        return _view_file, (file, offset_in_file(array), *layout, "r+" if array.flags.writeable else "r")
     return None
 
 
-def _offset_in_file(array: npt.NDArray[Any]) -> int:
+def offset_in_file(array: npt.NDArray[Any]) -> int:
+    """Place of an array in the file that is mapped [byte]."""
     root = root_map(array)
     assert root is not None
     return int(root.offset + array.ctypes.data - root.ctypes.data)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Size and time of change of a file: on other machines it has another device number."""
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
-
-
-def _view_same_file(
-    path: str,
-    stamp: tuple[int, int],
-    offset: int,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    strides: tuple[int, ...],
-) -> npt.NDArray[Any]:
-    if not os.path.exists(path):
-        raise MissingFileError(f"{path} is not there")
-    if _stamp(path) != stamp:
-        raise ShippingError(f"{path} is another file here, or has changed since it was mapped")
-    whole: npt.NDArray[Any] = np.memmap(path, dtype=np.uint8, mode="r")
-    return np.ndarray(shape, dtype, buffer=whole, offset=offset, strides=strides)
 
 
 def _view_segment(
@@ -283,7 +233,8 @@ def _reopen(content: Segment, segments: list[Segment], spans: list[tuple[int, in
     return parcel
 
 
-def _name(item: object) -> str:
+def name_of(item: object) -> str:
+    """Name of what is packed, for an error."""
     while hasattr(item, "function"):  # a job is named by its function, which the user knows
         item = item.function
     return str(getattr(item, "__qualname__", None) or type(item).__name__)

@@ -252,17 +252,22 @@ def run_options(options: argparse.Namespace) -> dict[str, Any]:
         "progress": False if options.quiet else None,
     }
     told = {name: value for name, value in given.items() if value is not None}
-    where = options.dask or options.scheduler_file
-    return told if where is None else _on_cluster(where, told)
+    if options.dask is None and options.scheduler_file is None:
+        return told
+    return _on_cluster(options, told)
 
 
-def _on_cluster(where: str, told: dict[str, Any]) -> dict[str, Any]:
+def _on_cluster(options: argparse.Namespace, told: dict[str, Any]) -> dict[str, Any]:
     """Options of a run on a cluster."""
     from tilecore.errors import ParameterError
+    from tilecore.executors.dask.connecting import address_in
     from tilecore.executors.dask.executor import DaskExecutor
 
-    for name in ("executor", "start_method", "timeout"):
+    option = "--dask" if options.scheduler_file is None else "--scheduler-file"
+    if told.pop("executor", "dask") != "dask":
+        raise ParameterError.of("executor", options.executor, f"{option} is for executor 'dask' alone: leave out one")
+    for name in ("start_method", "timeout"):
         if name in told:
-            raise ParameterError.of(name, told[name], "a cluster of dask has no such option")
-    workers = told.pop("workers", None)
-    return told | {"executor": DaskExecutor(address=where, workers=workers)}
+            raise ParameterError.of(name, told[name], f"a cluster of dask ({option}) has no such option")
+    where = options.dask if options.scheduler_file is None else address_in(options.scheduler_file)
+    return told | {"executor": DaskExecutor(address=where, workers=told.pop("workers", None))}

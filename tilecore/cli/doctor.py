@@ -92,6 +92,7 @@ def _wrong_settings() -> list[str]:
         settings.resolve_workers,
         settings.resolve_start_method,
         settings.resolve_max_tasks,
+        settings.resolve_dask_patience,
         store_patience,
     ):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from tilecore.bytesize import parse_bytes
 from tilecore.configuration import settings
-from tilecore.engine.cancelling import Cancel
+from tilecore.engine.cancelling import Cancel, check_cancel
 from tilecore.engine.events import Observer
 from tilecore.engine.parts.run_part import PartLike, RunPart
 from tilecore.engine.task_loop import OnError
 from tilecore.errors import ParameterError, ParameterTypeError
+from tilecore.executors.abilities import WaitsForWorkers
 from tilecore.executors.base import Executor, create_executor, executor_names, is_client, lacks
 from tilecore.geometry.per_axis import as_integer
 from tilecore.objects.paths import path_of
@@ -178,7 +180,13 @@ class Options:
         return None if self.journal is False else path_of(os.path.expanduser(self.journal))
 
     def create_executor(self) -> Executor:
-        """Return the caller's executor, or create one by its name, or for a client."""
+        """Return the caller's executor, or create one by its name, or for a client; as this run uses it."""
+        executor = self._created()
+        if isinstance(executor, WaitsForWorkers):
+            return executor.for_run(functools.partial(check_cancel, self.cancel))
+        return executor
+
+    def _created(self) -> Executor:
         if not (isinstance(self.executor, str) or is_client(self.executor)):
             return self.executor
         chosen: dict[str, Any] = {

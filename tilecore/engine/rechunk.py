@@ -18,6 +18,7 @@ from tilecore.engine.output_image import described
 from tilecore.engine.rechunk_run import RechunkRun
 from tilecore.engine.verbs import takes_run_options
 from tilecore.errors import MemoryBudgetError, ParameterError
+from tilecore.executors.abilities import HasMemory
 from tilecore.formats.creating import prepare_sink
 from tilecore.formats.file_sink import FileSink
 from tilecore.formats.source import FileSource
@@ -179,9 +180,11 @@ def _plan(inputs: Inputs, sink: FileSink, options: Options) -> RechunkPlan:
     if sink.write_units is None:
         raise ParameterError.of("out", str(sink.path), f"{sink.kind} files have no chunks; use .zarr, .ome.zarr or .h5")
     problem = Rechunking(inputs.shape, inputs.arrays[0].dtype.itemsize, inputs.chunks, sink.write_units)
-    memory = options.max_memory
+    executor = options.create_executor()
+    own = executor.memory if isinstance(executor, HasMemory) else None
+    memory = own if options.max_memory is None else options.max_memory
     budget = available_memory() // 2 if memory is None else parse_bytes(memory, "max_memory")
-    workers = options.create_executor().workers
+    workers = executor.workers
     plan = plan_rechunk(problem, max_memory=budget, workers=workers)
     if plan.workers < workers and not isinstance(options.executor, str):
         raise MemoryBudgetError(f"max_memory: only {plan.workers} of the executor's {workers} workers have room")

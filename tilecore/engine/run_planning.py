@@ -13,7 +13,8 @@ from tilecore.engine.pilot import Planner, try_out
 from tilecore.engine.request import Request
 from tilecore.engine.supply.supply import Supply
 from tilecore.errors import ParameterError
-from tilecore.executors.base import Crew, Executor, HasMemory, ReservesMemory
+from tilecore.executors.abilities import HasMemory, ReservesMemory
+from tilecore.executors.base import Crew, Executor
 from tilecore.geometry.sharing import Sharing
 from tilecore.geometry.tiles import TileGrid
 
@@ -35,16 +36,9 @@ class RunPlanning:
     supply : Supply
         Supply of the sources.
     executor : Executor
-        Executor of the run.
+        Executor of the run, which is asked about its workers once that must be known: it may have to wait for them.
     whole_axes : sequence of int
         Axes that tiles must span.
-
-    Attributes
-    ----------
-    workers : int
-        Number of tiles to work on at once.
-    processes : int
-        Number of workers, those included that only decode.
     """
 
     def __init__(
@@ -54,10 +48,20 @@ class RunPlanning:
         executor: Executor,
         whole_axes: Sequence[int],
     ) -> None:
-        self.workers = self.processes = self._most = executor.workers
-        self._memory = executor.memory if isinstance(executor, HasMemory) else None
+        self._executor = executor
         self._request, self._supply, self._whole_axes = request, supply, tuple(whole_axes)
         self._findings: Findings | None = None
+        self._chosen: tuple[int, int] | None = None
+
+    @property
+    def workers(self) -> int:
+        """Number of tiles to work on at once."""
+        return self._most if self._chosen is None else self._chosen[0]
+
+    @property
+    def processes(self) -> int:
+        """Number of workers, those included that only decode."""
+        return self._most if self._chosen is None else self._chosen[1]
 
     @property
     def dtypes(self) -> tuple[np.dtype[np.generic], ...]:
@@ -73,7 +77,7 @@ class RunPlanning:
         if not self._supply.is_stranded:  # slots need tiles of a known shape
             self._findings = self._try_out(planner, start)
         plan = planner.plan(self._findings)
-        self.workers = self.processes = plan.workers
+        self._chosen = plan.workers, plan.workers
         _log.info("plan:\n%s", plan)
         return self._request.grid if self._request.chosen_elsewhere else plan.grid
 
@@ -106,7 +110,7 @@ class RunPlanning:
             self._findings = self._try_out(planner, start)
             sharing = plan(self._findings)
         if sharing is not None:
-            self.workers, self.processes = sharing.workers, sharing.workers + sharing.decoders
+            self._chosen = sharing.workers, sharing.workers + sharing.decoders
             _log.info("%s", sharing)
         return sharing
 
@@ -116,6 +120,16 @@ class RunPlanning:
             crew.restrict(self.processes)
         if isinstance(crew, ReservesMemory):
             crew.reserve(self._planner(units).tile_bytes(grid, self._findings))
+
+    @functools.cached_property
+    def _most(self) -> int:
+        """Number of tasks that the executor runs at once."""
+        return self._executor.workers
+
+    @functools.cached_property
+    def _memory(self) -> int | None:
+        """Memory of the executor's workers together [byte]; None if it is that of this machine."""
+        return self._executor.memory if isinstance(self._executor, HasMemory) else None
 
     def _planner(self, units: tuple[int, ...]) -> Planner:
         return self._request.planner(self.workers, units, self._whole_axes, self._memory)

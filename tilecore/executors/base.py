@@ -25,10 +25,8 @@ __all__ = [
     "ExecutorOptions",
     "Failure",
     "Function",
-    "HasMemory",
     "Outcome",
     "Reach",
-    "ReservesMemory",
     "Task",
     "Verifiable",
     "create_executor",
@@ -146,25 +144,6 @@ class Verifiable(Protocol):
 
     def verify(self) -> None:
         """Raise an error if a file is not there."""
-        ...
-
-
-@runtime_checkable
-class HasMemory(Protocol):
-    """An executor whose workers have memory of their own."""
-
-    @property
-    def memory(self) -> int | None:
-        """Memory that all workers together have for tiles [byte]; None if it is that of this machine."""
-        ...
-
-
-@runtime_checkable
-class ReservesMemory(Protocol):
-    """A crew whose workers declare what memory they have, so that tasks wait for theirs."""
-
-    def reserve(self, n_bytes: int) -> None:
-        """Have each task that is submitted from now on take this much memory [byte]."""
         ...
 
 

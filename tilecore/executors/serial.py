@@ -9,6 +9,7 @@ from tilecore.errors import ParameterError
 from tilecore.executors.attempts import attempt
 from tilecore.executors.base import Function, Outcome, Reach, Task
 from tilecore.executors.library_threads import LibraryThreads
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["SerialExecutor", "refuse_timeout"]
 
@@ -31,7 +32,7 @@ class SerialExecutor:
 
     def __init__(self, *, threads_per_worker: int = 1, timeout: float | None = None, **options: object) -> None:
         refuse_timeout(timeout, "serial")
-        self._threads = threads_per_worker
+        self._threads = as_integer(threads_per_worker, "threads_per_worker", minimum=1)
 
     def start(self, function: Function, known: object = None) -> SerialCrew:
         """Begin a run; no worker has to be started."""

@@ -14,6 +14,7 @@ from tilecore.executors.attempts import attempt
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Function, Outcome, Reach, Task
 from tilecore.executors.library_threads import LibraryThreads
 from tilecore.executors.serial import refuse_timeout
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["ThreadExecutor"]
 
@@ -46,7 +47,7 @@ class ThreadExecutor:
         **options: object,
     ) -> None:
         refuse_timeout(timeout, "threads")
-        self._threads = threads_per_worker
+        self._threads = as_integer(threads_per_worker, "threads_per_worker", minimum=1)
         self.workers = settings.resolve_workers(workers)
 
     def start(self, function: Function, known: object = None) -> ThreadCrew:

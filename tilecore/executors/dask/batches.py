@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import cloudpickle
 from dask.context import thread_state
@@ -16,6 +16,7 @@ from distributed import get_worker
 
 from tilecore.executors.attempts import attempt, describe, failure_of, not_sent
 from tilecore.executors.base import Failure, Function, Outcome, Task, Verifiable
+from tilecore.executors.dask.fields import Fields
 from tilecore.executors.library_threads import LibraryThreads
 from tilecore.executors.processes.raised import pack_raised
 from tilecore.machine import limit_threads, threads_limit
@@ -46,11 +47,13 @@ class Packed(Generic[Item]):
         self._content, self._lock = content, threading.Lock()
         self._opened: list[Item] = []
 
-    def open(self) -> Item:
-        """Return the object."""
+    def open(self, *apart: Packed[Any]) -> Item:
+        """Return the object, which is put together with those of its fields that were sent apart."""
         with self._lock:
             if not self._opened:
-                item: Item = pickle.loads(self._content)
+                item: Any = pickle.loads(self._content)
+                if isinstance(item, Fields):
+                    item = item.assembled([each.open() for each in apart])
                 if isinstance(item, Verifiable):
                     item.verify()
                 self._opened.append(item)
@@ -166,11 +169,11 @@ class Unopened:
         )
 
 
-def open_both(function: Packed[Function], known: Packed[object]) -> Unopened | None:
+def open_both(function: Packed[Function], known: Packed[object], *apart: Packed[object]) -> Unopened | None:
     """Open what a run has sent, and see that files which it reads and writes are there; None if they are."""
     try:
         function.open()
-        known.open()
+        known.open(*apart)
     except BaseException as error:
         return Unopened(describe(error), socket.gethostname())
     return None
@@ -199,14 +202,16 @@ class Done:
         return object.__sizeof__(self) + self.n_bytes
 
 
-def run_batch(batch: Batch, function: Packed[Function], known: Packed[object]) -> Done | Unopened:
-    """Run the tasks of a batch, as a task of dask.
+def run_batch(
+    batch: Batch, function: Packed[Function], known: Packed[object], *apart: Packed[object]
+) -> Done | Unopened:
+    """Run the tasks of a batch, as a task of dask; `apart` are fields of the shared value that were sent apart.
 
     Tasks that are left when the run takes the batch back, or when there are `MOST_BYTES` of results, are not begun.
     """
-    if (problem := open_both(function, known)) is not None:
+    if (problem := open_both(function, known, *apart)) is not None:
         return problem
-    call, facts, tasks = function.open(), known.open(), pickle.loads(batch.content)
+    call, facts, tasks = function.open(), known.open(*apart), pickle.loads(batch.content)
     reports, n_bytes = [], 0
     with _few_threads(batch.threads):
         for task in tasks:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tilecore.errors import ParameterTypeError, WorkerError
-from tilecore.executors.dask.batches import Packed, Unopened, open_both
+from distributed.client import ClosedClientError
+
+from tilecore.configuration import settings
+from tilecore.errors import ParameterError, ParameterTypeError, WorkerError
+from tilecore.executors.dask.checking import POLL_SECONDS, Question
 from tilecore.executors.dask.connecting import Connection
 
 if TYPE_CHECKING:
     from distributed import Future
 
+    from tilecore.executors.dask.batches import Packed
+    from tilecore.executors.dask.shipping import Shipped
+
 __all__ = ["Cluster"]
+
+_log = logging.getLogger(__name__)
 
 # Part of a worker's memory that tiles may use: dask pauses one at 80 %, and its libraries need some.
 _PART_FOR_TILES = 0.5
@@ -32,7 +42,9 @@ class Cluster:
     Parameters
     ----------
     connection : Connection
-        The client, and what ends with the run.
+        The client, and what ends with the run; it is closed if this fails.
+    check_cancel : callable, optional
+        Called now and then while the run waits for the cluster; what it raises ends that.
 
     Attributes
     ----------
@@ -42,24 +54,69 @@ class Cluster:
 
     Raises
     ------
-    ParameterTypeError
-        If the client is asynchronous.
+    ParameterTypeError, ParameterError
+        If the client is asynchronous, or is not connected.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self.client = connection, connection.client
-        if self.client.asynchronous:
-            raise ParameterTypeError.of("executor", self.client, "must not be an asynchronous client")
+    def __init__(self, connection: Connection, check_cancel: Callable[[], None] = lambda: None) -> None:
+        self._connection, self.client, self._check_cancel = connection, connection.client, check_cancel
         self.n_threads = 0
-        self.refresh()
+        self._seen = time.monotonic()
+        try:
+            if self.client.asynchronous:
+                raise ParameterTypeError.of("executor", self.client, "must not be an asynchronous client")
+            if self.client.status not in ("running", "connecting"):
+                raise ParameterError("executor: this client of dask is closed; give one that is connected")
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     def __str__(self) -> str:
         return f"the cluster at {self.client.scheduler.address if self.client.scheduler else '(no scheduler)'}"
 
     def refresh(self) -> None:
-        """Count the threads of the workers again."""
+        """Count the threads of the workers again.
+
+        Raises
+        ------
+        WorkerError
+            If there has been no worker for longer than `settings` allow.
+        """
         with self.errors_told():
-            self.n_threads = int(self._info(n_workers=0)["total_threads"])
+            info = self._info(n_workers=0)
+        self.n_threads, now = int(info["total_threads"]), time.monotonic()
+        patience = settings.resolve_dask_patience()
+        if self.n_threads:
+            self._seen = now
+        elif now > self._seen + patience:
+            raise WorkerError(
+                f"{self} has had no worker for {patience:g} s: start workers, or let runs wait longer, by "
+                "settings.dask_patience or TILECORE_DASK_PATIENCE"
+            )
+
+    def await_worker(self) -> None:
+        """Wait until there is a worker: only workers tell how much memory there is, and what they declare.
+
+        An adaptive cluster starts one as soon as there is something to do.
+
+        Raises
+        ------
+        WorkerError
+            If none comes.
+        """
+        if self.n_threads:
+            return
+        _log.warning("%s has no worker yet: the run waits, at most %g s", self, settings.resolve_dask_patience())
+        something = self.client.submit(int, key=f"tilecore-begins-{secrets.token_hex(8)}", pure=False)
+        try:
+            while not self.n_threads:
+                self._check_cancel()
+                time.sleep(POLL_SECONDS)
+                self.check_connection()
+                self.refresh()
+        finally:
+            something.release()
 
     @property
     def memory(self) -> int | None:
@@ -72,27 +129,42 @@ class Cluster:
         shares = [each["memory_limit"] / each["nthreads"] for each in workers if each["memory_limit"]]
         return int(min(shares) * _PART_FOR_TILES * max(self.n_threads, 1)) if shares else None
 
-    def check(self, function: Future[Packed[Any]], known: Future[Packed[Any]]) -> dict[str, str]:
-        """See that the workers can do the work, before it starts; return a worker on each machine, by the machine.
+    def check(self, function: Future[Packed[Any]], known: Shipped) -> dict[str, str]:
+        """See that the workers can do the work, before it starts; return a worker on each machine that is still there.
 
         Raises
         ------
         WorkerError
-            If versions differ, or a worker cannot open the function, its data, or the files that it reads and writes.
+            If a worker cannot open the function, its data, or the files that it reads and writes.
         """
-        self._check_versions()
-        hosts = self._hosts()
-        futures = [
-            self.client.submit(open_both, function, known, workers=[worker], pure=False, key=f"{known.key}-{number}")
-            for number, worker in enumerate(hosts.values())
-        ]
         with self.errors_told():
-            results = self.client.gather(futures)
-        for future, found in zip(futures, results, strict=True):
-            future.release()
-            if isinstance(found, Unopened):
-                raise WorkerError(found.advice)
-        return hosts
+            Question(self.client, self._hosts(), function, known).wait(self._look)
+            return {host: workers[0] for host, workers in self._hosts().items()}
+
+    def ask(self, function: Future[Packed[Any]], known: Shipped) -> Question:
+        """Ask a worker on each machine whether it can do the work, while others are busy."""
+        return Question(self.client, self._hosts(), function, known)
+
+    def check_versions(self) -> None:
+        """Refuse other versions than those here of what packs and unpacks objects.
+
+        Raises
+        ------
+        WorkerError
+            If versions differ.
+        """
+        with self.errors_told():
+            found: Any = self.client.get_versions(packages=["tilecore"])
+        own = found["client"]["packages"]
+        others = {
+            "the scheduler": found["scheduler"],
+            **{f"worker {at}": each for at, each in found["workers"].items()},
+        }
+        for who, told in others.items():
+            for name, n_parts in _SAME.items():
+                mine, other = own.get(name), told["packages"].get(name)
+                if mine and other and mine.split(".")[:n_parts] != other.split(".")[:n_parts]:
+                    raise WorkerError(f"{who} has {name} {other}, and this process {mine}: install the same version")
 
     def check_connection(self) -> None:
         """Raise `WorkerError` if the scheduler is gone: if there is one again, it knows nothing of the run."""
@@ -100,8 +172,11 @@ class Cluster:
             raise self.gone()
 
     def gone(self) -> WorkerError:
-        """Error for a scheduler that is gone."""
-        return WorkerError(f"the scheduler of {self} is gone; tiles that are done stay in the journal, if there is one")
+        """Error for a scheduler that is gone, or a client that was closed."""
+        stay = "tiles that are done stay in the journal, if there is one"
+        if self.client.status in ("closing", "closed"):
+            return WorkerError(f"the client of {self} was closed while a run used it; {stay}")
+        return WorkerError(f"the scheduler of {self} is gone; {stay}")
 
     @contextmanager
     def errors_told(self) -> Iterator[None]:
@@ -112,6 +187,8 @@ class Cluster:
             raise WorkerError(
                 f"{self} lacks a module: {error}. Its scheduler and workers need tilecore as it is installed here"
             ) from error
+        except ClosedClientError as error:
+            raise self.gone() from error
         except (OSError, TimeoutError) as error:
             if self._loses_connection():
                 raise self.gone() from error
@@ -132,26 +209,16 @@ class Cluster:
         info: Mapping[str, Any] = self.client.scheduler_info(n_workers=n_workers)
         return info
 
-    def _hosts(self) -> dict[str, str]:
-        """A worker on each machine, by the machine's address."""
-        found: dict[str, str] = {}
-        for address, worker in self._info()["workers"].items():
-            found.setdefault(worker["host"], address)
-            if len(found) == _MOST_ASKED:
-                break
-        return found
+    def _look(self) -> list[str]:
+        """Addresses of the workers that are there; raises what ends the run."""
+        self._check_cancel()
+        self.check_connection()
+        return list(self._info()["workers"])
 
-    def _check_versions(self) -> None:
-        """Refuse other versions than those here of what packs and unpacks objects."""
-        with self.errors_told():
-            found: Any = self.client.get_versions(packages=["tilecore"])
-        own = found["client"]["packages"]
-        others = {
-            "the scheduler": found["scheduler"],
-            **{f"worker {at}": each for at, each in found["workers"].items()},
-        }
-        for who, told in others.items():
-            for name, n_parts in _SAME.items():
-                mine, other = own.get(name), told["packages"].get(name)
-                if mine and other and mine.split(".")[:n_parts] != other.split(".")[:n_parts]:
-                    raise WorkerError(f"{who} has {name} {other}, and this process {mine}: install the same version")
+    def _hosts(self) -> dict[str, list[str]]:
+        """Workers on each machine, by the machine's address."""
+        found: dict[str, list[str]] = {}
+        for address, worker in self._info()["workers"].items():
+            if worker["host"] in found or len(found) < _MOST_ASKED:
+                found.setdefault(worker["host"], []).append(address)
+        return found

@@ -9,23 +9,20 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
-from tilecore.arrays.pickling import packed
 from tilecore.errors import WorkerError
 from tilecore.executors.base import LONGEST_BLOCK_SECONDS, Failure, Function, Outcome, Task
 from tilecore.executors.dask.batch_length import BATCHES_AHEAD, BatchLength
-from tilecore.executors.dask.batches import Batch, Done, Packed, Unopened, run_batch
+from tilecore.executors.dask.batches import Batch, Done, Unopened, run_batch
+from tilecore.executors.dask.checking import Question
 from tilecore.executors.dask.cluster import Cluster
 from tilecore.executors.dask.deaths import Deaths, OneDeath
 from tilecore.executors.dask.memory_resource import MemoryResource
 from tilecore.executors.dask.results import Attempt, Results
 from tilecore.executors.dask.sent import Sent
+from tilecore.executors.dask.shipping import Shipping
 from tilecore.executors.dask.stragglers import Stragglers
-
-if TYPE_CHECKING:
-    from distributed import Future
 
 __all__ = ["DaskCrew"]
 
@@ -35,8 +32,6 @@ _log = logging.getLogger(__name__)
 _MOST_LOST = 5
 # How often to look who is there, and whether a batch takes too long [s].
 _LOOK_SECONDS = 1.0
-# Time for which a run waits for the first worker, or for another one when all have gone [s].
-_WORKER_PATIENCE_SECONDS = 300.0
 
 
 class DaskCrew:
@@ -71,15 +66,19 @@ class DaskCrew:
         self._length = BatchLength()
         self._deaths = Deaths(self._client)
         self._stragglers = Stragglers(self._client)
-        self._looked = self._last_seen = time.monotonic()
+        self._looked = time.monotonic()
         self._places: dict[str, int] = {}
         self._addresses: set[str] = set()
         self._is_open = True
-        content = packed(function), packed(known)
+        self._question: Question | None = None
+        self._shipping = Shipping(self._client, self._run, function)
+        self._shipping.pack(known)
         try:
+            cluster.await_worker()
+            cluster.check_versions()
             with cluster.errors_told():
-                self._client.register_plugin(OneDeath(f"{self._run}-tiles"), name=f"{self._run}-deaths")
-                self._function, self._known = map(self._put, content)
+                self._client.register_plugin(plugin := OneDeath(self._run, self._client.id), name=plugin.name)
+                self._function, self._known = self._shipping.function(), self._shipping.known(known)
                 self._deaths.watch(cluster.check(self._function, self._known).values())
         except BaseException:
             self.stop()
@@ -92,8 +91,13 @@ class DaskCrew:
         return n_threads if self._limit is None else min(self._limit, n_threads)
 
     def tell(self, known: object) -> None:
-        """Replace the run's shared value, for later tasks."""
-        self._known = self._put(packed(known))
+        """Replace the run's shared value, for later tasks; while workers are busy, the run does not wait for them."""
+        self._known = self._shipping.known(known)
+        self._ask_no_more()
+        if self._sent:
+            self._question = self._cluster.ask(self._function, self._known)
+        else:
+            self._cluster.check(self._function, self._known)
 
     def reserve(self, n_bytes: int) -> None:
         """Have each task take this much of the resource ``MEM``, where workers declare it [byte]."""
@@ -145,12 +149,13 @@ class DaskCrew:
         try:
             if self._client.status == "running":
                 self.withdraw()
+                self._ask_no_more()
                 self._client.unregister_scheduler_plugin(f"{self._run}-deaths")
         except (OSError, TimeoutError, ValueError) as error:
             _log.warning("the scheduler does not answer at the end of the run: %s", error)
         finally:
-            vars(self).pop("_function", None)  # the cluster forgets them
-            vars(self).pop("_known", None)
+            for name in ("_function", "_known", "_shipping"):  # the cluster forgets them
+                vars(self).pop(name, None)
             self._sent.clear()
             self._cluster.close()
 
@@ -160,12 +165,9 @@ class DaskCrew:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _put(self, content: bytes) -> Future[Packed[Any]]:
-        """Have a worker keep an object; another one makes it again from the scheduler's copy if that worker dies."""
-        with _large_tasks_allowed():
-            return self._client.submit(
-                Packed, content, key=f"{self._run}-known-{next(self._numbers)}", pure=False, priority=10
-            )
+    def _ask_no_more(self) -> None:
+        if self._question is not None:
+            self._question.withdraw()
 
     @property
     def _most_batches(self) -> int:
@@ -174,10 +176,13 @@ class DaskCrew:
     def _send_all(self) -> None:
         """Send what was submitted, as far as there is room.
 
-        As long as it is not known which task has ended a worker, each worker gets no more than it works on at once.
+        As long as it is not known which task has ended a worker, each worker gets no more than it works on at once;
+        then, if a worker got two all the same, as the place of another one was empty, there is no more than one.
         """
         is_careful = bool(self._alone) or any(sent.is_alone for sent in self._sent.values())
         most = self.workers if is_careful else self._most_batches
+        if self._alone and self._deaths.must_be_alone(self._alone[0]):
+            most = 1
         while self._alone and len(self._sent) < most:
             self._send([self._alone.popleft()], is_alone=True)
         while self._waiting and len(self._sent) < most:
@@ -198,7 +203,7 @@ class DaskCrew:
             run_batch,
             Batch.of(sent.tasks, self._threads),
             self._function,
-            sent.known,
+            *sent.known,
             key=key,
             pure=False,
             workers=worker,
@@ -269,10 +274,8 @@ class DaskCrew:
             return
         self._looked = now
         self._cluster.refresh()
-        if self._cluster.n_threads:
-            self._last_seen = now
-        elif now > self._last_seen + _WORKER_PATIENCE_SECONDS:
-            raise WorkerError(f"{self._cluster} has had no worker for {_WORKER_PATIENCE_SECONDS:.0f} s")
+        if self._question is not None:
+            self._question.see()
         with self._cluster.errors_told():
             self._see_changes()
             n_running = sum(len(sent.copies) for sent in self._sent.values())
@@ -301,12 +304,3 @@ class DaskCrew:
             sent.copies.clear()
         if futures:
             self._client.cancel(futures, reason="tilecore", msg="the run has ended, or another attempt was faster")
-
-
-@contextmanager
-def _large_tasks_allowed() -> Iterator[None]:
-    """Let dask send megabytes with a task without a warning: they are sent once."""
-    import dask
-
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"}):
-        yield

@@ -32,15 +32,23 @@ class OneDeath(SchedulerPlugin):
     """Let the scheduler give a run's task back at the first death of a worker, instead of trying it again itself.
 
     Only the run knows which tiles were in work, how often they may be tried, and how to cut one that lacks memory.
+    It leaves the scheduler with the run's client, which may be killed.
 
     Parameters
     ----------
-    prefix : str
-        How the keys of the run's tasks begin.
+    run : str
+        How the keys of the run begin.
+    client : str
+        The run's client, as the scheduler knows it.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.name = self.prefix = prefix
+    def __init__(self, run: str, client: str) -> None:
+        self.name, self.prefix, self.client = f"{run}-deaths", f"{run}-tiles", client
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """Leave the scheduler if the run's client has left it."""
+        if client == self.client:
+            scheduler.remove_plugin(self.name)
 
     def update_graph(self, scheduler: Scheduler, *, tasks: Iterable[Key], **_: object) -> None:
         """Mark the run's new tasks as if their workers had died as often as the scheduler allows."""
@@ -74,7 +82,7 @@ class Deaths:
     def judged(self, lost: list[tuple[Sent, KilledWorker]]) -> tuple[list[Outcome], list[Task]]:
         """What becomes of batches whose workers died, given in the order in which they were sent.
 
-        A task that was certainly in work has failed. Where several may have ended the worker, each is run alone, and
+        A task that its worker had alone has failed. Where several may have ended the worker, each is run alone, and
         that is no attempt, unless it comes again and again. Of those that lacked memory, the one that was sent first
         is taken to be it, and is cut.
 
@@ -92,13 +100,17 @@ class Deaths:
             worker, failure = error.last_worker, self._reasons[error.last_worker.address]
             is_first = before[worker.address] < worker.nthreads
             before[worker.address] += 1
-            is_certain = on_worker[worker.address] <= worker.nthreads or self._unclear[sent.tasks[0]] >= _MOST_UNCLEAR
+            is_certain = on_worker[worker.address] == 1 or self._unclear[sent.tasks[0]] >= _MOST_UNCLEAR
             if len(sent.tasks) == 1 and (is_certain or (is_first and isinstance(failure.exception, MemoryError))):
                 outcomes.append(Outcome(sent.tasks[0], None, failure, time.monotonic() - sent.at))
             else:
                 suspects += sent.tasks
                 self._unclear.update(sent.tasks)
         return outcomes, suspects
+
+    def must_be_alone(self, task: Task) -> bool:
+        """Whether nothing else should be in work with a task, as it was unclear more than once who ends workers."""
+        return self._unclear[task] > 1
 
     def _find(self, dead: dict[str, bool]) -> None:
         """Find out why some workers have died, each given with whether it had a nanny."""

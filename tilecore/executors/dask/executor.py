@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tilecore.configuration import settings
@@ -9,6 +10,7 @@ from tilecore.errors import ParameterError, ParameterTypeError
 from tilecore.executors.base import Function, Reach, is_client
 from tilecore.executors.dask.connecting import Connection, connected, connected_inside, started
 from tilecore.extras import need
+from tilecore.geometry.per_axis import as_integer
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,10 +79,12 @@ class DaskExecutor:
             raise ParameterError.of("timeout", timeout, "dask cannot stop a tile; use executor='processes'")
         if client is not None and not is_client(client):
             raise ParameterTypeError.of("executor", client, "must be a client of dask.distributed")
-        self._client, self._threads = client, threads_per_worker
+        self._client = client
+        self._threads = as_integer(threads_per_worker, "threads_per_worker", minimum=1)
         self._address = None if client is not None else settings.resolve_dask(address)
         self._most = None if workers is None else settings.resolve_workers(workers)
         self._is_inside = False
+        self._check_cancel: Callable[[], None] | None = None
         self._known: tuple[int, int | None] | None = None
 
     @property
@@ -92,6 +96,12 @@ class DaskExecutor:
     def memory(self) -> int | None:
         """Memory that all workers together have for tiles [byte]; None if they have no limit."""
         return self._counted[1]
+
+    def for_run(self, check_cancel: Callable[[], None]) -> DaskExecutor:
+        """The same executor for one run: it waits for the first worker, and remembers what there was then."""
+        bound = DaskExecutor.__new__(DaskExecutor)
+        vars(bound).update(vars(self) | {"_check_cancel": check_cancel})
+        return bound
 
     def start(self, function: Function, known: object = None) -> DaskCrew:
         """Connect to the cluster, and see that its workers can do the work.
@@ -117,23 +127,27 @@ class DaskExecutor:
 
     @property
     def _counted(self) -> tuple[int, int | None]:
-        """Tiles at once, and memory for them; asked once."""
-        if self._known is None:
-            if self._client is None and self._address is None:
-                self._known = settings.resolve_workers(self._most), None
-            else:
-                cluster = self._cluster()
-                try:
-                    n_threads = max(cluster.n_threads, 1)
-                    self._known = min(n_threads, self._most or n_threads), cluster.memory
-                finally:
-                    cluster.close()
-        return self._known
+        """Tiles at once, and memory for them; asked once for a run, as the cluster may change until the next."""
+        if self._known is not None:
+            return self._known
+        if self._client is None and self._address is None:
+            return settings.resolve_workers(self._most), None
+        cluster = self._cluster()
+        try:
+            if self._check_cancel is not None:
+                cluster.await_worker()
+            n_threads = max(cluster.n_threads, 1)
+            found = min(n_threads, self._most or n_threads), cluster.memory
+        finally:
+            cluster.close()
+        if self._check_cancel is not None:
+            self._known = found
+        return found
 
     def _cluster(self) -> Cluster:
         from tilecore.executors.dask.cluster import Cluster
 
-        return Cluster(self._connection())
+        return Cluster(self._connection(), self._check_cancel or _go_on)
 
     def _connection(self) -> Connection:
         if self._client is not None:
@@ -145,6 +159,10 @@ class DaskExecutor:
     def __reduce__(self) -> tuple[Any, ...]:
         address = self._address if self._client is None else self._client.scheduler_info(n_workers=0)["address"]
         return _in_a_task, (address, self._most, self._threads)
+
+
+def _go_on() -> None:
+    """Let something wait that no run can end."""
 
 
 def _in_a_task(address: str | None, workers: int | None, threads: int) -> DaskExecutor:

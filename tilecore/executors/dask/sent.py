@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tilecore.executors.base import Task
-from tilecore.executors.dask.batches import Done, Packed, Unopened
 
 if TYPE_CHECKING:
     from distributed import Future
+
+    from tilecore.executors.dask.batches import Done, Unopened
+    from tilecore.executors.dask.shipping import Shipped
 
 __all__ = ["Sent"]
 
@@ -23,8 +25,8 @@ class Sent:
         Batches are counted.
     tasks : list
         Its tasks.
-    known : Future
-        The run's shared value for them.
+    known : tuple of Future
+        The run's shared value for them, and its fields that were sent apart.
     is_alone : bool
         Whether its task is run alone, as it may have ended a worker.
     copies : dict
@@ -37,7 +39,7 @@ class Sent:
         Time at which it was sent, by the monotonic clock.
     """
 
-    def __init__(self, number: int, tasks: list[Task], known: Future[Packed[Any]], is_alone: bool) -> None:
+    def __init__(self, number: int, tasks: list[Task], known: Shipped, is_alone: bool) -> None:
         self.number, self.tasks, self.known, self.is_alone = number, tasks, known, is_alone
         self.copies: dict[str, Future[Done | Unopened]] = {}
         self.resources: dict[str, float] = {}

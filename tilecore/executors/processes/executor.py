@@ -11,6 +11,7 @@ from tilecore.executors.base import Function, Reach
 from tilecore.executors.processes.crew import CrewOptions, ProcessCrew
 from tilecore.executors.processes.messages import Job, Work
 from tilecore.executors.processes.start_method import default_start_method, usable_start_method
+from tilecore.geometry.per_axis import as_integer
 
 __all__ = ["ProcessExecutor"]
 
@@ -47,7 +48,7 @@ class ProcessExecutor:
         self.workers = settings.resolve_workers(workers)
         self._options = CrewOptions(
             usable_start_method(settings.resolve_start_method(start_method), default_start_method()),
-            threads_per_worker,
+            as_integer(threads_per_worker, "threads_per_worker", minimum=1),
             timeout,
             settings.resolve_max_tasks(max_tasks) or math.inf,
             start_timeout,
