@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pytest
-from distributed import Client, get_worker
+from distributed import Client, LocalCluster, get_worker
 
 from tests.clusters import cluster_of, programs
 from tests.faults.harness import HANGS, wait_until
-from tilecore import WorkerError, collect_tiles, iter_tiles, reduce_tiles
+from tilecore import TileDone, WorkerError, collect_tiles, iter_tiles, reduce_tiles
 from tilecore.executors.dask.batch_length import BatchLength
 from tilecore.executors.dask.crew import DaskCrew
 from tilecore.executors.dask.sent import Sent
@@ -129,6 +130,20 @@ def most_at_once(spans: list[Span]) -> dict[str, int]:
 
 
 SPANS: dict[str, Any] = {"tile_shape": 1, "progress": False}
+
+
+def test_no_more_tiles_are_at_work_than_one_wants_when_the_cluster_grows() -> None:
+    of_one: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with LocalCluster(**of_one) as cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+
+        def grow(event: object) -> None:
+            if isinstance(event, TileDone) and len(client.nthreads()) == 1:
+                cluster.scale(3)
+                client.wait_for_workers(3, timeout=HANGS)
+
+        spans = collect_tiles(span, np.zeros(20), executor=client, workers=1, callbacks=[grow], **SPANS)
+    spans.sort(key=lambda each: each.begin)
+    assert all(before.end <= after.begin for before, after in itertools.pairwise(spans))
 
 
 @pytest.fixture(scope="module")

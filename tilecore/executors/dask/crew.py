@@ -47,15 +47,17 @@ class DaskCrew:
         The run's shared value at its start.
     threads : int
         Threads that numerical libraries may use for each task.
+    most : int or None
+        Most tasks at once, however large the cluster becomes.
 
     Notes
     -----
     Process-safety: it is used by one thread.
     """
 
-    def __init__(self, cluster: Cluster, function: Function, known: object, threads: int) -> None:
+    def __init__(self, cluster: Cluster, function: Function, known: object, threads: int, most: int | None) -> None:
         self._cluster, self._client, self._threads = cluster, cluster.client, threads
-        self._limit: int | None = None
+        self._limit = most
         self._memory = MemoryResource(self._client)
         self._run = f"tilecore-{secrets.token_hex(8)}"
         self._numbers = itertools.count()

@@ -117,13 +117,10 @@ class DaskExecutor:
 
         cluster = self._cluster()
         try:
-            crew = DaskCrew(cluster, function, known, self._threads)
+            return DaskCrew(cluster, function, known, self._threads, self._most)
         except BaseException:
             cluster.close()
             raise
-        if self._most is not None:
-            crew.restrict(self._most)
-        return crew
 
     @property
     def _counted(self) -> tuple[int, int | None]:
