@@ -75,5 +75,5 @@ def test_predictions_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("distributed")
     assert main(["--local", "2", "--workers", "10", "100", "--tiles", "1e5"]) == 0
     printed = capsys.readouterr().out
-    assert "first bottleneck" in printed
+    assert "bottleneck" in printed
     assert "scheduler_batch" in printed

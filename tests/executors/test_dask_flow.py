@@ -6,6 +6,7 @@ import itertools
 import time
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -248,6 +249,39 @@ def test_a_straggler_is_one_that_was_begun_and_goes_to_an_idle_worker(
     finally:
         end.touch()
     client.gather([future for batch in batches for future in batch.copies.values()])
+
+
+class Hangs:
+    """The last tile hangs until the end, and its second attempt, which tells where it is; the third does not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, block: npt.NDArray[Any]) -> int:
+        if block[0] == 11:
+            number = sum(1 for _ in self.folder.glob("attempt-*"))
+            (self.folder / f"attempt-{number}").write_text(get_worker().address)
+            while number < 2 and not (self.folder / "end").exists():
+                time.sleep(0.01)
+        return int(block[0])
+
+
+def test_a_second_attempt_goes_on_elsewhere_when_its_worker_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tilecore.executors.dask.stragglers._LEAST_SECONDS", 0.5)
+    with cluster_of(3) as client, ThreadPoolExecutor(1) as aside:
+
+        def retire() -> None:
+            second = tmp_path / "attempt-1"
+            wait_until(lambda: second.exists() and second.read_text() != "")
+            client.retire_workers([second.read_text()])
+
+        retired = aside.submit(retire)
+        run: dict[str, Any] = {"tile_shape": 1, "executor": client, "progress": False}
+        assert collect_tiles(Hangs(tmp_path), np.arange(12), **run) == list(range(12))
+        (tmp_path / "end").touch()
+        retired.result()
 
 
 def test_a_batch_behind_one_that_hangs_is_a_straggler_too(

@@ -53,6 +53,14 @@ def test_one_holds_a_claim(bucket: str) -> None:
     assert notes(bucket) == []
 
 
+def test_who_ends_removes_no_note_of_a_process_that_may_run(bucket: str) -> None:
+    claim = Claim(f"{bucket}/claim")
+    claim.take()
+    ObjectStore(f"{bucket}/claim").put("other", [b'{"host": "elsewhere", "boot": "1", "pids": "1", "pid": "1"}'])
+    claim.remove()
+    assert notes(bucket) == ["other"]
+
+
 def test_of_two_that_claim_at_once_one_holds(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second begins and ends while the first has seen no note, and has not yet written its own."""
     one, other = Claim(f"{bucket}/claim"), Claim(f"{bucket}/claim")

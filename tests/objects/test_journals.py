@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 
 from tests.objects.test_reading import SHAPE
-from tilecore import JournalError, ObjectStoreError, TileError, collect_tiles, map_tiles, open_source
+from tests.runs import CancelAfter
+from tilecore import (
+    JournalError,
+    ObjectStoreError,
+    RunCancelledError,
+    TileDone,
+    TileError,
+    collect_tiles,
+    map_tiles,
+    open_source,
+)
 from tilecore.engine import journal_objects
 from tilecore.engine.journal import Journal
 from tilecore.formats.creating import prepare_sink
@@ -265,6 +275,20 @@ def test_a_finished_run_is_not_done_again(name: str, bucket: str) -> None:
     ObjectStore(url).put(key, [b"no JSON"])
     run(resume=True, kwargs={}, halo=1)
     assert len(done) == 4 * n_done, "and damaged"
+
+
+def test_a_finished_run_leaves_another_one_that_was_stopped(bucket: str) -> None:
+    """Of two runs that write the same output, the one that is known as complete removes nothing of the other."""
+    run: dict[str, Any] = {"out": f"{bucket}/out.zarr", "overwrite": True, "tile_shape": TILE, "executor": "serial"}
+    map_tiles(np.negative, VOLUME, **run)
+    with pytest.raises(RunCancelledError):
+        map_tiles(np.square, VOLUME, cancel=CancelAfter(4), **run)
+    map_tiles(np.negative, VOLUME, resume=True, **run)
+    events: list[object] = []
+    found = map_tiles(np.square, VOLUME, resume=True, callbacks=[events.append], **run)
+    np.testing.assert_array_equal(found, np.square(VOLUME))
+    n_tiles = np.prod(-(-np.array(SHAPE) // TILE))
+    assert sum(isinstance(event, TileDone) for event in events) < n_tiles
 
 
 def test_an_output_whose_name_was_half_given_is_completed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

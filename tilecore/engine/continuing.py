@@ -97,7 +97,7 @@ def open_record(job: TileJob, request: Request, outputs: Outputs | None) -> Reco
     run = fingerprint(job, request.inputs, request.grid, options.identity, dtypes, datasets)
     whole = run | {"tile_shape": list(request.asked)}
     if options.resume and outputs is not None and not what_is_unknown(run) and outputs.are_finished(whole):
-        _tidy_up(outputs)
+        _tidy_up(outputs, run)
         return Record(request, whole, None, is_finished=True)
     if outputs is not None:
         outputs.refuse_existing()
@@ -134,16 +134,21 @@ def _remove_stale(outputs: Outputs | None, path: Path | None) -> None:
         Journal(beside, {}).remove()
 
 
-def _tidy_up(outputs: Outputs) -> None:
-    """Remove what an earlier run has left that was killed after it had completed its outputs, if that is allowed."""
-    for sink in outputs.sinks:
-        with tidying(str(sink.path)):
-            remove_left(sink.path)
+def _tidy_up(outputs: Outputs, run: dict[str, Any]) -> None:
+    """Remove what this run has left in an object store, if it was killed after it had completed its outputs."""
     beside = outputs.journal_path
-    if isinstance(beside, ObjectPath):
-        with tidying(str(beside)), contextlib.suppress(JournalError):  # that run is just ending
-            if is_journal(beside):
-                Journal(beside, {}, resume=True).remove()
+    if not (isinstance(beside, ObjectPath) and is_journal(beside)):
+        return
+    with tidying(str(beside)), contextlib.suppress(JournalError):  # that run is just ending
+        journal = Journal(beside, run, resume=True)
+        try:
+            if not journal.is_of_this_run:
+                return
+            for sink in outputs.sinks:
+                remove_left(sink.path)
+            journal.remove()
+        finally:
+            journal.close()
 
 
 def _agree(journal: Journal, outputs: Outputs | None) -> None:

@@ -103,6 +103,14 @@ class Journal:
         self.continues = bool(self._lines)
         self.outputs: list[str | None] = self._lines[0].get("outputs", []) if self.continues else []
 
+    @property
+    def is_of_this_run(self) -> bool:
+        """Whether the file describes this run, whatever its tiles."""
+        header = self._lines[0] if self._lines else {}
+        if header.get("tilecore_journal") != FORMAT:
+            return False
+        return not other_run(header, self._fingerprint, [None] * len(header["tiles"]["tile_shape"]))
+
     def begin(self, grid: TileGrid, asked: Sequence[int | None] | None = None) -> TileGrid:
         """Write the description of the run, or compare it with the one in the file.
 

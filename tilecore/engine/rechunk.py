@@ -27,8 +27,6 @@ from tilecore.geometry.rechunk_search import plan_rechunk
 from tilecore.geometry.rechunking import Rechunking, RechunkPlan
 from tilecore.machine import available_memory
 from tilecore.objects.paths import ObjectPath
-from tilecore.objects.places import remove_left
-from tilecore.objects.requests import tidying
 
 __all__ = ["rechunk", "rechunk_into"]
 
@@ -167,8 +165,7 @@ def rechunk_into(
         return plan
     one = RechunkRun(plan, inputs, sink, options, run)
     if one.is_finished:
-        with tidying(str(sink.path)):
-            remove_left(sink.path)
+        one.tidy_up()
         return sink.result()
     with one:
         one.begin()

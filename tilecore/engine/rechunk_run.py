@@ -34,7 +34,8 @@ from tilecore.geometry.rechunking import RechunkPlan
 from tilecore.geometry.tiles import TileGrid
 from tilecore.machine import free_space
 from tilecore.objects.paths import ObjectPath
-from tilecore.objects.places import all_places
+from tilecore.objects.places import all_places, remove_left
+from tilecore.objects.requests import tidying
 from tilecore.output_file import write_in_one_piece
 
 __all__ = ["RechunkRun"]
@@ -96,6 +97,15 @@ class RechunkRun:
         """Whether the run is continued, and an earlier one has completed the same output."""
         known = self.options.resume and self.sink.path.exists() and not what_is_unknown(self._described)
         return known and is_finished(self.sink.path, self._described)
+
+    def tidy_up(self) -> None:
+        """Remove what this run has left in an object store, if it was killed after it had completed the output."""
+        path = self.sink.path
+        if isinstance(path, ObjectPath):
+            notes = [_read_note(place.folder / _NOTE) for place in all_places(path)]
+            if all(note is None or are_same(note["run"], self._described) for note in notes):
+                with tidying(str(path)):
+                    remove_left(path)
 
     def begin(self) -> None:
         """Create the output and the temporary file, or open those of an earlier run.

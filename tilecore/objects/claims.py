@@ -73,11 +73,11 @@ class Claim:
             self._store.put(mine, [b"{}"])
 
     def remove(self) -> None:
-        """Remove the note."""
+        """Remove the note, and those of processes that have ended."""
         if self._mine is not None:
             _held.pop(self._mine, None)
             self._mine = None
-        self._store.remove(self._names())
+        self._store.remove([name for name in self._names() if self._owner(name) is None])
 
     @property
     def exists(self) -> bool:

@@ -61,7 +61,7 @@ class Cluster:
     def __init__(self, connection: Connection, check_cancel: Callable[[], None] = lambda: None) -> None:
         self._connection, self.client, self._check_cancel = connection, connection.client, check_cancel
         self.n_threads = 0
-        self._seen = time.monotonic()
+        self._gone_since: float | None = None
         try:
             if self.client.asynchronous:
                 raise ParameterTypeError.of("executor", self.client, "must not be an asynchronous client")
@@ -88,8 +88,10 @@ class Cluster:
         self.n_threads, now = int(info["total_threads"]), time.monotonic()
         patience = settings.resolve_dask_patience()
         if self.n_threads:
-            self._seen = now
-        elif now > self._seen + patience:
+            self._gone_since = None
+            return
+        self._gone_since = now if self._gone_since is None else self._gone_since
+        if now > self._gone_since + patience:
             raise WorkerError(
                 f"{self} has had no worker for {patience:g} s: start workers, or let runs wait longer, by "
                 "settings.dask_patience or TILECORE_DASK_PATIENCE"

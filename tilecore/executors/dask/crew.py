@@ -71,7 +71,7 @@ class DaskCrew:
         self._looked = time.monotonic()
         self._places: dict[str, int] = {}
         self._addresses: set[str] = set()
-        self._is_open = True
+        self._is_open, self._is_known = True, False
         self._question: Question | None = None
         self._shipping = Shipping(self._client, self._run, function)
         self._shipping.pack(known)
@@ -80,6 +80,7 @@ class DaskCrew:
             cluster.check_versions()
             with cluster.errors_told():
                 self._client.register_plugin(plugin := OneDeath(self._run, self._client.id), name=plugin.name)
+                self._is_known = True
                 self._function, self._known = self._shipping.function(), self._shipping.known(known)
                 self._deaths.watch(cluster.check(self._function, self._known).values())
         except BaseException:
@@ -107,7 +108,7 @@ class DaskCrew:
             self._memory.reserve(n_bytes)
 
     def room(self) -> int:
-        """Number of tasks that may be submitted: batches for all threads, and as many again."""
+        """Number of tasks that may be submitted: batches for all threads, and as many again unless there is a limit."""
         n_batches = self._most_batches - len(self._sent)
         return max(n_batches, 0) * self._length.n_tasks - len(self._waiting) - len(self._alone)
 
@@ -131,9 +132,8 @@ class DaskCrew:
                 return outcomes
 
     def restrict(self, workers: int) -> None:
-        """Have fewer tasks run at once; as many as there are now is no limit, so that more workers may come."""
-        if workers < self.workers:
-            self._limit = max(workers, 1)
+        """Have no more tasks run at once, also if more workers come."""
+        self._limit = max(min(workers, self._limit or workers), 1)
 
     def withdraw(self) -> int:
         """Take all tasks back: a worker ends the one that it runs, and nobody waits for it."""
@@ -152,7 +152,8 @@ class DaskCrew:
             if self._client.status == "running":
                 self.withdraw()
                 self._ask_no_more()
-                self._client.unregister_scheduler_plugin(f"{self._run}-deaths")
+                if self._is_known:
+                    self._client.unregister_scheduler_plugin(f"{self._run}-deaths")
         except (OSError, TimeoutError, ValueError) as error:
             _log.warning("the scheduler does not answer at the end of the run: %s", error)
         finally:
@@ -173,20 +174,28 @@ class DaskCrew:
 
     @property
     def _most_batches(self) -> int:
-        return self.workers * (BATCHES_AHEAD if self._limit is None else 1)
+        """Most batches that may be open: with a limit, so many tasks may be at work, wherever dask puts them."""
+        most = BATCHES_AHEAD * max(self._cluster.n_threads, 1)
+        return most if self._limit is None else min(self._limit, most)
+
+    @property
+    def _most_now(self) -> int:
+        """Most batches that may be open as long as it is not known which task has ended a worker.
+
+        Each worker gets no more than it works on at once. If a worker got two all the same, as the place of another one
+        was empty, the next suspect is alone in work.
+        """
+        alone = [sent.tasks[0] for sent in self._sent.values() if sent.is_alone]
+        alone += itertools.islice(self._alone, 1)
+        if any(map(self._deaths.must_be_alone, alone)):
+            return 1
+        return min(self.workers, self._most_batches) if alone else self._most_batches
 
     def _send_all(self) -> None:
-        """Send what was submitted, as far as there is room.
-
-        As long as it is not known which task has ended a worker, each worker gets no more than it works on at once;
-        then, if a worker got two all the same, as the place of another one was empty, there is no more than one.
-        """
-        is_careful = bool(self._alone) or any(sent.is_alone for sent in self._sent.values())
-        most = self.workers if is_careful else self._most_batches
-        if self._alone and self._deaths.must_be_alone(self._alone[0]):
-            most = 1
-        while self._alone and len(self._sent) < most:
+        """Send what was submitted, as far as there is room."""
+        while self._alone and len(self._sent) < self._most_now:
             self._send([self._alone.popleft()], is_alone=True)
+        most = self._most_now
         while self._waiting and len(self._sent) < most:
             n_tasks = min(self._length.n_tasks, -(-len(self._waiting) // (most - len(self._sent))))
             self._send([self._waiting.popleft() for _ in range(n_tasks)])
@@ -209,6 +218,7 @@ class DaskCrew:
             key=key,
             pure=False,
             workers=worker,
+            allow_other_workers=worker is not None,  # or it would wait for one that has left
             resources=sent.resources or None,
             fifo_timeout="0 ms",  # or dask takes what was sent within 100 ms in any order
         )
@@ -247,7 +257,7 @@ class DaskCrew:
             self._cancel([sent])
         sent.copies.clear()
         # Dask took these back from the worker for a moment, or the results of the others were large.
-        self._waiting.extendleft(reversed(sent.tasks[len(reports) :]))
+        (self._alone if sent.is_alone else self._waiting).extendleft(reversed(sent.tasks[len(reports) :]))
         if reports:
             seconds = sum(report.seconds for report in reports)
             self._length.learn(len(reports), seconds, result.n_bytes, self.workers)
@@ -281,7 +291,8 @@ class DaskCrew:
         with self._cluster.errors_told():
             self._see_changes()
             n_running = sum(len(sent.copies) for sent in self._sent.values())
-            if n_running < self.workers and not (self._waiting or self._alone):
+            is_all_sent = len(self._sent) >= self._most_now or not (self._waiting or self._alone)
+            if n_running < self.workers and is_all_sent:
                 for sent, worker in self._stragglers.among(self._sent.values())[: self.workers - n_running]:
                     _log.info("batch %d takes long: %s tries it, too", sent.number, worker)
                     self._attempt(sent, worker)

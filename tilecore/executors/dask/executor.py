@@ -117,7 +117,8 @@ class DaskExecutor:
 
         cluster = self._cluster()
         try:
-            return DaskCrew(cluster, function, known, self._threads, self._most)
+            is_own = self._client is None and self._address is None  # it was started with so many workers
+            return DaskCrew(cluster, function, known, self._threads, None if is_own else self._most)
         except BaseException:
             cluster.close()
             raise

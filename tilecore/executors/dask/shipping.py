@@ -105,7 +105,9 @@ class Shipping:
 
     def _pack_fields(self, known: object) -> None:
         """Pack what has changed since the last time."""
-        for name, value in _fields(known).items():
+        fields = _fields(known)
+        self._pieces = {name: piece for name, piece in self._pieces.items() if name in fields}
+        for name, value in fields.items():
             if name not in self._pieces or self._pieces[name].value is not value:
                 self._pieces[name] = _Piece(value, self._packed(value, known))
         if len(self._content) + sum(len(piece.content) for piece in self._pieces.values()) > MOST_SENT_BYTES:
