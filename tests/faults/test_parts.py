@@ -40,9 +40,10 @@ class Slowly:
         self.folder = folder
 
     def __call__(self, block: np.ndarray, tile: Tile) -> np.ndarray:
+        holds = (self.folder / f"hold{tile.number}").exists()  # seen before others see the call
         with (self.folder / "calls").open("a") as calls:
             calls.write(f"{tile.number}\n")
-        time.sleep(FOR_EVER if (self.folder / f"hold{tile.number}").exists() else 0.01)
+        time.sleep(FOR_EVER if holds else 0.01)
         return block + 1
 
     def calls(self) -> list[int]:
