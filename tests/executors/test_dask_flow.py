@@ -223,10 +223,14 @@ def _hold(begun: Path, end: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_straggler_is_one_that_was_begun_and_goes_to_an_idle_worker(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def soon_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a batch for a straggler after half a second."""
     monkeypatch.setattr("tilecore.executors.dask.stragglers._LEAST_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("soon_late")
+def test_a_straggler_is_one_that_was_begun_and_goes_to_an_idle_worker(client: Client, tmp_path: Path) -> None:
     first, second = client.nthreads()
     stragglers, end = Stragglers(client), tmp_path / "end"
     batches = [Sent(number, [number], client.submit(len, ""), is_alone=False) for number in range(2)]
@@ -266,10 +270,8 @@ class Hangs:
         return int(block[0])
 
 
-def test_a_second_attempt_goes_on_elsewhere_when_its_worker_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tilecore.executors.dask.stragglers._LEAST_SECONDS", 0.5)
+@pytest.mark.usefixtures("soon_late")
+def test_a_second_attempt_goes_on_elsewhere_when_its_worker_leaves(tmp_path: Path) -> None:
     with cluster_of(3) as client, ThreadPoolExecutor(1) as aside:
 
         def retire() -> None:
@@ -284,11 +286,9 @@ def test_a_second_attempt_goes_on_elsewhere_when_its_worker_leaves(
         retired.result()
 
 
-def test_a_batch_behind_one_that_hangs_is_a_straggler_too(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("soon_late")
+def test_a_batch_behind_one_that_hangs_is_a_straggler_too(client: Client, tmp_path: Path) -> None:
     """And each gets a thread of its own."""
-    monkeypatch.setattr("tilecore.executors.dask.stragglers._LEAST_SECONDS", 0.5)
     first, second = client.nthreads()
     stragglers, end = Stragglers(client), tmp_path / "end"
     stragglers.learn(first, 1, 0.01)

@@ -160,22 +160,28 @@ def test_a_part_that_makes_the_plan_and_dies_is_replaced(out: Path) -> None:
     np.testing.assert_array_equal(finish(out)[...], VOLUME + 1)
 
 
+def begin_at_once(out: Path, n_parts: int, prepare: Callable[[int], object] = lambda _: None) -> None:
+    """Run all parts, each in a process of its own that waits until all are there."""
+    go = out.parent / "of_function" / "go"
+
+    def begin(number: int) -> None:
+        prepare(number)
+        wait_until(go.exists)
+        map_tiles(Slowly(go.parent), VOLUME, out=out, shard=(number, n_parts), **RUN)
+
+    sessions = [Session(partial(begin, number)) for number in range(1, n_parts + 1)]
+    go.touch()
+    for session in sessions:
+        code, output = session.wait()
+        assert code == 0, output
+
+
 @pytest.mark.parametrize("locks", [True, False])
 def test_several_that_begin_at_once_make_one_plan(locks: bool, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where files cannot be locked: then several make one, and the first that is there counts."""
     if not locks:
         monkeypatch.setattr(locked_file_module, "_lock", lambda descriptor: False)
-    go = out.parent / "of_function" / "go"
-
-    def begin(number: int) -> None:
-        wait_until(go.exists)
-        map_tiles(Slowly(go.parent), VOLUME, out=out, shard=(number, 8), **RUN)
-
-    sessions = [Session(partial(begin, number)) for number in range(1, 9)]
-    go.touch()
-    for session in sessions:
-        code, output = session.wait()
-        assert code == 0, output
+    begin_at_once(out, 8)
     assert len(places(out)) == 1
     np.testing.assert_array_equal(finish(out)[...], VOLUME + 1)
 
@@ -228,25 +234,16 @@ def test_a_host_that_is_taken_for_dead_loses_nothing(out: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_hosts_whose_locks_nobody_else_sees_make_one_run(seed: int, out: Path) -> None:
     """Each part runs on a host of its own, all begin at once, and some of them take others for dead."""
-    go = out.parent / "of_function" / "go"
 
-    def begin(number: int) -> None:
+    def prepare(number: int) -> None:
         stand_apart(f"host{number}", silence=0.0 if (number + seed) % 2 else None)
-        wait_until(go.exists)
-        map_tiles(Slowly(go.parent), VOLUME, out=out, shard=(number, 8), **RUN)
 
-    sessions = [Session(partial(begin, number)) for number in range(1, 9)]
-    go.touch()
-    for session in sessions:
-        code, output = session.wait()
-        assert code == 0, output
+    begin_at_once(out, 8, prepare)
     np.testing.assert_array_equal(finish(out)[...], VOLUME + 1)
     assert places(out) == []
 
 
-def test_a_maker_on_another_host_that_gives_no_sign_is_replaced(
-    out: Path,
-) -> None:
+def test_a_maker_on_another_host_that_gives_no_sign_is_replaced(out: Path) -> None:
     """As long as it gives signs, others wait for it, and say for whom."""
     folder = out.with_name(f"{out.name}.run")
     folder.mkdir()
@@ -300,17 +297,7 @@ def test_nobody_waits_for_ever_for_a_plan(out: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_a_hundred_parts_begin_at_once(out: Path) -> None:
     """None of them is told that the run is being finished."""
-    go = out.parent / "of_function" / "go"
-
-    def begin(number: int) -> None:
-        wait_until(go.exists)
-        map_tiles(Slowly(go.parent), VOLUME, out=out, shard=(number, 100), **RUN)
-
-    sessions = [Session(partial(begin, number)) for number in range(1, 101)]
-    go.touch()
-    for session in sessions:
-        code, output = session.wait()
-        assert code == 0, output
+    begin_at_once(out, 100)
     np.testing.assert_array_equal(finish(out)[...], VOLUME + 1)
 
 

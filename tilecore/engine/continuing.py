@@ -145,7 +145,8 @@ def _tidy_up(outputs: Outputs, run: dict[str, Any]) -> None:
             if not journal.is_of_this_run:
                 return
             for sink in outputs.sinks:
-                remove_left(sink.path)
+                if isinstance(sink.path, ObjectPath):
+                    remove_left(sink.path)
             journal.remove()
         finally:
             journal.close()

@@ -14,7 +14,7 @@ from tilecore.objects.documents import in_order_of_removal, is_visible
 from tilecore.objects.paths import ObjectPath, unfinished
 from tilecore.objects.requests import tidying
 from tilecore.objects.store import ObjectStore
-from tilecore.output_file import PARTIAL, Place, new_token, places_of, remove_abandoned
+from tilecore.output_file import PARTIAL, Place, new_token, places_of
 
 __all__ = ["ObjectPlace", "all_places", "place_kind", "remove_left"]
 
@@ -152,14 +152,11 @@ def all_places(path: Path) -> Sequence[Place]:
 
 
 def remove_left(path: Path) -> None:
-    """Remove what runs have left beside an output that are known to have ended."""
-    if not isinstance(path, ObjectPath):
-        remove_abandoned(path)
-        return
+    """Remove what runs have left beside an output in an object store that are known to have ended."""
     for place in ObjectPlace._all(path):
         place._remove_abandoned()
     claim = unfinished(path)
-    if claim.is_left and is_visible(path.store.names()):  # it was stopped after the output had got its name
+    if claim.is_left and is_visible(ObjectStore(str(path)).names()):  # it was stopped after the output had got its name
         with contextlib.suppress(BlockingIOError):
             claim.take()
             claim.remove()

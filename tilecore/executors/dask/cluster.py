@@ -58,8 +58,9 @@ class Cluster:
         If the client is asynchronous, or is not connected.
     """
 
-    def __init__(self, connection: Connection, check_cancel: Callable[[], None] = lambda: None) -> None:
-        self._connection, self.client, self._check_cancel = connection, connection.client, check_cancel
+    def __init__(self, connection: Connection, check_cancel: Callable[[], None] | None = None) -> None:
+        self._connection, self.client = connection, connection.client
+        self._check_cancel = check_cancel or (lambda: None)
         self.n_threads = 0
         self._gone_since: float | None = None
         try:
@@ -131,8 +132,8 @@ class Cluster:
         shares = [each["memory_limit"] / each["nthreads"] for each in workers if each["memory_limit"]]
         return int(min(shares) * _PART_FOR_TILES * max(self.n_threads, 1)) if shares else None
 
-    def check(self, function: Future[Packed[Any]], known: Shipped) -> dict[str, str]:
-        """See that the workers can do the work, before it starts; return a worker on each machine that is still there.
+    def check(self, function: Future[Packed[Any]], known: Shipped) -> None:
+        """See that the workers can do the work, before it starts.
 
         Raises
         ------
@@ -140,8 +141,7 @@ class Cluster:
             If a worker cannot open the function, its data, or the files that it reads and writes.
         """
         with self.errors_told():
-            Question(self.client, self._hosts(), function, known).wait(self._look)
-            return {host: workers[0] for host, workers in self._hosts().items()}
+            self.ask(function, known).wait(self._look)
 
     def ask(self, function: Future[Packed[Any]], known: Shipped) -> Question:
         """Ask a worker on each machine whether it can do the work, while others are busy."""

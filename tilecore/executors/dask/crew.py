@@ -82,7 +82,8 @@ class DaskCrew:
                 self._client.register_plugin(plugin := OneDeath(self._run, self._client.id), name=plugin.name)
                 self._is_known = True
                 self._function, self._known = self._shipping.function(), self._shipping.known(known)
-                self._deaths.watch(cluster.check(self._function, self._known).values())
+                cluster.check(self._function, self._known)
+                self._see_changes()
         except BaseException:
             self.stop()
             raise

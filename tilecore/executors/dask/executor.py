@@ -145,7 +145,7 @@ class DaskExecutor:
     def _cluster(self) -> Cluster:
         from tilecore.executors.dask.cluster import Cluster
 
-        return Cluster(self._connection(), self._check_cancel or _go_on)
+        return Cluster(self._connection(), self._check_cancel)
 
     def _connection(self) -> Connection:
         if self._client is not None:
@@ -157,10 +157,6 @@ class DaskExecutor:
     def __reduce__(self) -> tuple[Any, ...]:
         address = self._address if self._client is None else self._client.scheduler_info(n_workers=0)["address"]
         return _in_a_task, (address, self._most, self._threads)
-
-
-def _go_on() -> None:
-    """Let something wait that no run can end."""
 
 
 def _in_a_task(address: str | None, workers: int | None, threads: int) -> DaskExecutor:
